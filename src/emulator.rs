@@ -1,0 +1,1 @@
+//! A Snowpipe Streaming service on loopback.
