@@ -1,0 +1,55 @@
+//! Tokens: what they are, who makes them, and the cache that keeps them until near their end.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::http::Origin;
+use crate::secret::Secret;
+
+/// Whoever can make a token; stateless, so that the cache around it is the only holder.
+pub(crate) trait TokenSource: Send + Sync + fmt::Debug {
+    /// A new token, never one handed out before unless there is no other.
+    fn fetch(&self) -> Result<Grant, Error>;
+}
+
+/// A token as its source hands it over.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) bearer: Secret,
+    pub(crate) kind: TokenKind,
+    /// The only place it may be sent to.
+    pub(crate) origin: Origin,
+    /// How long it is good for, counted from `asked`.
+    pub(crate) life: Duration,
+    /// The moment before it was asked for: its life cannot have begun earlier.
+    pub(crate) asked: Moment,
+}
+
+/// What `X-Snowflake-Authorization-Token-Type` says of a token (SQL API documentation, "Authenticating").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenKind {
+    KeyPairJwt,
+    OAuth,
+    ProgrammaticAccessToken,
+}
+
+impl TokenKind {
+    /// The value of the header.
+    pub(crate) fn header(self) -> &'static str {
+        match self {
+            TokenKind::KeyPairJwt => "KEYPAIR_JWT",
+            TokenKind::OAuth => "OAUTH",
+            TokenKind::ProgrammaticAccessToken => "PROGRAMMATIC_ACCESS_TOKEN",
+        }
+    }
+}
+
+/// A token in the cache: cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) grant: std::sync::Arc<Grant>,
+    /// Counts the tokens of one cache, so that a late refusal of an old one does not discard a new one.
+    pub(crate) generation: u64,
+}

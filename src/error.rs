@@ -1,0 +1,272 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Any failure of this library: one word wide, cloneable, free of secrets.
+///
+/// Decide by [`kind()`](Error::kind), which answers what to do now. The text says on one line what was attempted, with
+/// which name, what happened and what to try; it never repeats the text of [`source()`](StdError::source).
+///
+/// ```
+/// use snowpipe_streaming::{Client, Credentials, ErrorKind};
+///
+/// let error = Client::builder("myorg-account123", Credentials::jwt("not a JWT")).build().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Config);
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    details: Box<Details>,
+}
+
+/// What the caller should do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Reopen the channel, read its committed offset and resume after it: this handle can no longer append.
+    Channel,
+    /// Set the clock of this machine (or of the server) right: the message says how far they are apart.
+    Clock,
+    /// Correct the call, the file or the setting: nothing was sent.
+    Config,
+    /// Correct the key, the secret, the user or the role: the service refused the credentials.
+    Credentials,
+    /// Report it: the answer was not understood.
+    Protocol,
+    /// Do not repeat as is: the service refused the request, or rejected rows of it.
+    Rejected,
+    /// Mend the source of the rows and run again: what was committed is kept, and the run resumes after it.
+    Source,
+    /// Try later, not before [`Error::retry_after`].
+    Throttled,
+    /// Wait longer or ask again: the time allowed for waiting ran out.
+    Timeout,
+    /// Try later: the service could not be reached, or kept failing, until the retry budget ended.
+    Unavailable,
+    /// Ask before sending again: the request was sent and its answer was lost, so it may have been applied.
+    Unconfirmed,
+}
+
+impl Error {
+    /// What the caller should do now.
+    pub fn kind(&self) -> ErrorKind {
+        self.details.kind
+    }
+
+    /// Whether the same call may succeed later, unchanged and without any risk of doubling rows.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable)
+    }
+
+    /// HTTP status of the answer that decided, if there was one.
+    pub fn status(&self) -> Option<u16> {
+        self.details.status
+    }
+
+    /// The service's own code, such as `STALE_CONTINUATION_TOKEN_SEQUENCER` or `390144`.
+    pub fn code(&self) -> Option<&str> {
+        self.details.code.as_deref()
+    }
+
+    /// The `requestId` that was sent: quote it to the service's support.
+    pub fn request_id(&self) -> Option<&str> {
+        self.details.request_id.as_deref()
+    }
+
+    /// How often the request was sent; zero when it never was.
+    pub fn attempts(&self) -> u32 {
+        self.details.attempts
+    }
+
+    /// How long the service asked to wait before the next try.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.details.retry_after
+    }
+}
+
+/// Construction: only this crate makes errors, so that each one says what, where and what next.
+impl Error {
+    /// `happened` starts in lower case and has no full stop.
+    #[cold]
+    pub(crate) fn new(kind: ErrorKind, happened: impl Into<String>) -> Error {
+        let details = Details {
+            kind,
+            attempted: None,
+            happened: happened.into(),
+            advice: None,
+            status: None,
+            code: None,
+            request_id: None,
+            attempts: 0,
+            retry_after: None,
+            source: None,
+        };
+        Error { details: Box::new(details) }
+    }
+
+    /// Names the attempt, as in "open channel load-1"; the innermost name stays.
+    pub(crate) fn attempting(mut self, attempted: impl Into<String>) -> Error {
+        if self.details.attempted.is_none() {
+            self.details.attempted = Some(attempted.into());
+        }
+        self
+    }
+
+    /// What to try, in the imperative.
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Error {
+        self.details.advice = Some(advice.into());
+        self
+    }
+
+    pub(crate) fn with_status(mut self, status: u16) -> Error {
+        self.details.status = Some(status);
+        self
+    }
+
+    pub(crate) fn with_code(mut self, code: Option<String>) -> Error {
+        self.details.code = code;
+        self
+    }
+
+    pub(crate) fn with_request_id(mut self, request_id: impl Into<String>) -> Error {
+        self.details.request_id = Some(request_id.into());
+        self
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Error {
+        self.details.attempts = attempts;
+        self
+    }
+
+    pub(crate) fn with_retry_after(mut self, delay: Option<Duration>) -> Error {
+        self.details.retry_after = delay;
+        self
+    }
+
+    /// The cause, for machines: its text does not go into ours.
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
+        self.details.source = Some(Arc::new(source));
+        self
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.details.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.details.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &self.details.kind).field("message", &self.to_string());
+        if let Some(source) = &self.details.source {
+            out.field("source", source);
+        }
+        out.finish()
+    }
+}
+
+/// Cleans a text of the server's for a message: one line, no control characters, at most [`MAX_SERVER_TEXT`] characters.
+pub(crate) fn clean(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let mut line = String::new();
+    for word in words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.len() > MAX_SERVER_TEXT {
+            break;
+        }
+    }
+    if let Some((cut, _)) = line.char_indices().nth(MAX_SERVER_TEXT) {
+        line.truncate(cut);
+        line.push('…');
+    }
+    line
+}
+
+#[derive(Clone)]
+struct Details {
+    kind: ErrorKind,
+    attempted: Option<String>,
+    happened: String,
+    advice: Option<String>,
+    status: Option<u16>,
+    code: Option<String>,
+    request_id: Option<String>,
+    attempts: u32,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl fmt::Display for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(attempted) = &self.attempted {
+            write!(f, "could not {attempted}: ")?;
+        }
+        f.write_str(&self.happened)?;
+        let mut facts = Vec::new();
+        facts.extend(self.status.map(|status| format!("HTTP {status}")));
+        facts.extend(self.code.clone());
+        facts.extend((self.attempts > 1).then(|| format!("{} attempts", self.attempts)));
+        facts.extend(self.retry_after.map(|delay| format!("retry after {} s", delay.as_secs_f32().ceil())));
+        facts.extend(self.request_id.as_ref().map(|id| format!("request {id}")));
+        if !facts.is_empty() {
+            write!(f, " ({})", facts.join(", "))?;
+        }
+        match &self.advice {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+const MAX_SERVER_TEXT: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_says_what_was_attempted_what_happened_and_what_to_try() {
+        let error = Error::new(ErrorKind::Channel, "another writer has opened it")
+            .attempting("append to channel load-1")
+            .attempting("load flights.ndjson")
+            .with_status(400)
+            .with_code(Some("STALE_CONTINUATION_TOKEN_SEQUENCER".into()))
+            .with_request_id("r-1")
+            .with_attempts(2)
+            .advise("reopen it");
+        assert_eq!(
+            error.to_string(),
+            "could not append to channel load-1: another writer has opened it \
+             (HTTP 400, STALE_CONTINUATION_TOKEN_SEQUENCER, 2 attempts, request r-1); reopen it"
+        );
+    }
+
+    #[test]
+    fn an_error_is_one_word_wide() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn the_text_of_a_server_becomes_one_bounded_line() {
+        assert_eq!(clean(" a\r\n\tb\u{1b}[31m  c "), "a b [31m c");
+        assert_eq!(clean(&"é".repeat(1000)).chars().count(), MAX_SERVER_TEXT + 1);
+    }
+
+    #[test]
+    fn the_cause_is_not_printed_twice() {
+        let error = Error::new(ErrorKind::Unavailable, "no answer").with_source(std::io::Error::other("reset by peer"));
+        assert_eq!(error.to_string(), "no answer");
+        assert_eq!(StdError::source(&error).map(ToString::to_string).as_deref(), Some("reset by peer"));
+    }
+}

@@ -1,0 +1,137 @@
+//! One blocking HTTP exchange, and its repetition where that does no harm.
+//!
+//! Below the session a status code is not an error: it is an [`Answer`] like any other.
+
+mod origin;
+mod retry;
+mod sender;
+mod ureq;
+
+use std::fmt;
+use std::time::SystemTime;
+
+use ::http::{HeaderMap, HeaderValue, Method, header};
+use uuid::Uuid;
+
+pub(crate) use self::origin::Origin;
+pub(crate) use self::retry::{RetryPolicy, retry_after};
+pub(crate) use self::sender::{Addressed, Outcome, Sender};
+pub(crate) use self::ureq::{Timeouts, UreqTransport};
+
+/// One blocking exchange: sends the call, reads the whole answer.
+pub(crate) trait Transport: Send + Sync + fmt::Debug {
+    fn call(&self, call: &Call<'_>) -> Result<Answer, Failure>;
+}
+
+/// What the caller of an endpoint wants sent, without where to and in whose name.
+#[derive(Debug)]
+pub(crate) struct Request<'r> {
+    /// The words for errors and logs: "open channel load-1 of pipe …".
+    pub(crate) attempted: String,
+    pub(crate) method: Method,
+    /// Percent-encoded, starting with a slash.
+    pub(crate) path: String,
+    /// Percent-encoded pairs joined by `&`, without the request id; often empty.
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    /// Borrowed, so that a repetition costs no copy.
+    pub(crate) body: Option<&'r [u8]>,
+    pub(crate) replay: Replay,
+    /// The same over all repetitions of this request.
+    pub(crate) request_id: Uuid,
+}
+
+impl<'r> Request<'r> {
+    pub(crate) fn new(method: Method, path: impl Into<String>, attempted: impl Into<String>) -> Request<'r> {
+        Request {
+            attempted: attempted.into(),
+            method,
+            path: path.into(),
+            query: String::new(),
+            headers: HeaderMap::new(),
+            body: None,
+            replay: Replay::Safe,
+            request_id: Uuid::new_v4(),
+        }
+    }
+
+    pub(crate) fn query(mut self, query: String) -> Request<'r> {
+        self.query = query;
+        self
+    }
+
+    pub(crate) fn body(mut self, content_type: &'static str, bytes: &'r [u8]) -> Request<'r> {
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self.body = Some(bytes);
+        self
+    }
+
+    pub(crate) fn replay(mut self, replay: Replay) -> Request<'r> {
+        self.replay = replay;
+        self
+    }
+}
+
+/// What it means to send the same request twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// Harmless: reading, opening, asking for a token.
+    Safe,
+    /// Allowed, but if all answers are lost nobody knows whether it was applied.
+    Tracked,
+}
+
+/// A request made ready for the wire.
+pub(crate) struct Call<'c> {
+    pub(crate) method: &'c Method,
+    pub(crate) url: &'c str,
+    pub(crate) headers: &'c HeaderMap,
+    pub(crate) body: Option<&'c [u8]>,
+}
+
+/// A complete answer, whatever its status.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// When the server says it answered; unknown for an answer out of somebody's cache.
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        if self.headers.contains_key(header::AGE) {
+            return None;
+        }
+        httpdate::parse_http_date(self.header(header::DATE)?).ok()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) stage: Stage,
+    /// What happened, in words; no URL and no header.
+    pub(crate) happened: String,
+}
+
+/// How far a failed exchange got, which decides whether it may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// No connection came about: nothing was sent, and trying again may help.
+    Connecting,
+    /// No connection came about and none will: a bad certificate, a bad proxy.
+    Refusing,
+    /// The connection broke while the body was being sent. A server that refuses early looks like this too.
+    Sending,
+    /// All was sent, the answer did not come, or not whole.
+    Receiving,
+}

@@ -1,0 +1,134 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ::http::Uri;
+
+use crate::error::{Error, ErrorKind};
+
+/// Scheme, host and port: the unit a credential is bound to.
+///
+/// It is https, or http to this machine itself: nothing secret travels in the clear beyond the loopback device.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    scheme: &'static str,
+    host: Arc<str>,
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// Reads a URL that names no more than an origin; `role` says whose it is, as in "account URL".
+    pub(crate) fn parse(url: &str, role: &str) -> Result<Origin, Error> {
+        let refuse = |happened: &str| Error::new(ErrorKind::Config, format!("the {role} {url:?} {happened}"));
+        if url.contains('@') {
+            // The text itself may hold a password.
+            let happened = format!("the {role} carries a user or a password");
+            return Err(Error::new(ErrorKind::Config, happened).advise("leave out everything up to the @"));
+        }
+        let uri: Uri = url.trim().parse().map_err(|_| refuse("is not a URL").advise(EXAMPLE))?;
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return Err(refuse("lacks https:// or a host").advise(EXAMPLE));
+        };
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(refuse("has a path").advise("give only scheme, host and port"));
+        }
+        let host = host.to_ascii_lowercase();
+        let scheme = match scheme {
+            "https" => "https",
+            "http" if is_loopback(&host) => "http",
+            "http" => {
+                return Err(
+                    refuse("is not encrypted").advise("use https://; http is accepted for loopback addresses only")
+                );
+            }
+            _ => return Err(refuse("has a scheme other than https").advise(EXAMPLE)),
+        };
+        Ok(Origin { scheme, host: host.into(), port: uri.port_u16() })
+    }
+
+    /// The same scheme and port at another host; the caller has validated the host.
+    pub(crate) fn at_host(&self, host: &str) -> Origin {
+        Origin { scheme: self.scheme, host: host.into(), port: self.port }
+    }
+
+    /// Lower case, without the port.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+/// As it begins a URL: `https://host:port`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A name other than localhost is looked up, so it is nobody's promise that it means this machine.
+fn is_loopback(host: &str) -> bool {
+    if host == "localhost" {
+        return true;
+    }
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    match address.parse() {
+        Ok(IpAddr::V4(address)) => Ipv4Addr::is_loopback(&address),
+        Ok(IpAddr::V6(address)) => Ipv6Addr::is_loopback(&address),
+        Err(_) => false,
+    }
+}
+
+const EXAMPLE: &str = "write it like https://myorg-account123.snowflakecomputing.com";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_is_accepted_anywhere_and_http_on_loopback_only() {
+        for good in [
+            "https://a.snowflakecomputing.com",
+            "https://a:8443/",
+            "http://127.0.0.1:1",
+            "http://[::1]:2",
+            "http://LocalHost",
+        ] {
+            assert!(Origin::parse(good, "account URL").is_ok(), "{good}");
+        }
+        for bad in [
+            "http://a.snowflakecomputing.com",
+            "http://127.0.0.1.evil.example",
+            "http://10.0.0.1",
+            "ftp://127.0.0.1",
+            "127.0.0.1:8080",
+            "https://a/path",
+            "https://a/?q",
+            "",
+        ] {
+            let error = Origin::parse(bad, "account URL").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{bad}");
+            assert!(error.to_string().contains("account URL"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_refused_without_being_repeated() {
+        let error = Origin::parse("https://joe:hunter2@a.example", "account URL").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn another_host_keeps_scheme_and_port() {
+        let account = Origin::parse("http://127.0.0.1:8080", "account URL").unwrap();
+        assert_eq!(account.at_host("localhost").to_string(), "http://localhost:8080");
+    }
+}

@@ -1,0 +1,50 @@
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+/// A text that is never printed, and wiped from memory when its last clone is dropped.
+///
+/// Copies that the HTTP and TLS layers make while sending it are outside our reach.
+///
+/// ```
+/// use snowpipe_streaming::Secret;
+///
+/// let secret = Secret::new("open sesame");
+/// assert_eq!(format!("{secret:?}"), "Secret(…)");
+/// assert_eq!(secret.expose(), "open sesame");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    text: Arc<Zeroizing<String>>,
+}
+
+impl Secret {
+    /// Takes the text over; a `String` is not copied.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret { text: Arc::new(Zeroizing::new(text.into())) }
+    }
+
+    /// The text itself: keep it out of logs and messages.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Secret {
+        Secret::new(text)
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Secret {
+        Secret::new(text)
+    }
+}
