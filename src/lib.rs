@@ -10,11 +10,15 @@
 )]
 
 mod clock;
+mod commit;
 mod error;
 mod http;
+mod rows;
 mod secret;
 
+pub use commit::OffsetToken;
 pub use error::{Error, ErrorKind};
+pub use rows::Batch;
 pub use secret::Secret;
 
 mod auth;
