@@ -110,8 +110,9 @@ impl Ledger {
         self.pending.back().or(self.committed.as_ref())
     }
 
-    pub(crate) fn sent(&mut self, token: OffsetToken) {
-        self.pending.push_back(token);
+    /// Rows were accepted whose last token is this; rows without one cannot be told apart.
+    pub(crate) fn sent(&mut self, token: Option<OffsetToken>) {
+        self.pending.extend(token);
     }
 
     /// Takes note of what the service says is committed: everything sent before that token is committed too.
@@ -140,7 +141,7 @@ mod tests {
     fn ledger(sent: &[&str]) -> Ledger {
         let mut ledger = Ledger::new(None);
         for token in sent {
-            ledger.sent((*token).into());
+            ledger.sent(Some((*token).into()));
         }
         ledger
     }
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn a_token_sent_again_is_pending_again() {
         let mut ledger = Ledger::new(Some("x".into()));
-        ledger.sent("x".into());
+        ledger.sent(Some("x".into()));
         assert!(!ledger.has_committed(&"x".into()));
     }
 
@@ -194,7 +195,7 @@ mod tests {
     fn the_memory_of_settled_tokens_is_bounded() {
         let mut ledger = Ledger::new(None);
         for n in 0..5000u64 {
-            ledger.sent(n.into());
+            ledger.sent(Some(n.into()));
             ledger.observe(Some(n.into()));
         }
         assert_eq!(ledger.settled.len(), SETTLED_KEPT);

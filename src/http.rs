@@ -8,7 +8,7 @@ mod sender;
 mod ureq;
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ::http::{HeaderMap, HeaderValue, Method, header};
 use uuid::Uuid;
@@ -39,6 +39,8 @@ pub(crate) struct Request<'r> {
     pub(crate) replay: Replay,
     /// The same over all repetitions of this request.
     pub(crate) request_id: Uuid,
+    /// Less than the retry budget, where the caller waits for something else at the same time.
+    pub(crate) patience: Option<Duration>,
 }
 
 impl<'r> Request<'r> {
@@ -52,6 +54,7 @@ impl<'r> Request<'r> {
             body: None,
             replay: Replay::Safe,
             request_id: Uuid::new_v4(),
+            patience: None,
         }
     }
 
@@ -63,6 +66,11 @@ impl<'r> Request<'r> {
     pub(crate) fn body(mut self, content_type: &'static str, bytes: &'r [u8]) -> Request<'r> {
         self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.body = Some(bytes);
+        self
+    }
+
+    pub(crate) fn patience(mut self, patience: Duration) -> Request<'r> {
+        self.patience = Some(patience);
         self
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub(crate) use self::payload::{Compressor, Payload};
+pub(crate) use self::payload::{Compressor, Payload, for_each_payload};
 use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind};
 
@@ -127,6 +127,23 @@ impl Batch {
     /// Whether it is time to append: the next row would better begin a new batch.
     pub fn is_full(&self) -> bool {
         self.text.len() >= Batch::FULL_BYTES
+    }
+
+    /// Adds a line that this type has checked before.
+    pub(crate) fn push_checked(&mut self, line: &[u8]) {
+        self.text.extend_from_slice(line);
+        self.end_row();
+    }
+
+    /// Takes the last row out again, without its line break and its mark.
+    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+        let body = &self.text[..self.text.len().checked_sub(1)?];
+        let start = memchr::memrchr(b'\n', body).map_or(0, |before| before + 1);
+        let row = body[start..].to_vec();
+        self.marks.pop_if(|mark| mark.end > start);
+        self.text.truncate(start);
+        self.rows -= 1;
+        Some(row)
     }
 
     /// All of it, to be cut and compressed.
@@ -318,6 +335,15 @@ mod tests {
         batch.mark("end");
         let (left, right) = batch.piece().halves().unwrap();
         assert_eq!((left.last_token(), right.last_token()), (None, Some(&"end".into())));
+    }
+
+    #[test]
+    fn the_last_row_can_be_taken_out_again() {
+        let mut batch = numbered(2);
+        assert_eq!(batch.pop().as_deref(), Some(&b"{\"N\":2}"[..]));
+        assert_eq!((batch.rows(), batch.piece().last_token()), (1, Some(&1.into())));
+        assert_eq!(batch.pop().as_deref(), Some(&b"{\"N\":1}"[..]));
+        assert_eq!((batch.pop(), batch.bytes(), batch.piece().last_token()), (None, 0, None));
     }
 
     #[test]

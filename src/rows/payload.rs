@@ -1,4 +1,4 @@
-use super::Piece;
+use super::{Batch, Piece};
 use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind};
 
@@ -21,6 +21,32 @@ impl Payload {
     pub(crate) const ENCODING: Option<&'static str> = if cfg!(feature = "zstd") { Some("zstd") } else { None };
 }
 
+/// Cuts a batch to what requests carry and hands each payload on, in order; the first error ends it.
+pub(crate) fn for_each_payload(
+    batch: &Batch,
+    compressor: &mut Compressor,
+    payload: &mut Payload,
+    mut send: impl FnMut(&mut Payload) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut pieces = vec![batch.piece()];
+    while let Some(piece) = pieces.pop() {
+        if piece.rows() == 0 {
+            continue;
+        }
+        // A batch may hold any number of rows; what is far too much need not be compressed to know it.
+        let is_modest = piece.text().len() <= 2 * Batch::FULL_BYTES;
+        if (is_modest || piece.rows() == 1) && compressor.fits(&piece, payload)? {
+            send(payload)?;
+            continue;
+        }
+        if let Some((first, second)) = piece.halves() {
+            pieces.push(second);
+            pieces.push(first);
+        }
+    }
+    Ok(())
+}
+
 /// Turns pieces into payloads; keeps the memory that compression needs.
 #[derive(Default)]
 pub(crate) struct Compressor {
@@ -31,41 +57,51 @@ pub(crate) struct Compressor {
 impl Compressor {
     /// Fills `payload` and tells true, or tells false when the piece is too much for one request and can be cut.
     pub(crate) fn fits(&mut self, piece: &Piece<'_>, payload: &mut Payload) -> Result<bool, Error> {
-        self.compress(piece.text(), &mut payload.wire)?;
-        payload.rows = piece.rows();
-        payload.plain_bytes = piece.text().len();
-        payload.first = piece.first_token().cloned();
-        payload.last = piece.last_token().cloned();
-        let size = payload.wire.len();
-        if size <= Payload::MAX_WIRE_BYTES {
+        if self.compress(piece.text(), &mut payload.wire)? {
+            payload.rows = piece.rows();
+            payload.plain_bytes = piece.text().len();
+            payload.first = piece.first_token().cloned();
+            payload.last = piece.last_token().cloned();
             return Ok(true);
         }
         if piece.rows() > 1 {
             return Ok(false);
         }
-        let happened =
-            format!("a single row is {size} bytes as sent; a request carries at most {}", Payload::MAX_WIRE_BYTES);
+        let at = piece.last_token().map(|token| format!(" at offset {token}")).unwrap_or_default();
+        let happened = format!(
+            "the row{at} is too long for any request: {} bytes, more than {} after compression",
+            piece.text().len(),
+            Payload::MAX_WIRE_BYTES
+        );
         Err(Error::new(ErrorKind::Rejected, happened).advise("shorten the row or leave it out"))
     }
 
+    /// Whether the text fits; the attempt ends as soon as it does not.
     #[cfg(feature = "zstd")]
-    fn compress(&mut self, text: &[u8], wire: &mut Vec<u8>) -> Result<(), Error> {
+    fn compress(&mut self, text: &[u8], wire: &mut Vec<u8>) -> Result<bool, Error> {
         let failed = |error| Error::new(ErrorKind::Config, "zstd cannot get its memory").with_source(error);
         let context = match &mut self.context {
             Some(context) => context,
             none => none.insert(zstd::bulk::Compressor::new(LEVEL).map_err(failed)?),
         };
         wire.clear();
-        wire.reserve(zstd::zstd_safe::compress_bound(text.len()));
-        context.compress_to_buffer(text, wire).map_err(failed)?;
-        Ok(())
+        wire.reserve_exact(Payload::MAX_WIRE_BYTES);
+        match context.compress_to_buffer(text, wire) {
+            Ok(size) => Ok(size <= Payload::MAX_WIRE_BYTES),
+            // zstd gives the lack of room no kind of its own, and there was room for the worst case of a short text.
+            Err(_) if zstd::zstd_safe::compress_bound(text.len()) > Payload::MAX_WIRE_BYTES => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     #[cfg(not(feature = "zstd"))]
-    fn compress(&mut self, text: &[u8], wire: &mut Vec<u8>) -> Result<(), Error> {
+    fn compress(&mut self, text: &[u8], wire: &mut Vec<u8>) -> Result<bool, Error> {
+        if text.len() > Payload::MAX_WIRE_BYTES {
+            return Ok(false);
+        }
         wire.clear();
         wire.extend_from_slice(text);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -83,7 +119,6 @@ const LEVEL: i32 = 1;
 mod tests {
     use serde_json::json;
 
-    use super::super::Batch;
     use super::*;
 
     #[test]
@@ -110,6 +145,6 @@ mod tests {
         assert!(compressor.fits(&small, &mut payload).unwrap());
         let error = compressor.fits(&large, &mut payload).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Rejected);
-        assert!(error.to_string().contains("at most 4000000"), "{error}");
+        assert!(error.to_string().contains("more than 4000000 after compression"), "{error}");
     }
 }
