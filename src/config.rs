@@ -97,7 +97,7 @@ impl ClientBuilder {
         let role = self.role.map(checked_role).transpose()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let server_clock = Arc::new(ServerClock::default());
-        let login = self.credentials.source(&account, &origin, clock.clone(), server_clock.clone())?;
+        let login = self.credentials.source(&account, &origin, &clock, &server_clock)?;
         // No proxy stands between this machine and itself.
         let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), origin.is_loopback())?;
         let sender = Arc::new(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock.clone()));
@@ -106,7 +106,7 @@ impl ClientBuilder {
             TokenCache::new(login, clock.clone()),
             sender.clone(),
             tally.clone(),
-            self.credentials.diagnosis(&account),
+            self.credentials.describe(&account),
         ));
         let kind = self.credentials.kind();
         let exchange = Exchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());

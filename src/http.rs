@@ -14,7 +14,7 @@ use ::http::{HeaderMap, HeaderValue, Method, header};
 use uuid::Uuid;
 
 pub(crate) use self::origin::Origin;
-pub(crate) use self::retry::{RetryPolicy, retry_after};
+pub(crate) use self::retry::RetryPolicy;
 pub(crate) use self::sender::{Addressed, Outcome, Sender};
 pub(crate) use self::ureq::{Timeouts, UreqTransport};
 
@@ -66,11 +66,6 @@ impl<'r> Request<'r> {
     pub(crate) fn body(mut self, content_type: &'static str, bytes: &'r [u8]) -> Request<'r> {
         self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.body = Some(bytes);
-        self
-    }
-
-    pub(crate) fn patience(mut self, patience: Duration) -> Request<'r> {
-        self.patience = Some(patience);
         self
     }
 

@@ -69,7 +69,7 @@ impl<'s> Source<'s> {
     }
 
     /// Values whose field names are column names.
-    pub fn rows<T: Serialize>(rows: impl IntoIterator<Item = T, IntoIter: Send + 's>) -> Source<'s> {
+    pub fn rows<T: Serialize + 's>(rows: impl IntoIterator<Item = T, IntoIter: Send + 's>) -> Source<'s> {
         Source::try_rows(rows.into_iter().map(Ok::<T, std::convert::Infallible>))
     }
 
