@@ -1,5 +1,8 @@
 //! Tokens: what they are, who makes them, and the cache that keeps them until near their end.
 
+mod private_key;
+mod signer;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -7,6 +10,8 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::http::Origin;
 use crate::secret::Secret;
+
+pub use self::private_key::PrivateKey;
 
 /// Whoever can make a token; stateless, so that the cache around it is the only holder.
 pub(crate) trait TokenSource: Send + Sync + fmt::Debug {

@@ -9,6 +9,7 @@
     clippy::missing_errors_doc
 )]
 
+mod account;
 mod clock;
 mod error;
 mod http;
@@ -18,6 +19,8 @@ pub use error::{Error, ErrorKind};
 pub use secret::Secret;
 
 mod auth;
+
+pub use auth::PrivateKey;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;
