@@ -20,7 +20,7 @@ pub use secret::Secret;
 
 mod auth;
 
-pub use auth::PrivateKey;
+pub use auth::{Credentials, PrivateKey};
 
 #[cfg(feature = "emulator")]
 pub mod emulator;
