@@ -29,6 +29,12 @@ impl Flight {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn of_process(process: u32) -> Arc<Flight> {
+        let leader = thread::current().id();
+        Arc::new(Flight { leader, process, for_denial: AtomicBool::new(false), outcome: OnceLock::new() })
+    }
+
     pub(super) fn is_of_another_process(&self) -> bool {
         self.process != process::id()
     }
