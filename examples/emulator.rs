@@ -121,8 +121,7 @@ impl Options {
             builder = builder.pipe(pipe, table);
         }
         for file in &self.public_keys {
-            let pem = fs::read_to_string(file)
-                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            let pem = fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
             builder = builder.public_key_pem(pem);
         }
         Ok(builder)
@@ -157,15 +156,7 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
     options.open(file)?.write_all(text.as_bytes())
 }
 
-const VALUED: [&str; 7] = [
-    "--dir",
-    "--port",
-    "--account",
-    "--user",
-    "--public-key",
-    "--commit-delay-ms",
-    "--pipe",
-];
+const VALUED: [&str; 7] = ["--dir", "--port", "--account", "--user", "--public-key", "--commit-delay-ms", "--pipe"];
 
 const USAGE: &str = "\
 Usage: emulator --dir DIR [OPTIONS]

@@ -1,6 +1,14 @@
 //! Tokens: what they are, who makes them, and the cache that keeps them until near their end.
 
+mod cache;
+mod credentials;
+mod key_pair;
+mod private_key;
+mod provided;
+mod signer;
+
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -8,10 +16,22 @@ use crate::error::Error;
 use crate::http::Origin;
 use crate::secret::Secret;
 
+pub(crate) use self::cache::TokenCache;
+pub use self::credentials::Credentials;
+pub use self::private_key::PrivateKey;
+
 /// Whoever can make a token; stateless, so that the cache around it is the only holder.
 pub(crate) trait TokenSource: Send + Sync + fmt::Debug {
     /// A new token, never one handed out before unless there is no other.
     fn fetch(&self) -> Result<Grant, Error>;
+
+    /// A new token in place of one that the service refused.
+    ///
+    /// A source that cannot make another says so here, instead of handing out the refused one again.
+    fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
+        let _ = refused;
+        self.fetch()
+    }
 }
 
 /// A token as its source hands it over.
@@ -46,10 +66,21 @@ impl TokenKind {
     }
 }
 
+/// As it is called in a sentence.
+impl fmt::Display for TokenKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TokenKind::KeyPairJwt => "key-pair JWT",
+            TokenKind::OAuth => "OAuth access token",
+            TokenKind::ProgrammaticAccessToken => "programmatic access token",
+        })
+    }
+}
+
 /// A token in the cache: cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
-    pub(crate) grant: std::sync::Arc<Grant>,
+    pub(crate) grant: Arc<Grant>,
     /// Counts the tokens of one cache, so that a late refusal of an old one does not discard a new one.
     pub(crate) generation: u64,
 }

@@ -48,7 +48,11 @@ fn run(options: &Options) -> Result<()> {
         Some(pipe) => client.pipe(database, schema, pipe),
         None => client.table(database, schema, table),
     };
-    if options.elastic { load_elastic(options, &client, &pipe)? } else { load(options, &pipe, source)? }
+    if options.elastic {
+        load_elastic(options, &client, &pipe)?
+    } else {
+        load(options, &pipe, source)?
+    }
     match service {
         Some(service) if !options.json => show_landed(&service, &options.table.join(".")),
         _ => Ok(()),
@@ -96,7 +100,9 @@ fn load_elastic(options: &Options, client: &Client, pipe: &Pipe) -> Result<()> {
                 batch.clear();
             }
             if !next.text.is_empty() {
-                batch.push_json(&next.text).map_err(|error| format!("line {} of {}: {error}", next.number, options.file))?;
+                batch
+                    .push_json(&next.text)
+                    .map_err(|error| format!("line {} of {}: {error}", next.number, options.file))?;
             }
         }
         Ok(())

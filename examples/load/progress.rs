@@ -19,7 +19,8 @@ impl Progress {
             return;
         }
         // Where an earlier run ended within the file is not known in bytes.
-        let bar = self.total.filter(|total| *total > 0 && skipped == 0).map(|total| bar(bytes, total)).unwrap_or_default();
+        let bar =
+            self.total.filter(|total| *total > 0 && skipped == 0).map(|total| bar(bytes, total)).unwrap_or_default();
         eprint!("\r\x1b[2K{bar}{sent} rows sent, {committed} committed");
         let _ = io::stderr().flush();
     }

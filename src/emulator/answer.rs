@@ -44,25 +44,16 @@ impl Answer {
 
     /// Landed rows, written without being gathered first.
     pub(super) fn rows(blocks: Vec<Arc<Block>>) -> Self {
-        Self {
-            status: 200,
-            headers: vec![header("content-type", "application/x-ndjson")],
-            body: Body::Rows(blocks),
-        }
+        Self { status: 200, headers: vec![header("content-type", "application/x-ndjson")], body: Body::Rows(blocks) }
     }
 
     pub(super) fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            headers: vec![header("content-type", content_type)],
-            body: Body::Bytes(body),
-        }
+        Self { status, headers: vec![header("content-type", content_type)], body: Body::Bytes(body) }
     }
 
     /// Adds a header; one of the same name gives way.
     pub(super) fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.headers
-            .retain(|(present, _)| !present.eq_ignore_ascii_case(name));
+        self.headers.retain(|(present, _)| !present.eq_ignore_ascii_case(name));
         self.headers.push(header(name, value));
         self
     }
@@ -123,9 +114,7 @@ impl Answer {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.headers
-            .iter()
-            .any(|(present, _)| present.eq_ignore_ascii_case(name))
+        self.headers.iter().any(|(present, _)| present.eq_ignore_ascii_case(name))
     }
 }
 
@@ -143,8 +132,5 @@ fn header(name: &str, value: &str) -> (String, String) {
 }
 
 fn reason(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("Unnamed")
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Unnamed")
 }

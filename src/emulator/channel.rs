@@ -82,18 +82,15 @@ impl Channel {
         if token == self.continuation_token() {
             return Ok(Turn::Next);
         }
-        let again = self.last_append.as_ref().is_some_and(|last| {
-            last.token == token && Some(last.request_id.as_str()) == request_id
-        });
+        let again = self
+            .last_append
+            .as_ref()
+            .is_some_and(|last| last.token == token && Some(last.request_id.as_str()) == request_id);
         if again {
             return Ok(Turn::Replay);
         }
         if !is_token(token) {
-            return Err(Refusal::new(
-                400,
-                "ERR_INVALID_CONTINUATION_TOKEN",
-                "The continuation token is malformed.",
-            ));
+            return Err(Refusal::new(400, "ERR_INVALID_CONTINUATION_TOKEN", "The continuation token is malformed."));
         }
         Err(stale())
     }
@@ -101,10 +98,7 @@ impl Channel {
     pub(super) fn advance(&mut self, token: &str, request_id: Option<&str>) {
         self.row_sequencer += 1;
         self.in_flight += 1;
-        self.last_append = request_id.map(|id| Applied {
-            request_id: id.to_owned(),
-            token: token.to_owned(),
-        });
+        self.last_append = request_id.map(|id| Applied { request_id: id.to_owned(), token: token.to_owned() });
     }
 
     pub(super) fn status(&self, name: &ChannelName, latency_ms: u64) -> Value {
@@ -140,9 +134,7 @@ pub(super) fn stale() -> Refusal {
 
 fn is_token(token: &str) -> bool {
     let number = |part: &str| part.parse::<u64>().is_ok();
-    token
-        .split_once('_')
-        .is_some_and(|(client, row)| number(client) && number(row))
+    token.split_once('_').is_some_and(|(client, row)| number(client) && number(row))
 }
 
 #[cfg(test)]
@@ -176,9 +168,6 @@ mod tests {
         channel.advance(&old, Some("id"));
         channel.take_over(8);
         assert_eq!(channel.judge(&old, Some("id")).unwrap_err().status, 400);
-        assert_eq!(
-            channel.judge("no token", None).unwrap_err().code,
-            "ERR_INVALID_CONTINUATION_TOKEN"
-        );
+        assert_eq!(channel.judge("no token", None).unwrap_err().code, "ERR_INVALID_CONTINUATION_TOKEN");
     }
 }

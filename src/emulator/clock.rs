@@ -11,21 +11,14 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn set_offset(&self, seconds: i64) {
-        self.offset_seconds.store(
-            seconds.clamp(-MAX_OFFSET_SECONDS, MAX_OFFSET_SECONDS),
-            Ordering::Relaxed,
-        );
+        self.offset_seconds.store(seconds.clamp(-MAX_OFFSET_SECONDS, MAX_OFFSET_SECONDS), Ordering::Relaxed);
     }
 
     pub(super) fn now(&self) -> SystemTime {
         let offset = self.offset_seconds.load(Ordering::Relaxed);
         let shift = Duration::from_secs(offset.unsigned_abs());
         let now = SystemTime::now();
-        let shifted = if offset < 0 {
-            now.checked_sub(shift)
-        } else {
-            now.checked_add(shift)
-        };
+        let shifted = if offset < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
         shifted.filter(|time| *time >= UNIX_EPOCH).unwrap_or(now)
     }
 

@@ -70,13 +70,8 @@ struct ClockOffset {
 
 fn rows(service: &Service, request: &Request) -> Outcome {
     let parameters = request.parameters();
-    let table = parameters
-        .get("table")
-        .ok_or_else(|| (400, "?table=DB.SCHEMA.TABLE is missing".to_owned()))?;
-    service
-        .landed(table)
-        .map(Answer::rows)
-        .ok_or_else(|| (400, format!("{table:?} is not DB.SCHEMA.TABLE")))
+    let table = parameters.get("table").ok_or_else(|| (400, "?table=DB.SCHEMA.TABLE is missing".to_owned()))?;
+    service.landed(table).map(Answer::rows).ok_or_else(|| (400, format!("{table:?} is not DB.SCHEMA.TABLE")))
 }
 
 fn commits(service: &Service, body: &[u8]) -> Outcome {
@@ -106,8 +101,8 @@ fn rejections(service: &Service, body: &[u8]) -> Outcome {
 
 fn channels(service: &Service, body: &[u8]) -> Outcome {
     let wanted: Channels = parsed(body)?;
-    let pipe = PipeName::parse(&wanted.pipe)
-        .ok_or_else(|| (400, format!("{:?} is not DB.SCHEMA.PIPE", wanted.pipe)))?;
+    let pipe =
+        PipeName::parse(&wanted.pipe).ok_or_else(|| (400, format!("{:?} is not DB.SCHEMA.PIPE", wanted.pipe)))?;
     let name = pipe.channel(&wanted.channel);
     let now_ms = service.clock.unix_ms();
     let found = match wanted.action.as_str() {
@@ -135,14 +130,5 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, (u16, String)> {
     serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
 }
 
-const KNOWN: [&str; 9] = [
-    "rows",
-    "requests",
-    "commits",
-    "faults",
-    "tokens",
-    "rejections",
-    "channels",
-    "clock",
-    "login-failures",
-];
+const KNOWN: [&str; 9] =
+    ["rows", "requests", "commits", "faults", "tokens", "rejections", "channels", "clock", "login-failures"];

@@ -28,11 +28,7 @@ pub(super) struct LoginFailure {
 
 impl Credentials {
     pub(super) fn new(identity: Identity, scoped: ScopedTokens) -> Self {
-        Self {
-            identity,
-            scoped,
-            failures: Mutex::new(Vec::new()),
-        }
+        Self { identity, scoped, failures: Mutex::new(Vec::new()) }
     }
 
     pub(super) fn user(&self) -> &str {
@@ -81,12 +77,7 @@ impl Credentials {
     fn refuse_login(&self, why: Invalid, at_ms: i64) -> Refusal {
         let id = Uuid::new_v4().to_string();
         let message = format!("JWT token is invalid. [{id}]");
-        self.failures.lock().push(LoginFailure {
-            id,
-            code: why.code,
-            reason: why.name,
-            at_ms,
-        });
+        self.failures.lock().push(LoginFailure { id, code: why.code, reason: why.name, at_ms });
         Refusal::new(401, "390144", message).with_detail(format!("{} {}", why.code, why.name))
     }
 }

@@ -52,12 +52,7 @@ impl Encoding {
 }
 
 /// Unpacks in one go when the length is known, which saves a copy of everything.
-fn unpack_zstd(
-    wire: &[u8],
-    limit: usize,
-    expected: Option<usize>,
-    plain: &mut Vec<u8>,
-) -> Result<(), Undecodable> {
+fn unpack_zstd(wire: &[u8], limit: usize, expected: Option<usize>, plain: &mut Vec<u8>) -> Result<(), Undecodable> {
     let stated = zstd::zstd_safe::get_frame_content_size(wire)
         .ok()
         .flatten()
@@ -83,10 +78,7 @@ fn trusted_len(wire_len: usize) -> usize {
 
 fn unpack(source: impl Read, limit: usize, plain: &mut Vec<u8>) -> Result<(), Undecodable> {
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    source
-        .take(bound)
-        .read_to_end(plain)
-        .map_err(|_| Undecodable::Corrupt)?;
+    source.take(bound).read_to_end(plain).map_err(|_| Undecodable::Corrupt)?;
     if plain.len() > limit {
         return Err(Undecodable::TooLong);
     }
@@ -122,10 +114,7 @@ mod tests {
         assert_eq!(decode(Encoding::Gzip, &gzip(&text), 8000).unwrap(), text);
         assert_eq!(decode(Encoding::Zstd, &zstd, 8000).unwrap(), text);
         assert_eq!(decode(Encoding::Zstd, &streamed, 8000).unwrap(), text);
-        assert_eq!(
-            decode(Encoding::Zstd, &two_frames, 16_000).unwrap(),
-            text.repeat(2)
-        );
+        assert_eq!(decode(Encoding::Zstd, &two_frames, 16_000).unwrap(), text.repeat(2));
     }
 
     #[test]

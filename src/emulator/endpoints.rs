@@ -51,11 +51,7 @@ fn refuse_other_answers(route: &Route, request: &Request) -> Result<(), Refusal>
         return Ok(());
     }
     let given = accept.unwrap_or("null");
-    Err(Refusal::new(
-        406,
-        "391902",
-        format!("Unsupported Accept header {given} is specified."),
-    ))
+    Err(Refusal::new(406, "391902", format!("Unsupported Accept header {given} is specified.")))
 }
 
 fn check_tracing(request: &Request) -> Result<(), Refusal> {

@@ -78,11 +78,7 @@ pub struct Fault {
 
 #[derive(Clone, Debug)]
 pub(super) enum Effect {
-    Status {
-        status: u16,
-        body: String,
-        headers: Vec<(String, String)>,
-    },
+    Status { status: u16, body: String, headers: Vec<(String, String)> },
     DropConnection,
     LoseReply,
     Truncate,
@@ -139,11 +135,7 @@ impl Fault {
     }
 
     fn new(endpoint: Endpoint, effect: Effect) -> Self {
-        Self {
-            endpoint,
-            times: 1,
-            effect,
-        }
+        Self { endpoint, times: 1, effect }
     }
 
     /// Whether it can be written as HTTP at all.
@@ -162,8 +154,8 @@ impl Fault {
             if framing.iter().any(|taken| name.eq_ignore_ascii_case(taken)) {
                 return Err(format!("header {name} cannot be set"));
             }
-            let sound = http::HeaderName::from_bytes(name.as_bytes()).is_ok()
-                && http::HeaderValue::from_str(value).is_ok();
+            let sound =
+                http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok();
             sound.then_some(()).ok_or_else(|| format!("header {name:?} is malformed"))
         })
     }

@@ -44,10 +44,7 @@ pub(super) struct TimedStream {
 
 impl TimedStream {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            deadline: Instant::now() + IDLE,
-        }
+        Self { stream, deadline: Instant::now() + IDLE }
     }
 }
 
@@ -98,19 +95,12 @@ pub(super) fn read_body<S: Deadline>(
     body: &mut Vec<u8>,
 ) -> Result<BodySize, Unreadable> {
     from.get_mut().set_read_deadline(Instant::now() + SLOWEST_BODY);
-    let mut keeping = Keeping {
-        limit,
-        bytes: 0,
-        body,
-    };
+    let mut keeping = Keeping { limit, bytes: 0, body };
     match framing {
         Framing::Length(len) => keeping.read(from, len)?,
         Framing::Chunked => keeping.read_chunks(from)?,
     }
-    Ok(BodySize {
-        bytes: keeping.bytes,
-        too_long: keeping.bytes > limit,
-    })
+    Ok(BodySize { bytes: keeping.bytes, too_long: keeping.bytes > limit })
 }
 
 struct Keeping<'a> {
@@ -213,10 +203,7 @@ fn parse_head(bytes: &[u8]) -> Result<Head, Unreadable> {
         query,
         headers,
         body: Vec::new(),
-        size: BodySize {
-            bytes: 0,
-            too_long: false,
-        },
+        size: BodySize { bytes: 0, too_long: false },
     };
     let modern = parsed.version == Some(1);
     if modern && request.header("host").is_none() {
@@ -337,10 +324,7 @@ mod tests {
         assert_eq!(status(&with("Host: x\r\nContent-Length: -1\r\n")), Some(400));
         assert_eq!(status(&with("Host: x\r\nContent-Length: +1\r\n")), Some(400));
         assert_eq!(status(&with("Host: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n")), Some(400));
-        assert_eq!(
-            status(&with("Host: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n")),
-            Some(400)
-        );
+        assert_eq!(status(&with("Host: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n")), Some(400));
         assert_eq!(status(&with("Host: x\r\nTransfer-Encoding: gzip\r\n")), Some(501));
         assert_eq!(status(&with(&"A: b\r\n".repeat(101))), Some(431));
         assert_eq!(status(&with(&format!("A: {}\r\n", "b".repeat(40_000)))), Some(431));

@@ -29,11 +29,7 @@ pub(super) struct Login {
 
 impl Identity {
     pub(super) fn new(account: &str, user: &str, keys: Vec<RegisteredKey>) -> Self {
-        Self {
-            account: account_name(account),
-            user: user.to_uppercase(),
-            keys,
-        }
+        Self { account: account_name(account), user: user.to_uppercase(), keys }
     }
 
     pub(super) fn user(&self) -> &str {
@@ -56,9 +52,7 @@ impl Identity {
             return Err(INVALID_SIGNATURE);
         }
         check_times(&claims, now_ms)?;
-        Ok(Login {
-            scope: text(&claims, "scp").map(str::to_owned),
-        })
+        Ok(Login { scope: text(&claims, "scp").map(str::to_owned) })
     }
 
     /// Gives the fingerprint that the issuer claims.
@@ -104,11 +98,7 @@ fn check_times(claims: &Map<String, Value>, now_ms: i64) -> Result<(), Invalid> 
 fn instant_ms(claims: &Map<String, Value>, name: &str) -> Option<i64> {
     let value = claims.get(name)?;
     let number = value.as_i64().or_else(|| value.as_f64().map(|number| number as i64))?;
-    Some(if number.abs() < FIRST_MILLISECONDS {
-        number.saturating_mul(1000)
-    } else {
-        number
-    })
+    Some(if number.abs() < FIRST_MILLISECONDS { number.saturating_mul(1000) } else { number })
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, Invalid> {
@@ -129,8 +119,7 @@ const INVALID_USER: Invalid = invalid(394_300, "JWT_TOKEN_INVALID_USER_IN_ISSUER
 const MISSING_TIME: Invalid = invalid(394_301, "JWT_TOKEN_MISSING_ISSUE_OR_EXPIRATION_TIME");
 const INVALID_ISSUE_TIME: Invalid = invalid(394_302, "JWT_TOKEN_INVALID_ISSUE_TIME");
 const INVALID_EXPIRATION_TIME: Invalid = invalid(394_303, "JWT_TOKEN_INVALID_EXPIRATION_TIME");
-const FINGERPRINT_MISMATCH: Invalid =
-    invalid(394_304, "JWT_TOKEN_INVALID_PUBLIC_KEY_FINGERPRINT_MISMATCH");
+const FINGERPRINT_MISMATCH: Invalid = invalid(394_304, "JWT_TOKEN_INVALID_PUBLIC_KEY_FINGERPRINT_MISMATCH");
 const INVALID_ALGORITHM: Invalid = invalid(394_305, "JWT_TOKEN_INVALID_ALGORITHM");
 const INVALID_SIGNATURE: Invalid = invalid(394_306, "JWT_TOKEN_INVALID_SIGNATURE");
 const ACCOUNT_MISMATCH: Invalid = invalid(394_307, "JWT_TOKEN_ACCOUNT_MISMATCH");

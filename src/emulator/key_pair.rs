@@ -39,10 +39,7 @@ impl RegisteredKey {
             return Err(unusable(format!("RSA keys need at least {MIN_BITS} bits")));
         }
         let der = key.to_public_key_der().map_err(unusable)?;
-        Ok(Self {
-            fingerprint: STANDARD.encode(Sha256::digest(der.as_bytes())),
-            key,
-        })
+        Ok(Self { fingerprint: STANDARD.encode(Sha256::digest(der.as_bytes())), key })
     }
 
     /// Base64 of the SHA-256 over the DER SubjectPublicKeyInfo.
@@ -53,9 +50,7 @@ impl RegisteredKey {
     /// Whether this is an RS256 signature over the message by the key's owner.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let digest = Sha256::digest(message);
-        self.key
-            .verify(Pkcs1v15Sign::new::<Sha256>(), &digest, signature)
-            .is_ok()
+        self.key.verify(Pkcs1v15Sign::new::<Sha256>(), &digest, signature).is_ok()
     }
 }
 
@@ -81,10 +76,7 @@ impl GeneratedPair {
     fn generate() -> io::Result<Self> {
         let key = RsaPrivateKey::new(&mut OsRng, MIN_BITS).map_err(unusable)?;
         let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(unusable)?;
-        Ok(Self {
-            private_key_pem: pem.as_str().to_owned(),
-            registered: RegisteredKey::new(key.to_public_key())?,
-        })
+        Ok(Self { private_key_pem: pem.as_str().to_owned(), registered: RegisteredKey::new(key.to_public_key())? })
     }
 }
 

@@ -15,11 +15,7 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn new(bytes: Vec<u8>, encoding: Encoding, len: usize) -> Self {
-        Self {
-            bytes,
-            encoding,
-            len: len as u64,
-        }
+        Self { bytes, encoding, len: len as u64 }
     }
 
     /// The number of bytes of the rows themselves.

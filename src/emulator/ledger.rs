@@ -78,10 +78,7 @@ impl Ledger {
         }
         self.discard(name);
         self.openings += 1;
-        let channel = self
-            .channels
-            .entry(name.clone())
-            .or_insert_with(|| Channel::new(bare(spelling), now_ms));
+        let channel = self.channels.entry(name.clone()).or_insert_with(|| Channel::new(bare(spelling), now_ms));
         channel.take_over(self.openings);
         if opening.offset_token.is_some() {
             channel.committed.offset_token = opening.offset_token;
@@ -92,12 +89,7 @@ impl Ledger {
         }))
     }
 
-    pub(super) fn append(
-        &mut self,
-        name: &ChannelName,
-        append: Append,
-        now_ms: i64,
-    ) -> Result<String, Refusal> {
+    pub(super) fn append(&mut self, name: &ChannelName, append: Append, now_ms: i64) -> Result<String, Refusal> {
         let table = self.table_of(&name.pipe)?;
         self.settle(now_ms);
         let due = Instant::now() + self.commit_delay;
@@ -272,33 +264,22 @@ impl Ledger {
     }
 
     fn elastic(&mut self, pipe: &PipeName, now_ms: i64) -> &mut Channel {
-        self.channels
-            .entry(pipe.channel(ELASTIC))
-            .or_insert_with(|| Channel::new(ELASTIC.to_owned(), now_ms))
+        self.channels.entry(pipe.channel(ELASTIC)).or_insert_with(|| Channel::new(ELASTIC.to_owned(), now_ms))
     }
 
     /// Unlike in a path, the case of a name counts in a list.
     fn listed(&self, pipe: &PipeName, asked: &str) -> Option<(ChannelName, &Channel)> {
-        [canonical(asked), asked.to_owned()]
-            .into_iter()
-            .find_map(|channel| {
-                let name = ChannelName {
-                    pipe: pipe.clone(),
-                    channel,
-                };
-                let found = self.channels.get(&name)?;
-                (found.spelling == bare(asked)).then_some((name, found))
-            })
+        [canonical(asked), asked.to_owned()].into_iter().find_map(|channel| {
+            let name = ChannelName { pipe: pipe.clone(), channel };
+            let found = self.channels.get(&name)?;
+            (found.spelling == bare(asked)).then_some((name, found))
+        })
     }
 }
 
 fn refuse_elastic(name: &ChannelName) -> Result<(), Refusal> {
     if name.is_elastic() {
-        return Err(Refusal::new(
-            400,
-            "ERR_CHANNEL_NAME_RESERVED",
-            "The channel ELASTIC cannot be opened or dropped.",
-        ));
+        return Err(Refusal::new(400, "ERR_CHANNEL_NAME_RESERVED", "The channel ELASTIC cannot be opened or dropped."));
     }
     Ok(())
 }

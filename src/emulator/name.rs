@@ -25,11 +25,7 @@ pub(super) struct ChannelName {
 
 impl PipeName {
     pub(super) fn new(database: &str, schema: &str, pipe: &str) -> Self {
-        Self {
-            database: canonical(database),
-            schema: canonical(schema),
-            pipe: canonical(pipe),
-        }
+        Self { database: canonical(database), schema: canonical(schema), pipe: canonical(pipe) }
     }
 
     /// The pipe that every table has without being asked.
@@ -49,11 +45,7 @@ impl PipeName {
 
     /// A table beside this pipe.
     pub(super) fn table(&self, table: String) -> TableName {
-        TableName {
-            database: self.database.clone(),
-            schema: self.schema.clone(),
-            table,
-        }
+        TableName { database: self.database.clone(), schema: self.schema.clone(), table }
     }
 
     /// Reads `DB.SCHEMA.PIPE`.
@@ -63,20 +55,13 @@ impl PipeName {
     }
 
     pub(super) fn channel(&self, channel: &str) -> ChannelName {
-        ChannelName {
-            pipe: self.clone(),
-            channel: canonical(channel),
-        }
+        ChannelName { pipe: self.clone(), channel: canonical(channel) }
     }
 }
 
 impl TableName {
     pub(super) fn new(database: &str, schema: &str, table: &str) -> Self {
-        Self {
-            database: canonical(database),
-            schema: canonical(schema),
-            table: canonical(table),
-        }
+        Self { database: canonical(database), schema: canonical(schema), table: canonical(table) }
     }
 
     /// Reads `DB.SCHEMA.TABLE`, quoted or not.
@@ -88,11 +73,7 @@ impl TableName {
     /// The same text taken as if each part stood in quotes, for callers that left them out.
     pub(super) fn parse_as_quoted(dotted: &str) -> Option<Self> {
         let [database, schema, table] = three_parts(dotted)?;
-        Some(Self {
-            database: bare(&database),
-            schema: bare(&schema),
-            table: bare(&table),
-        })
+        Some(Self { database: bare(&database), schema: bare(&schema), table: bare(&table) })
     }
 }
 
@@ -152,27 +133,18 @@ mod tests {
     #[test]
     fn a_default_pipe_names_its_table() {
         let pipe = PipeName::new("db", "public", "flights-streaming");
-        assert_eq!(
-            pipe.default_table(),
-            Some(TableName::new("DB", "PUBLIC", "FLIGHTS"))
-        );
+        assert_eq!(pipe.default_table(), Some(TableName::new("DB", "PUBLIC", "FLIGHTS")));
         assert_eq!(
             PipeName::new("db", "s", "\"my t-STREAMING\"").default_table(),
             Some(TableName::new("DB", "S", "\"my t\""))
         );
-        assert_eq!(
-            PipeName::new("db", "s", "\"t-streaming\"").default_table(),
-            None
-        );
+        assert_eq!(PipeName::new("db", "s", "\"t-streaming\"").default_table(), None);
         assert_eq!(PipeName::new("db", "s", "-STREAMING").default_table(), None);
     }
 
     #[test]
     fn dots_inside_quotes_do_not_split() {
-        assert_eq!(
-            TableName::parse("db.\"a.b\".t"),
-            Some(TableName::new("DB", "\"a.b\"", "T"))
-        );
+        assert_eq!(TableName::parse("db.\"a.b\".t"), Some(TableName::new("DB", "\"a.b\"", "T")));
         for wrong in ["", "t", "a.b", "a.b.c.d", "a..c", "a.\"b.c", "a.\"\".c"] {
             assert_eq!(TableName::parse(wrong), None, "{wrong}");
         }

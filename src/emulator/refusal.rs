@@ -14,12 +14,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: Cow::Borrowed(code),
-            message: message.into(),
-            detail: None,
-        }
+        Self { status, code: Cow::Borrowed(code), message: message.into(), detail: None }
     }
 
     /// A request whose form is wrong.

@@ -84,21 +84,12 @@ fn without_secrets(query: &str) -> String {
     parameters.collect::<Vec<_>>().join("&")
 }
 
-fn as_object<S: serde::Serializer>(
-    headers: &[(String, String)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_object<S: serde::Serializer>(headers: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(headers.iter().map(|(name, value)| (name, value)))
 }
 
-const SECRET_HEADERS: [&str; 6] = [
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "x-amz-security-token",
-    "x-snowflake-spcs-token",
-    "x-api-key",
-];
+const SECRET_HEADERS: [&str; 6] =
+    ["authorization", "proxy-authorization", "cookie", "x-amz-security-token", "x-snowflake-spcs-token", "x-api-key"];
 const SECRET_PARAMETERS: [&str; 8] = [
     "access_token",
     "assertion",

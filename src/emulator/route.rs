@@ -73,11 +73,7 @@ fn data(db: &str, schema: &str, rest: &[&str]) -> Result<Option<Choices>, Refusa
         }
         ["pipes", pipe, "channels", channel, "rows"] => {
             let channel = pipe_name(db, schema, pipe)?.channel(&name(channel)?);
-            if channel.is_elastic() {
-                Route::Elastic(channel.pipe)
-            } else {
-                Route::Append(channel)
-            }
+            if channel.is_elastic() { Route::Elastic(channel.pipe) } else { Route::Append(channel) }
         }
         _ => return Ok(None),
     };
@@ -89,10 +85,7 @@ fn control(db: &str, schema: &str, rest: &[&str]) -> Result<Option<Choices>, Ref
         [pipe, "channels", channel] => {
             let spelling = name(channel)?;
             let name = pipe_name(db, schema, pipe)?.channel(&spelling);
-            let open = Route::Open {
-                name: name.clone(),
-                spelling,
-            };
+            let open = Route::Open { name: name.clone(), spelling };
             vec![("PUT", open), ("DELETE", Route::Drop(name))]
         }
         [last] => {
@@ -128,11 +121,7 @@ fn unknown_path(path: &str) -> Refusal {
 }
 
 fn wrong_method(allowed: &[&str]) -> Refusal {
-    Refusal::new(
-        405,
-        "ERR_METHOD_NOT_ALLOWED",
-        format!("Allowed here: {}.", allowed.join(", ")),
-    )
+    Refusal::new(405, "ERR_METHOD_NOT_ALLOWED", format!("Allowed here: {}.", allowed.join(", ")))
 }
 
 #[cfg(test)]

@@ -79,15 +79,9 @@ struct Sorted {
 impl<'a> Sorting<'a> {
     fn of(plain: &'a [u8], rejected: Option<&'a [u8]>) -> Sorted {
         // One search through the whole body is far cheaper than one for each row.
-        let rejected = rejected
-            .map(memmem::Finder::new)
-            .filter(|finder| finder.find(plain).is_some());
-        let mut sorting = Self {
-            plain,
-            is_utf8: std::str::from_utf8(plain).is_ok(),
-            rejected,
-            sorted: Sorted::default(),
-        };
+        let rejected = rejected.map(memmem::Finder::new).filter(|finder| finder.find(plain).is_some());
+        let mut sorting =
+            Self { plain, is_utf8: std::str::from_utf8(plain).is_ok(), rejected, sorted: Sorted::default() };
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', plain) {
             sorting.take(start, &plain[start..end], true);
@@ -149,14 +143,7 @@ mod tests {
     use super::*;
 
     fn landed(body: &[u8], rejected: Option<&[u8]>) -> (Vec<u8>, u64, u64) {
-        let batch = Batch::read(
-            Body {
-                wire: body.to_vec(),
-                encoding: Encoding::Identity,
-                plain: body,
-            },
-            rejected,
-        );
+        let batch = Batch::read(Body { wire: body.to_vec(), encoding: Encoding::Identity, plain: body }, rejected);
         let rows = batch.block.as_ref().map(|block| block.plain().unwrap());
         (rows.unwrap_or_default().into_owned(), batch.good, batch.bad)
     }
@@ -199,10 +186,7 @@ mod tests {
     #[test]
     fn rows_that_hold_the_rejected_text_are_errors() {
         let body = b"{\"a\":\"good\"}\n{\"a\":\"poison\"}\n";
-        assert_eq!(
-            landed(body, Some(b"poison")),
-            (b"{\"a\":\"good\"}\n".to_vec(), 1, 1)
-        );
+        assert_eq!(landed(body, Some(b"poison")), (b"{\"a\":\"good\"}\n".to_vec(), 1, 1));
         assert_eq!(landed(body, Some(b"absent")).1, 2);
     }
 }

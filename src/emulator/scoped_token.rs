@@ -45,11 +45,7 @@ impl ScopedTokens {
     pub(super) fn new(lifetime_seconds: u64) -> Self {
         let mut secret = [0; 32];
         OsRng.fill_bytes(&mut secret);
-        Self {
-            secret,
-            epoch: AtomicU64::new(0),
-            lifetime_seconds: AtomicU64::new(lifetime_seconds),
-        }
+        Self { secret, epoch: AtomicU64::new(0), lifetime_seconds: AtomicU64::new(lifetime_seconds) }
     }
 
     pub(super) fn set_lifetime(&self, seconds: u64) {
@@ -74,11 +70,8 @@ impl ScopedTokens {
             epoch: self.epoch.load(Ordering::SeqCst),
         };
         let claims = serde_json::json!(claims).to_string();
-        let signed = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"HS256"}"#),
-            URL_SAFE_NO_PAD.encode(claims)
-        );
+        let signed =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims));
         let mac = self.mac(&signed).map(|mac| mac.finalize().into_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.unwrap_or_default()))
     }

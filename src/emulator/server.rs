@@ -50,12 +50,7 @@ impl Server {
                 .name("emulator-accept".to_owned())
                 .spawn(move || accept(&listener, &service, &open))?
         };
-        Ok(Self {
-            address,
-            service,
-            open,
-            accepting: Some(accepting),
-        })
+        Ok(Self { address, service, open, accepting: Some(accepting) })
     }
 }
 
@@ -137,22 +132,17 @@ fn accept(listener: &TcpListener, service: &Arc<Service>, open: &Arc<Open>) {
         let Some(number) = open.enter(&stream) else {
             continue;
         };
-        let place = Place {
-            open: Arc::clone(open),
-            number,
-        };
+        let place = Place { open: Arc::clone(open), number };
         let service = Arc::clone(service);
-        let spawned = thread::Builder::new()
-            .name("emulator-connection".to_owned())
-            .spawn(move || {
-                let closing = stream.try_clone();
-                let _ = connection::serve(stream, &service);
-                // The registry holds a copy of the socket, which alone would keep it open.
-                if let Ok(closing) = closing {
-                    let _ = closing.shutdown(Shutdown::Both);
-                }
-                drop(place);
-            });
+        let spawned = thread::Builder::new().name("emulator-connection".to_owned()).spawn(move || {
+            let closing = stream.try_clone();
+            let _ = connection::serve(stream, &service);
+            // The registry holds a copy of the socket, which alone would keep it open.
+            if let Ok(closing) = closing {
+                let _ = closing.shutdown(Shutdown::Both);
+            }
+            drop(place);
+        });
         drop(spawned);
     }
 }

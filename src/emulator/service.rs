@@ -92,12 +92,7 @@ impl Service {
         self.stopped.notify_all();
     }
 
-    fn carry_out(
-        &self,
-        route: Result<Route, Refusal>,
-        request: Request,
-        entry: &mut LoggedRequest,
-    ) -> Answer {
+    fn carry_out(&self, route: Result<Route, Refusal>, request: Request, entry: &mut LoggedRequest) -> Answer {
         let outcome = route.and_then(|route| endpoints::carry_out(self, route, request));
         outcome.unwrap_or_else(|refusal| {
             entry.refusal = Some(match &refusal.detail {
@@ -148,10 +143,9 @@ impl Scratch {
 fn scripted(status: u16, body: &str, headers: &[(String, String)]) -> Answer {
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
     let kind = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
-    headers.iter().fold(
-        Answer::bytes(status, kind, body.as_bytes().to_vec()),
-        |answer, (name, value)| answer.with_header(name, value),
-    )
+    headers.iter().fold(Answer::bytes(status, kind, body.as_bytes().to_vec()), |answer, (name, value)| {
+        answer.with_header(name, value)
+    })
 }
 
 const MAX_FREE: usize = 4;

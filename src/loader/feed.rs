@@ -171,8 +171,11 @@ fn skip_rows(
 }
 
 fn foreign(position: u64) -> Error {
-    Error::new(ErrorKind::Rejected, format!("the channel's committed offset {position} is not the place of a row of it"))
-        .advise("the channel was used for something else: give this load a channel name of its own")
+    Error::new(
+        ErrorKind::Rejected,
+        format!("the channel's committed offset {position} is not the place of a row of it"),
+    )
+    .advise("the channel was used for something else: give this load a channel name of its own")
 }
 
 fn unreadable(name: &str, number: u64, error: io::Error) -> Error {

@@ -120,12 +120,7 @@ mod tests {
     fn lines_have_numbers_and_places() {
         assert_eq!(
             lines(b"ab\n\ncdefgh\r\ni"),
-            [
-                (1, 3, b"ab".to_vec()),
-                (2, 4, b"".to_vec()),
-                (3, 12, b"cdefgh\r".to_vec()),
-                (4, 13, b"i".to_vec())
-            ]
+            [(1, 3, b"ab".to_vec()), (2, 4, b"".to_vec()), (3, 12, b"cdefgh\r".to_vec()), (4, 13, b"i".to_vec())]
         );
         assert_eq!(lines(b""), []);
         assert_eq!(lines(b"\n").len(), 1);

@@ -250,7 +250,8 @@ impl<'l, 'p, 's> Run<'l, 'p, 's> {
     }
 
     fn given_up(&self, cause: Error) -> Error {
-        let happened = format!("reopening it {MAX_FRUITLESS_REOPENS} times brought no progress; the last cause: {cause}");
+        let happened =
+            format!("reopening it {MAX_FRUITLESS_REOPENS} times brought no progress; the last cause: {cause}");
         Error::new(ErrorKind::Channel, happened)
             .attempting(format!("load into channel {}", self.channel.name()))
             .with_code(cause.code().map(str::to_string))

@@ -9,12 +9,7 @@ use super::super::route::Route;
 use super::super::service::Service;
 use super::HOST;
 
-pub(super) fn carry_out(
-    service: &Service,
-    route: &Route,
-    request: &Request,
-    now_ms: i64,
-) -> Result<Answer, Refusal> {
+pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Answer, Refusal> {
     match route {
         Route::Hostname => {
             service.credentials.login(request, now_ms)?;
@@ -41,11 +36,7 @@ fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Answer,
         .map(Parameters::parse)
         .map_err(|_| Refusal::malformed("The form is not UTF-8."))?;
     if form.get("grant_type") != Some(JWT_BEARER) {
-        return Err(Refusal::new(
-            400,
-            "unsupported_grant_type",
-            format!("grant_type must be {JWT_BEARER}."),
-        ));
+        return Err(Refusal::new(400, "unsupported_grant_type", format!("grant_type must be {JWT_BEARER}.")));
     }
     let login = match (request.bearer(), form.get("assertion")) {
         (None, Some(assertion)) => service.credentials.verify_jwt(assertion, now_ms)?,

@@ -30,12 +30,7 @@ struct StatusBody {
     channel_names: Vec<String>,
 }
 
-pub(super) fn carry_out(
-    service: &Service,
-    route: &Route,
-    request: &Request,
-    now_ms: i64,
-) -> Result<Answer, Refusal> {
+pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Answer, Refusal> {
     match route {
         Route::Open { name, spelling } => {
             let body: OpenBody = optional(request)?;
@@ -83,11 +78,7 @@ fn optional<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refus
 
 fn parsed<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     if request.content_type().as_deref() != Some("application/json") {
-        return Err(Refusal::new(
-            415,
-            "ERR_UNSUPPORTED_MEDIA_TYPE",
-            "Content-Type must be application/json.",
-        ));
+        return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/json."));
     }
     serde_json::from_slice(&request.body)
         .map_err(|error| Refusal::malformed(format!("The body is not understood: {error}.")))

@@ -11,12 +11,7 @@ use super::super::request::Request;
 use super::super::rows::{Batch, Body};
 use super::super::service::Service;
 
-pub(super) fn append(
-    service: &Service,
-    name: &ChannelName,
-    request: Request,
-    now_ms: i64,
-) -> Result<Answer, Refusal> {
+pub(super) fn append(service: &Service, name: &ChannelName, request: Request, now_ms: i64) -> Result<Answer, Refusal> {
     let parameters = request.parameters();
     let get = |name: &str| parameters.get(name).map(str::to_owned);
     let token = get("continuationToken").ok_or_else(missing_token)?;
@@ -38,9 +33,7 @@ pub(super) fn append_elastic(
 ) -> Result<Answer, Refusal> {
     let parameters = request.parameters();
     if let Some(name) = parameters.names().find(|name| NAMED_ONLY.contains(name)) {
-        return Err(Refusal::malformed(format!(
-            "{name} does not go with an Elastic append."
-        )));
+        return Err(Refusal::malformed(format!("{name} does not go with an Elastic append.")));
     }
     let batch = batch(service, request)?;
     service.ledger.lock().append_elastic(pipe, batch, now_ms)?;
@@ -51,18 +44,10 @@ pub(super) fn append_elastic(
 /// Unpacks and looks at every row, before anything is locked.
 fn batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
     if request.content_type().as_deref() != Some("application/x-ndjson") {
-        return Err(Refusal::new(
-            415,
-            "ERR_UNSUPPORTED_MEDIA_TYPE",
-            "Content-Type must be application/x-ndjson.",
-        ));
+        return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/x-ndjson."));
     }
     let encoding = Encoding::parse(request.header("content-encoding")).ok_or_else(|| {
-        Refusal::new(
-            415,
-            "ERR_UNSUPPORTED_CONTENT_ENCODING",
-            "Content-Encoding must be gzip, zstd or identity.",
-        )
+        Refusal::new(415, "ERR_UNSUPPORTED_CONTENT_ENCODING", "Content-Encoding must be gzip, zstd or identity.")
     })?;
     let stated = stated_len(&request)?;
     let rejected = service.rejected.lock().clone();
@@ -77,11 +62,7 @@ fn batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
         .map_err(undecodable)
         .and_then(|()| check_len(stated, plain.len()))
         .map(|()| {
-            let body = Body {
-                wire,
-                encoding,
-                plain: &plain,
-            };
+            let body = Body { wire, encoding, plain: &plain };
             Batch::read(body, rejected.as_deref())
         });
     service.scratch.give_back(plain);
@@ -93,9 +74,7 @@ fn stated_len(request: &Request) -> Result<Option<usize>, Refusal> {
         return Ok(None);
     };
     let len = stated.trim().parse();
-    len.map(Some).map_err(|_| {
-        Refusal::malformed("x-snowflake-uncompressed-content-length is not a number.")
-    })
+    len.map(Some).map_err(|_| Refusal::malformed("x-snowflake-uncompressed-content-length is not a number."))
 }
 
 fn check_len(stated: Option<usize>, len: usize) -> Result<(), Refusal> {
@@ -110,11 +89,9 @@ fn check_len(stated: Option<usize>, len: usize) -> Result<(), Refusal> {
 fn undecodable(why: Undecodable) -> Refusal {
     match why {
         Undecodable::Corrupt => Refusal::malformed("The body is not compressed as stated."),
-        Undecodable::TooLong => Refusal::new(
-            413,
-            "ERR_REQUEST_TOO_LARGE",
-            format!("The body unpacks to more than {MAX_PLAIN} bytes."),
-        ),
+        Undecodable::TooLong => {
+            Refusal::new(413, "ERR_REQUEST_TOO_LARGE", format!("The body unpacks to more than {MAX_PLAIN} bytes."))
+        }
     }
 }
 

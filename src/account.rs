@@ -1,0 +1,200 @@
+use crate::error::{Error, ErrorKind, clean};
+
+/// An account identifier, and the two names made from it: the host's and the one in a JWT.
+///
+/// Snowflake writes an account as `myorg-account123`, or as a locator with its region, `xy12345.us-east-2.aws`. A region,
+/// `privatelink` and `global` belong in the host name only ("Account identifiers" and "Authenticating" in its
+/// documentation).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    identifier: String,
+    jwt_name: String,
+}
+
+impl Account {
+    /// Reads an identifier as the service shows it.
+    ///
+    /// The SQL form `myorg.account123` is refused: no host has that name, and whether its dot parts organization and
+    /// account, or locator and region, decides the name in a JWT.
+    pub(crate) fn parse(identifier: &str) -> Result<Account, Error> {
+        let identifier = identifier.trim();
+        if identifier.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "the account identifier is empty").advise(EXAMPLE));
+        }
+        if let Some(given) = given_instead(identifier) {
+            return Err(refuse(identifier, given.what).advise(given.cure));
+        }
+        if let Some(odd) = identifier.chars().find(|c| !is_allowed(*c)) {
+            return Err(refuse(identifier, &format!("contains {odd:?}")).advise(EXAMPLE));
+        }
+        if identifier.split('.').any(|label| !is_label(label)) {
+            return Err(refuse(identifier, "has a part that is empty, or begins or ends with a hyphen").advise(EXAMPLE));
+        }
+        if let Some((organization, account)) = dotted(identifier) {
+            return Err(refuse(identifier, "has the dot of the SQL form, which no host name has")
+                .advise(format!("write {organization}-{account}, or a locator with its whole region")));
+        }
+        Ok(Account { identifier: identifier.to_owned(), jwt_name: jwt_name(identifier) })
+    }
+
+    /// The same account under another name in its JWTs, for an account whose name the rule does not find.
+    pub(crate) fn with_jwt_name(self, name: &str) -> Result<Account, Error> {
+        let name = name.trim();
+        if name.is_empty() || !name.chars().all(|c| is_allowed(c) && c != '.') {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("the JWT account name {:?} is no account name", clean(name)),
+            )
+            .advise("give letters, digits, hyphens and underscores, without region: MYORG-ACCOUNT123"));
+        }
+        Ok(Account { jwt_name: name.to_ascii_uppercase(), ..self })
+    }
+
+    /// As it was given.
+    pub(crate) fn identifier(&self) -> &str {
+        &self.identifier
+    }
+
+    /// Certificates do not cover underscores: the host name has hyphens in their place.
+    pub(crate) fn host(&self) -> String {
+        format!("{}{DOMAIN}", self.identifier.to_ascii_lowercase().replace('_', "-"))
+    }
+
+    /// The account in the claims `iss` and `sub`: upper case, without region, underscores kept.
+    pub(crate) fn jwt_name(&self) -> &str {
+        &self.jwt_name
+    }
+}
+
+/// An account of the form `NAME-EXTERNALID.global` is known by what precedes its first hyphen; any other by its first label.
+fn jwt_name(identifier: &str) -> String {
+    let mut labels = identifier.split('.');
+    let first = labels.next().unwrap_or(identifier);
+    let is_global = labels.any(|label| label.eq_ignore_ascii_case("global"));
+    let name = if is_global { first.split('-').next().unwrap_or(first) } else { first };
+    name.to_ascii_uppercase()
+}
+
+/// Organization and account of `myorg.account123`; nothing when the second part looks like a region.
+fn dotted(identifier: &str) -> Option<(&str, &str)> {
+    let (organization, account) = identifier.split_once('.')?;
+    let is_region = account.contains(['-', '.']) || SUFFIXES.iter().any(|suffix| account.eq_ignore_ascii_case(suffix));
+    (!is_region).then_some((organization, account))
+}
+
+/// What was given in place of an identifier, and what to give.
+struct Given {
+    what: &'static str,
+    cure: String,
+}
+
+fn given_instead(text: &str) -> Option<Given> {
+    let lower = text.to_ascii_lowercase();
+    let bare = lower.trim_start_matches("https://").trim_start_matches("http://");
+    let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+    if host == SNOWSIGHT {
+        let cure = match path.split('/').collect::<Vec<_>>()[..] {
+            [organization, account, ..] if is_label(organization) && is_label(account) => {
+                format!("give {organization}-{account}")
+            }
+            _ => EXAMPLE.into(),
+        };
+        return Some(Given { what: "is the address of the web interface", cure });
+    }
+    let what = if lower.contains("://") || lower.contains('/') { "is a URL" } else { "is a host name" };
+    let host = host.split(':').next().unwrap_or(host);
+    let identifier = DOMAINS.iter().find_map(|domain| host.strip_suffix(domain)).filter(|name| !name.is_empty());
+    match identifier {
+        Some(name) => Some(Given { what, cure: format!("give only the part before the service's domain, {name}") }),
+        None if what == "is a URL" => Some(Given { what, cure: EXAMPLE.into() }),
+        None => None,
+    }
+}
+
+fn refuse(identifier: &str, happened: &str) -> Error {
+    // A URL may carry a password.
+    let shown = if identifier.contains('@') { "given".into() } else { format!("{:?}", clean(identifier)) };
+    Error::new(ErrorKind::Config, format!("the account identifier {shown} {happened}"))
+}
+
+fn is_allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+fn is_label(label: &str) -> bool {
+    !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(is_allowed)
+}
+
+const DOMAIN: &str = ".snowflakecomputing.com";
+const DOMAINS: [&str; 2] = [DOMAIN, ".snowflakecomputing.cn"];
+const SNOWSIGHT: &str = "app.snowflake.com";
+
+/// Second labels that are no account although they have no hyphen.
+const SUFFIXES: [&str; 5] = ["privatelink", "global", "aws", "azure", "gcp"];
+
+const EXAMPLE: &str = "write it like myorg-account123 or xy12345.us-east-2.aws (SELECT CURRENT_ORGANIZATION_NAME() || '-' || CURRENT_ACCOUNT_NAME())";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(identifier: &str) -> (String, String) {
+        let account = Account::parse(identifier).unwrap();
+        (account.host(), account.jwt_name().to_owned())
+    }
+
+    #[test]
+    fn each_form_of_an_account_yields_its_host_and_its_name_in_a_jwt() {
+        for (identifier, host, jwt) in [
+            ("myorg-account123", "myorg-account123", "MYORG-ACCOUNT123"),
+            (" MyOrg-My_Account ", "myorg-my-account", "MYORG-MY_ACCOUNT"),
+            ("xy12345", "xy12345", "XY12345"),
+            ("xy12345.us-east-2.aws", "xy12345.us-east-2.aws", "XY12345"),
+            ("xy12345.eu-central-1", "xy12345.eu-central-1", "XY12345"),
+            ("xy12345.eu-central-1.privatelink", "xy12345.eu-central-1.privatelink", "XY12345"),
+            ("myorg-account123.privatelink", "myorg-account123.privatelink", "MYORG-ACCOUNT123"),
+            ("acme-ab12cd.global", "acme-ab12cd.global", "ACME"),
+            ("acme.global", "acme.global", "ACME"),
+        ] {
+            assert_eq!(names(identifier), (format!("{host}.snowflakecomputing.com"), jwt.into()), "{identifier}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_identifier_is_refused_with_the_part_to_give() {
+        for (given, cure) in [
+            ("https://myorg-account123.snowflakecomputing.com", "myorg-account123"),
+            ("https://myorg-account123.snowflakecomputing.com:443/x", "myorg-account123"),
+            ("xy12345.us-east-2.aws.snowflakecomputing.com", "xy12345.us-east-2.aws"),
+            ("abc.snowflakecomputing.cn", "abc"),
+            ("https://app.snowflake.com/myorg/account123/#/homepage", "myorg-account123"),
+            ("https://example.com", "myorg-account123"),
+            ("myorg.account123", "myorg-account123"),
+            ("my org", "myorg-account123"),
+            ("konto-ä", "myorg-account123"),
+            (".a", "myorg-account123"),
+            ("a..b-c", "myorg-account123"),
+            ("-a", "myorg-account123"),
+            ("  ", "myorg-account123"),
+            (".snowflakecomputing.com", "myorg-account123"),
+        ] {
+            let error = Account::parse(given).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{given}");
+            assert!(error.to_string().contains(cure), "{given}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_repeated() {
+        let error = Account::parse("https://joe:hunter2@a.snowflakecomputing.com").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_name_in_a_jwt_can_be_given() {
+        let account = Account::parse("xy12345.eu-central-1").unwrap();
+        assert_eq!(account.clone().with_jwt_name("myorg-Acc_1").unwrap().jwt_name(), "MYORG-ACC_1");
+        assert!(account.clone().with_jwt_name("a.b").is_err());
+        assert!(account.with_jwt_name(" ").is_err());
+    }
+}

@@ -1,0 +1,260 @@
+mod flight;
+mod margins;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use self::flight::{Flight, Landing};
+use self::margins::{Deadlines, backoff, remembered};
+use super::{Grant, Token, TokenSource};
+use crate::clock::{Clock, Moment};
+use crate::error::Error;
+
+/// Keeps a token until near its end, and lets one thread at a time fetch another.
+///
+/// The lock is for bookkeeping alone: no I/O and no signature is made under it. Whoever finds no usable token waits for the
+/// thread that fetches, and shares its result, errors included; whoever finds a usable one never waits.
+#[derive(Debug)]
+pub(crate) struct TokenCache {
+    source: Box<dyn TokenSource>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    landed: Condvar,
+    patience: Duration,
+}
+
+impl TokenCache {
+    pub(crate) fn new(source: Box<dyn TokenSource>, clock: Arc<dyn Clock>) -> TokenCache {
+        TokenCache { source, clock, state: Mutex::default(), landed: Condvar::new(), patience: PATIENCE }
+    }
+
+    /// The current token, renewed first if it is near its end.
+    pub(crate) fn get(&self) -> Result<Token, Error> {
+        let now = self.clock.now();
+        self.obtain(self.state.lock(), now)
+    }
+
+    /// A token other than the one that the service refused.
+    ///
+    /// It is fetched only if the refused one is still the current one, so that many threads refused at once cost one fetch
+    /// and a late refusal costs none.
+    pub(crate) fn renew_after(&self, refused: &Token) -> Result<Token, Error> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        state.discard(refused);
+        self.obtain(state, now)
+    }
+
+    /// A token other than the one for which the service denied something without saying why, a bare 403.
+    ///
+    /// Nothing when a new token would not help: this one is young, or has been renewed for that reason before, or is itself
+    /// the fruit of such a renewal. A stream of real denials so costs one fetch in a token's life.
+    pub(crate) fn renew_after_denial(&self, denied: &Token) -> Option<Result<Token, Error>> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        let held = match &mut state.held {
+            Some(held) if held.token.generation == denied.generation => held,
+            _ => return Some(self.obtain(state, now)),
+        };
+        let is_young = now.since(held.token.grant.asked) < YOUNG && !now.reached(held.deadlines.soft);
+        if is_young || held.denied {
+            return None;
+        }
+        held.denied = true;
+        let result = match state.running() {
+            Some(flight) => {
+                flight.serves_denial();
+                self.join(state, &flight)
+            }
+            None => self.fetch(state, true),
+        };
+        match result {
+            Ok(token) if token.generation == denied.generation => None,
+            result => Some(result),
+        }
+    }
+
+    /// A token fetched after this call began, whatever is held or remembered.
+    pub(crate) fn refresh(&self) -> Result<Token, Error> {
+        let mut state = self.state.lock();
+        if let Some(flight) = state.running() {
+            // It began before this call: what it brings, token or error, may be older than what the caller knows.
+            let _ = self.wait(&mut state, &flight)?;
+        }
+        match state.running() {
+            Some(flight) => self.join(state, &flight),
+            None => self.fetch(state, false),
+        }
+    }
+
+    fn obtain(&self, mut state: MutexGuard<'_, State>, now: Moment) -> Result<Token, Error> {
+        if let Some(held) = &state.held
+            && !now.reached(held.deadlines.soft)
+        {
+            return Ok(held.token.clone());
+        }
+        let usable = state.usable(now);
+        if let Some(flight) = state.running() {
+            return match usable {
+                Some(token) => Ok(token),
+                None => self.join(state, &flight),
+            };
+        }
+        match usable {
+            Some(token) if state.backs_off(now) => return Ok(token),
+            Some(_) => {}
+            None => state.failure(now)?,
+        }
+        // A failed early renewal is no reason to stop working with a token that is still good.
+        self.fetch(state, false).or_else(|error| self.state.lock().usable(self.clock.now()).ok_or(error))
+    }
+
+    /// Elects this thread; the lock is given up before anything slow happens.
+    fn fetch(&self, mut state: MutexGuard<'_, State>, denial: bool) -> Result<Token, Error> {
+        let flight = Flight::begin(denial);
+        state.flight = Some(Arc::clone(&flight));
+        let refused = state.refused.clone();
+        drop(state);
+        let landing = Landing::new(self, &flight);
+        let result = match &refused {
+            Some(refused) => self.source.replace(refused),
+            None => self.source.fetch(),
+        };
+        landing.land(result)
+    }
+
+    fn join(&self, mut state: MutexGuard<'_, State>, flight: &Flight) -> Result<Token, Error> {
+        self.wait(&mut state, flight)?
+    }
+
+    /// The flight's result, or an error of waiting for it.
+    fn wait(&self, state: &mut MutexGuard<'_, State>, flight: &Flight) -> Result<Result<Token, Error>, Error> {
+        flight.wait(&self.landed, state, self.patience)
+    }
+
+    /// Ends a flight: notes its result, then wakes everybody who waits for it.
+    fn settle(&self, flight: &Arc<Flight>, result: Result<Grant, Error>) -> Result<Token, Error> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        let outcome = match result {
+            Ok(grant) => Ok(state.install(grant, now, flight.is_for_denial())),
+            Err(error) => Err(state.note_failure(error, now)),
+        };
+        flight.conclude(outcome.clone());
+        if state.flight.as_ref().is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            state.flight = None;
+        }
+        self.landed.notify_all();
+        outcome
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// How many different tokens there have been.
+    generation: u64,
+    flight: Option<Arc<Flight>>,
+    failed: Option<Failed>,
+    /// What the service refused last, until there is another.
+    refused: Option<Arc<Grant>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    token: Token,
+    deadlines: Deadlines,
+    /// No early renewal before.
+    retry_at: Option<Moment>,
+    /// A bare denial has had its renewal, this token's or the one that led to it.
+    denied: bool,
+}
+
+/// A failure that is told again instead of being provoked again.
+#[derive(Debug)]
+struct Failed {
+    error: Error,
+    until: Moment,
+}
+
+impl Held {
+    /// The source has no other than this one, perhaps good for longer.
+    fn again(&mut self, grant: Grant, deadlines: Deadlines, now: Moment) -> Token {
+        if deadlines.hard.monotonic > self.deadlines.hard.monotonic {
+            self.token.grant = Arc::new(grant);
+            self.deadlines = deadlines;
+        }
+        self.retry_at = Some(now.after(backoff(now.until(self.deadlines.hard), None)));
+        self.token.clone()
+    }
+}
+
+impl State {
+    fn usable(&self, now: Moment) -> Option<Token> {
+        let held = self.held.as_ref()?;
+        (!now.reached(held.deadlines.hard)).then(|| held.token.clone())
+    }
+
+    fn backs_off(&self, now: Moment) -> bool {
+        self.held.as_ref().and_then(|held| held.retry_at).is_some_and(|at| !now.reached(at))
+    }
+
+    fn failure(&self, now: Moment) -> Result<(), Error> {
+        let Some(Failed { error, until }) = self.failed.as_ref().filter(|failed| !now.reached(failed.until)) else {
+            return Ok(());
+        };
+        let left = error.retry_after().map(|_| now.until(*until));
+        Err(error.clone().with_retry_after(left))
+    }
+
+    fn running(&mut self) -> Option<Arc<Flight>> {
+        // In a forked process there is no thread that would land it.
+        self.flight.take_if(|flight| flight.is_of_another_process());
+        self.flight.clone()
+    }
+
+    fn discard(&mut self, refused: &Token) {
+        if let Some(held) = self.held.take_if(|held| held.token.generation == refused.generation) {
+            self.refused = Some(held.token.grant);
+        }
+    }
+
+    fn install(&mut self, grant: Grant, now: Moment, denied: bool) -> Token {
+        self.failed = None;
+        self.refused.take_if(|refused| refused.bearer != grant.bearer);
+        let deadlines = Deadlines::of(&grant, fastrand::f64());
+        if let Some(held) = self.held.as_mut().filter(|held| held.token.grant.bearer == grant.bearer) {
+            return held.again(grant, deadlines, now);
+        }
+        self.generation += 1;
+        let token = Token { grant: Arc::new(grant), generation: self.generation };
+        self.held = Some(Held { token: token.clone(), deadlines, retry_at: None, denied });
+        token
+    }
+
+    fn note_failure(&mut self, error: Error, now: Moment) -> Error {
+        match self.held.as_mut().filter(|held| !now.reached(held.deadlines.hard)) {
+            Some(held) => {
+                log::warn!("an early token renewal failed, the current token serves on: {error}");
+                let left = now.until(held.deadlines.hard);
+                held.retry_at = Some(now.after(backoff(left, error.retry_after())));
+            }
+            None => {
+                let until = remembered(&error).map(|delay| now.after(delay));
+                self.failed = until.map(|until| Failed { error: error.clone(), until });
+            }
+        }
+        error
+    }
+}
+
+/// Longer than a fetch takes with all its repetitions.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A token younger than this was good a moment ago: a bare denial does not concern it.
+const YOUNG: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::key_pair::{KeyPair, LONGEST_LIFE};
+use super::provided::Provided;
+use super::{PrivateKey, TokenKind, TokenSource};
+use crate::account::Account;
+use crate::clock::{Clock, ServerClock};
+use crate::error::{Error, ErrorKind};
+use crate::http::Origin;
+use crate::secret::Secret;
+
+/// Who logs in, and by what: one constructor for each way; cheap to clone, and never printed.
+///
+/// Nothing is checked here that could fail: a token that is none, or a life that is too long, is an error when the client
+/// is built, before anything is sent.
+///
+/// ```
+/// use snowpipe_streaming::Credentials;
+///
+/// let credentials = Credentials::programmatic_access_token("open sesame");
+/// assert!(!format!("{credentials:?}").contains("sesame"));
+/// ```
+#[derive(Clone)]
+pub struct Credentials {
+    login: Login,
+    jwt_life: Option<Duration>,
+    jwt_account: Option<String>,
+    jwt_audience: Option<String>,
+}
+
+#[derive(Clone)]
+enum Login {
+    KeyPair { user: String, key: PrivateKey },
+    Provided { bearer: Secret, kind: TokenKind },
+}
+
+impl Credentials {
+    /// A user with a key pair: the client makes its JWTs itself, on this machine, and renews them.
+    ///
+    /// `user` is the `LOGIN_NAME`; the public key must be registered with it (`ALTER USER … SET RSA_PUBLIC_KEY`).
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::{Credentials, PrivateKey};
+    ///
+    /// let credentials = Credentials::key_pair("LOADER", PrivateKey::from_file("rsa_key.p8")?);
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn key_pair(user: impl Into<String>, key: PrivateKey) -> Credentials {
+        Credentials::of(Login::KeyPair { user: user.into(), key })
+    }
+
+    /// A key-pair JWT made elsewhere: good until its `exp`, an hour from its `iat` at most, and never renewed.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Credentials;
+    ///
+    /// # let jwt = String::new();
+    /// let credentials = Credentials::jwt(jwt);
+    /// ```
+    pub fn jwt(token: impl Into<Secret>) -> Credentials {
+        Credentials::of(Login::Provided { bearer: token.into(), kind: TokenKind::KeyPairJwt })
+    }
+
+    /// A programmatic access token: good until its owner's policy ends it, days or months.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Credentials;
+    ///
+    /// # let token = String::new();
+    /// let credentials = Credentials::programmatic_access_token(token);
+    /// ```
+    pub fn programmatic_access_token(token: impl Into<Secret>) -> Credentials {
+        Credentials::of(Login::Provided { bearer: token.into(), kind: TokenKind::ProgrammaticAccessToken })
+    }
+
+    /// An OAuth access token made elsewhere, of Snowflake OAuth or External OAuth: never renewed.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Credentials;
+    ///
+    /// # let token = String::new();
+    /// let credentials = Credentials::oauth_token(token);
+    /// ```
+    pub fn oauth_token(token: impl Into<Secret>) -> Credentials {
+        Credentials::of(Login::Provided { bearer: token.into(), kind: TokenKind::OAuth })
+    }
+
+    /// How long a JWT made from the key pair is good for; an hour, if not said, which is also the most the service honours.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::Credentials;
+    /// # fn shorter(credentials: Credentials) -> Credentials {
+    /// credentials.jwt_life(std::time::Duration::from_secs(600))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn jwt_life(mut self, life: Duration) -> Credentials {
+        self.jwt_life = Some(life);
+        self
+    }
+
+    /// The account as the JWT shall name it, for the rare one whose name does not follow from the account identifier.
+    ///
+    /// The rule: what precedes the first dot, in upper case; what precedes the first hyphen if a later part is `global`.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::Credentials;
+    /// # fn renamed(credentials: Credentials) -> Credentials {
+    /// credentials.jwt_account("MYORG-ACCOUNT123")
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn jwt_account(mut self, account: impl Into<String>) -> Credentials {
+        self.jwt_account = Some(account.into());
+        self
+    }
+
+    /// The claim `aud` of the JWT; the service asks for none.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::Credentials;
+    /// # fn addressed(credentials: Credentials) -> Credentials {
+    /// credentials.jwt_audience("https://proxy.example")
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn jwt_audience(mut self, audience: impl Into<String>) -> Credentials {
+        self.jwt_audience = Some(audience.into());
+        self
+    }
+
+    fn of(login: Login) -> Credentials {
+        Credentials { login, jwt_life: None, jwt_account: None, jwt_audience: None }
+    }
+}
+
+impl Credentials {
+    /// The source of login tokens for the account behind the origin; all that can be wrong is found here.
+    pub(crate) fn source(
+        &self,
+        account: &Account,
+        origin: &Origin,
+        clock: &Arc<dyn Clock>,
+        server_clock: &Arc<ServerClock>,
+    ) -> Result<Box<dyn TokenSource>, Error> {
+        let (origin, clock, server_clock) = (origin.clone(), Arc::clone(clock), Arc::clone(server_clock));
+        match &self.login {
+            Login::KeyPair { user, key } => {
+                let life = self.jwt_life.unwrap_or(LONGEST_LIFE);
+                let account = self.claimed(account)?;
+                let source = KeyPair::new(&account, user, key.clone(), life, origin, clock, server_clock)?;
+                Ok(Box::new(source.audience(self.jwt_audience.clone())))
+            }
+            Login::Provided { bearer, kind } => {
+                self.refuse_jwt_settings()?;
+                Ok(Box::new(Provided::new(bearer, *kind, origin, clock, server_clock)?))
+            }
+        }
+    }
+
+    /// What the tokens of the source are.
+    pub(crate) fn kind(&self) -> TokenKind {
+        match &self.login {
+            Login::KeyPair { .. } => TokenKind::KeyPairJwt,
+            Login::Provided { kind, .. } => *kind,
+        }
+    }
+
+    /// What the service is told, for the diagnosis of a refusal; nothing secret.
+    pub(crate) fn describe(&self, account: &Account) -> String {
+        match &self.login {
+            Login::KeyPair { user, key } => {
+                let account = self.claimed(account).unwrap_or_else(|_| account.clone());
+                let (account, user) = (account.jwt_name(), user.trim().to_uppercase());
+                format!("account {account}, user {user}, public key {}", key.fingerprint())
+            }
+            Login::Provided { kind, .. } => format!("account {}, a {kind} given by the caller", account.identifier()),
+        }
+    }
+
+    fn claimed(&self, account: &Account) -> Result<Account, Error> {
+        match &self.jwt_account {
+            Some(name) => account.clone().with_jwt_name(name),
+            None => Ok(account.clone()),
+        }
+    }
+
+    /// A setting that can have no effect is a misunderstanding.
+    fn refuse_jwt_settings(&self) -> Result<(), Error> {
+        let setting = match (&self.jwt_life, &self.jwt_account, &self.jwt_audience) {
+            (Some(_), _, _) => "jwt_life",
+            (_, Some(_), _) => "jwt_account",
+            (_, _, Some(_)) => "jwt_audience",
+            (None, None, None) => return Ok(()),
+        };
+        let happened = format!("{setting} was set, but these credentials make no JWT: they are a {}", self.kind());
+        Err(Error::new(ErrorKind::Config, happened).advise("leave it out, or give a key pair"))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Credentials");
+        match &self.login {
+            Login::KeyPair { user, key } => out.field("user", user).field("key", key),
+            Login::Provided { kind, .. } => out.field("kind", kind),
+        };
+        out.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::FakeClock;
+
+    fn key() -> PrivateKey {
+        PrivateKey::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/plain.p8")).unwrap()
+    }
+
+    fn account() -> Account {
+        Account::parse("myorg-account1").unwrap()
+    }
+
+    fn source(credentials: &Credentials) -> Result<Box<dyn TokenSource>, Error> {
+        let origin = Origin::parse("https://a.example", "test URL").unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(FakeClock::new());
+        credentials.source(&account(), &origin, &clock, &Arc::default())
+    }
+
+    #[test]
+    fn each_way_to_log_in_yields_tokens_of_its_kind() {
+        for (credentials, kind) in [
+            (Credentials::key_pair("u", key()), TokenKind::KeyPairJwt),
+            (Credentials::programmatic_access_token("t"), TokenKind::ProgrammaticAccessToken),
+            (Credentials::oauth_token("t"), TokenKind::OAuth),
+        ] {
+            let grant = source(&credentials).unwrap().fetch().unwrap();
+            assert_eq!((grant.kind, credentials.kind()), (kind, kind));
+            assert_eq!(grant.origin.to_string(), "https://a.example");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_credentials_is_found_before_anything_is_sent() {
+        for credentials in [
+            Credentials::jwt("not a JWT"),
+            Credentials::programmatic_access_token(""),
+            Credentials::key_pair("", key()),
+            Credentials::key_pair("u", key()).jwt_life(Duration::from_secs(3601)),
+            Credentials::key_pair("u", key()).jwt_account("a.b"),
+            Credentials::oauth_token("t").jwt_life(Duration::from_secs(60)),
+            Credentials::oauth_token("t").jwt_account("A"),
+            Credentials::oauth_token("t").jwt_audience("A"),
+        ] {
+            assert_eq!(source(&credentials).unwrap_err().kind(), ErrorKind::Config, "{credentials:?}");
+        }
+    }
+
+    #[test]
+    fn a_description_tells_who_is_claimed_and_nothing_secret() {
+        let credentials = Credentials::key_pair("loader", key()).jwt_account("other");
+        assert_eq!(
+            credentials.describe(&account()),
+            format!("account OTHER, user LOADER, public key {}", key().fingerprint())
+        );
+        let credentials = Credentials::programmatic_access_token("open-sesame");
+        assert_eq!(
+            credentials.describe(&account()),
+            "account myorg-account1, a programmatic access token given by the caller"
+        );
+        assert_eq!(format!("{credentials:?}"), "Credentials { kind: ProgrammaticAccessToken, .. }");
+    }
+}

@@ -1,0 +1,216 @@
+mod decode;
+mod refusal;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::EncodeRsaPrivateKey;
+use rsa::pkcs8::EncodePublicKey;
+use rsa::sha2::{Digest, Sha256};
+use rsa::traits::PublicKeyParts;
+use zeroize::Zeroizing;
+
+use self::refusal::Refusal;
+use crate::auth::signer::Signer;
+use crate::error::Error;
+use crate::secret::Secret;
+
+/// An RSA key of at least [`MIN_BITS`](PrivateKey::MIN_BITS) bits, checked and ready to sign; cheap to clone.
+///
+/// It is read from a file or a text in any state in which keys arrive: PKCS#8, encrypted PKCS#8 or PKCS#1; PEM, the bare
+/// base64 of a PEM body, or DER; with a byte order mark, quotes, indentation, Windows line ends, line ends written as
+/// `\n` or turned into spaces, or a public key before it. What cannot be used is refused with what was found and how to
+/// mend it. The key is wiped from memory with its last clone, and is never printed.
+///
+/// ```
+/// use snowpipe_streaming::PrivateKey;
+///
+/// let error = PrivateKey::from_pem("-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----").unwrap_err();
+/// assert!(error.to_string().contains("is a public key"));
+/// ```
+#[derive(Clone)]
+pub struct PrivateKey {
+    checked: Arc<Checked>,
+}
+
+struct Checked {
+    signer: Signer,
+    fingerprint: String,
+    bits: usize,
+}
+
+impl PrivateKey {
+    /// The shortest key the service accepts ("Key-pair authentication" in its documentation).
+    pub const MIN_BITS: usize = MIN_BITS;
+
+    /// Reads a key that is not encrypted from a file, whatever its name.
+    ///
+    /// # Blocking
+    ///
+    /// For as long as reading the file takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) when the file cannot be read or holds no usable key.
+    ///
+    /// ```
+    /// use snowpipe_streaming::{ErrorKind, PrivateKey};
+    ///
+    /// let error = PrivateKey::from_file("no/such/rsa_key.p8").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Config);
+    /// ```
+    pub fn from_file(path: impl AsRef<Path>) -> Result<PrivateKey, Error> {
+        PrivateKey::read(path.as_ref(), None)
+    }
+
+    /// Reads a file that holds an encrypted key (PKCS#8 under PBES2); a key that is not encrypted is accepted too.
+    ///
+    /// # Blocking
+    ///
+    /// For reading the file, and for the derivation that its author chose: usually milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) when the file cannot be read, the passphrase does not fit, or the key is not
+    /// usable.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::{PrivateKey, Secret};
+    ///
+    /// let key = PrivateKey::from_encrypted_file("rsa_key.p8", &Secret::new("open sesame"))?;
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn from_encrypted_file(path: impl AsRef<Path>, passphrase: &Secret) -> Result<PrivateKey, Error> {
+        PrivateKey::read(path.as_ref(), Some(passphrase))
+    }
+
+    /// Reads a key that is not encrypted from a text, such as the value of a variable.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) when the text holds no usable key; the message repeats nothing of it.
+    ///
+    /// ```
+    /// use snowpipe_streaming::PrivateKey;
+    ///
+    /// let error = PrivateKey::from_pem("/etc/keys/rsa_key.p8").unwrap_err();
+    /// assert!(error.to_string().contains("PrivateKey::from_file"));
+    /// ```
+    pub fn from_pem(text: &str) -> Result<PrivateKey, Error> {
+        PrivateKey::decode(text.as_bytes(), None, TEXT)
+    }
+
+    /// Reads an encrypted key (PKCS#8 under PBES2) from a text; a key that is not encrypted is accepted too.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) when the passphrase does not fit or the text holds no usable key.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::{PrivateKey, Secret};
+    ///
+    /// # let text = String::new();
+    /// let key = PrivateKey::from_encrypted_pem(&text, &Secret::new("open sesame"))?;
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn from_encrypted_pem(text: &str, passphrase: &Secret) -> Result<PrivateKey, Error> {
+        PrivateKey::decode(text.as_bytes(), Some(passphrase), TEXT)
+    }
+
+    /// Reads a key that is not encrypted from its DER bytes: PKCS#8 (RFC 5958) or PKCS#1 (RFC 8017).
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) when the bytes are no usable key.
+    ///
+    /// ```
+    /// use snowpipe_streaming::PrivateKey;
+    ///
+    /// assert!(PrivateKey::from_der(&[0x30, 0x82]).unwrap_err().to_string().contains("damaged"));
+    /// ```
+    pub fn from_der(bytes: &[u8]) -> Result<PrivateKey, Error> {
+        PrivateKey::decode(bytes, None, TEXT)
+    }
+
+    /// SHA-256 of the public key as the service shows it: `SHA256:` and base64, to be compared with `RSA_PUBLIC_KEY_FP`
+    /// in the answer to `DESC USER`.
+    pub fn fingerprint(&self) -> &str {
+        &self.checked.fingerprint
+    }
+
+    /// Length of the modulus.
+    pub fn bits(&self) -> usize {
+        self.checked.bits
+    }
+
+    /// RS256 over the message.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.checked.signer.sign(message)
+    }
+
+    fn read(path: &Path, passphrase: Option<&Secret>) -> Result<PrivateKey, Error> {
+        if is_key_text(path) {
+            // The text must not be repeated as if it were a path.
+            return Err(Refusal::TextForPath.of("the private key file"));
+        }
+        let named = format!("the private key file {}", path.display());
+        let bytes = contents(path).map_err(|refusal| refusal.of(&named))?;
+        PrivateKey::decode(&bytes, passphrase, &named)
+    }
+
+    fn decode(bytes: &[u8], passphrase: Option<&Secret>, named: &str) -> Result<PrivateKey, Error> {
+        let checked = decode::key_in(bytes, passphrase).and_then(|key| Checked::new(&key));
+        let checked = checked.map_err(|refusal| refusal.of(named))?;
+        Ok(PrivateKey { checked: Arc::new(checked) })
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Checked { fingerprint, bits, .. } = &*self.checked;
+        f.debug_struct("PrivateKey").field("bits", bits).field("fingerprint", fingerprint).finish_non_exhaustive()
+    }
+}
+
+impl Checked {
+    fn new(key: &RsaPrivateKey) -> Result<Checked, Refusal> {
+        let bits = key.n().bits();
+        if bits < MIN_BITS {
+            return Err(Refusal::Short(bits));
+        }
+        let public = key.to_public_key().to_public_key_der().map_err(|_| Refusal::Damaged)?;
+        let fingerprint = format!("SHA256:{}", STANDARD.encode(Sha256::digest(public.as_bytes())));
+        let pkcs1 = key.to_pkcs1_der().map_err(|_| Refusal::Damaged)?;
+        Ok(Checked { signer: Signer::new(pkcs1.as_bytes()), fingerprint, bits })
+    }
+}
+
+/// Read into memory that is wiped; its size is fixed beforehand, so that growing leaves no copies behind.
+fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let file = File::open(path).map_err(Refusal::Unreadable)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(Refusal::Unreadable)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(Refusal::TooLong);
+    }
+    Ok(bytes)
+}
+
+fn is_key_text(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    // Every DER key of this size begins so in base64.
+    text.contains("-----BEGIN") || text.contains('\n') || text.len() > 400 && text.trim_start().starts_with("MII")
+}
+
+const TEXT: &str = "the private key";
+const MIN_BITS: usize = 2048;
+const MAX_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+use super::*;
+use crate::error::ErrorKind;
+
+const PASSPHRASE: &str = "open sesame";
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keys").join(name)
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(fixture(name)).unwrap()
+}
+
+fn fingerprint() -> String {
+    format!("SHA256:{}", text("fingerprint.txt").trim())
+}
+
+fn body(pem: &str) -> String {
+    pem.lines().filter(|line| !line.contains("-----")).collect()
+}
+
+/// Says it, is about the configuration, and holds no eight characters of the key.
+fn assert_refused(result: Result<PrivateKey, Error>, says: &str, key: &str) {
+    let error = result.unwrap_err();
+    let shown = format!("{error} {error:?}");
+    assert_eq!(error.kind(), ErrorKind::Config, "{shown}");
+    assert!(shown.contains(says), "{says:?} is not in {shown}");
+    for line in key.lines().filter(|line| !line.contains(['-', ':'])) {
+        for slice in line.as_bytes().windows(8) {
+            let slice = std::str::from_utf8(slice).unwrap();
+            assert!(!shown.contains(slice), "{slice:?} is in {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_key_is_read_in_whatever_state_its_text_arrived() {
+    let plain = text("plain.p8");
+    let lines: Vec<&str> = plain.lines().collect();
+    let forms = [
+        ("as made", plain.clone()),
+        ("byte order mark", format!("\u{feff}{plain}")),
+        ("double quotes", format!("\"{plain}\"")),
+        ("single quotes", format!("'{}'", plain.trim())),
+        ("indented", lines.iter().map(|line| format!("    {line}\n")).collect()),
+        ("Windows line ends", plain.replace('\n', "\r\n")),
+        ("escaped line ends", plain.replace('\n', "\\n")),
+        ("escaped Windows line ends", plain.replace('\n', "\\r\\n")),
+        ("quoted and escaped", format!("\"{}\"", plain.replace('\n', "\\n"))),
+        ("spaces for line ends", lines.join(" ")),
+        ("one line", format!("{}{}{}", lines[0], body(&plain), lines[lines.len() - 1])),
+        ("blank lines", plain.replace('\n', "\n\n")),
+        ("text around", format!("Bag Attributes\n  name: x\n{plain}\nthe end\n")),
+        ("bare base64", body(&plain)),
+        ("bare wrapped base64", lines[1..lines.len() - 1].join("\n")),
+        ("bare base64 without padding", body(&plain).trim_end_matches('=').to_owned()),
+        ("public key first", text("public.pem") + &plain),
+        ("certificate first", text("certificate.pem") + &plain),
+        ("PKCS#1", text("pkcs1.pem")),
+        ("PKCS#1 under the wrong label", text("pkcs1.pem").replace("RSA PRIVATE", "PRIVATE")),
+        ("bare PKCS#1", body(&text("pkcs1.pem"))),
+    ];
+    for (form, text) in forms {
+        let key = PrivateKey::from_pem(&text).unwrap_or_else(|error| panic!("{form}: {error}"));
+        assert_eq!((key.fingerprint(), key.bits()), (fingerprint().as_str(), 2048), "{form}");
+    }
+}
+
+#[test]
+fn a_key_is_read_from_files_of_text_and_of_der() {
+    for name in ["plain.p8", "pkcs1.pem", "plain.der"] {
+        assert_eq!(PrivateKey::from_file(fixture(name)).unwrap().fingerprint(), fingerprint(), "{name}");
+    }
+    let der = std::fs::read(fixture("plain.der")).unwrap();
+    assert_eq!(PrivateKey::from_der(&der).unwrap().fingerprint(), fingerprint());
+    let wide: Vec<u8> =
+        "\u{feff}".encode_utf16().chain(text("plain.p8").encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    assert_eq!(PrivateKey::decode(&wide, None, "UTF-16").unwrap().fingerprint(), fingerprint());
+}
+
+#[test]
+fn longer_keys_are_read() {
+    assert_eq!(PrivateKey::from_file(fixture("plain-3072.p8")).unwrap().bits(), 3072);
+    assert_eq!(PrivateKey::from_file(fixture("plain-4096.p8")).unwrap().bits(), 4096);
+}
+
+#[test]
+fn an_encrypted_key_is_read_under_every_modern_scheme() {
+    let passphrase = Secret::new(PASSPHRASE);
+    for name in
+        ["aes256-sha256.p8", "aes128-sha1.p8", "aes192-sha512.p8", "des3-sha256.p8", "des3-sha1.p8", "scrypt.p8"]
+    {
+        let key = PrivateKey::from_encrypted_file(fixture(name), &passphrase);
+        assert_eq!(key.unwrap_or_else(|error| panic!("{name}: {error}")).fingerprint(), fingerprint(), "{name}");
+    }
+    let bare = body(&text("aes256-sha256.p8"));
+    assert_eq!(PrivateKey::from_encrypted_pem(&bare, &passphrase).unwrap().fingerprint(), fingerprint());
+}
+
+#[test]
+fn a_passphrase_for_a_key_that_is_not_encrypted_does_no_harm() {
+    let key = PrivateKey::from_encrypted_file(fixture("plain.p8"), &Secret::new("whatever")).unwrap();
+    assert_eq!(key.fingerprint(), fingerprint());
+}
+
+#[test]
+fn an_encrypted_key_needs_its_passphrase() {
+    let sealed = text("aes256-sha256.p8");
+    assert_refused(PrivateKey::from_pem(&sealed), "is encrypted and no passphrase was given", &sealed);
+    assert_refused(PrivateKey::from_pem(&body(&sealed)), "is encrypted and no passphrase was given", &sealed);
+    let damaged = sealed.replacen("\nM", "\nN", 1).replacen('A', "B", 3);
+    for (wrong, sealed) in [("open sesam", &sealed), ("", &sealed), ("open sesame\n", &sealed)] {
+        let result = PrivateKey::from_encrypted_pem(sealed, &Secret::new(wrong));
+        assert_refused(result, "the passphrase is wrong, or the key is damaged", sealed);
+    }
+    assert!(PrivateKey::from_encrypted_pem(&damaged, &Secret::new(PASSPHRASE)).is_err());
+}
+
+#[test]
+fn a_passphrase_that_passes_the_padding_check_by_chance_is_wrong_all_the_same() {
+    let sealed = text("aes256-sha256.p8");
+    for n in 0..300 {
+        let result = PrivateKey::from_encrypted_pem(&sealed, &Secret::new(format!("guess {n}")));
+        assert_refused(result, "the passphrase is wrong, or the key is damaged", "");
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_its_own_reason_and_cure() {
+    let passphrase = Secret::new(PASSPHRASE);
+    for (name, says, cure) in [
+        ("legacy-encrypted.pem", "DEK-Info", "openssl pkcs8 -topk8"),
+        ("pbes1-sha1-3des.p8", "PBES1", "openssl pkcs8 -topk8"),
+        ("short.p8", "only 1024 bits", "openssl genrsa 2048"),
+        ("three-primes.p8", "more than two primes", "openssl genrsa 2048"),
+        ("ec.p8", "elliptic-curve", "openssl genrsa 2048"),
+        ("ec-sec1.pem", "elliptic-curve", "openssl genrsa 2048"),
+        ("ed25519.p8", "Ed25519", "openssl genrsa 2048"),
+        ("pss.p8", "RSA-PSS", "openssl genrsa 2048"),
+        ("public.pem", "is a public key", "give the private key"),
+        ("certificate.pem", "is a certificate", "give the private key"),
+    ] {
+        let key = text(name);
+        assert_refused(PrivateKey::from_encrypted_file(fixture(name), &passphrase), says, &key);
+        assert_refused(PrivateKey::from_encrypted_file(fixture(name), &passphrase), cure, &key);
+        assert_refused(PrivateKey::from_encrypted_file(fixture(name), &passphrase), name, &key);
+        if name != "legacy-encrypted.pem" {
+            assert_refused(PrivateKey::from_encrypted_pem(&body(&key), &passphrase), says, &key);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_key_at_all_is_refused_with_a_hint() {
+    let plain = text("plain.p8");
+    let cut = &plain[..plain.len() / 2];
+    let lost_end = format!("{cut}\n-----END PRIVATE KEY-----\n");
+    let open_ssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
+    for (text, says) in [
+        ("", "is empty"),
+        (" \n\"\" ", "is empty"),
+        ("/etc/keys/rsa_key.p8", "PrivateKey::from_file"),
+        ("rsa_key.p8", "PrivateKey::from_file"),
+        ("C:\\keys\\rsa_key.p8", "PrivateKey::from_file"),
+        ("correct horse battery staple", "neither PEM nor base64 nor DER"),
+        (cut, "no END line"),
+        (&lost_end, "damaged or cut off"),
+        (&body(cut), "damaged or cut off"),
+        (open_ssh, "ssh-keygen -p -m PKCS8"),
+        ("-----BEGIN SOMETHING-----\nAAAA\n-----END SOMETHING-----", "neither PEM"),
+    ] {
+        assert_refused(PrivateKey::from_pem(text), says, &plain);
+    }
+    assert_refused(PrivateKey::from_der(&[]), "is empty", "");
+    assert_refused(PrivateKey::from_der(&[0x30, 0x03, 0x02, 0x01, 0x00]), "neither PEM", "");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+    assert_refused(PrivateKey::from_file("no/such.p8"), "no/such.p8 cannot be read: there is no such file", "");
+    assert_refused(PrivateKey::from_file(env!("CARGO_MANIFEST_DIR")), "it is a directory", "");
+}
+
+#[test]
+fn the_text_of_a_key_given_for_a_path_is_not_repeated() {
+    let plain = text("plain.p8");
+    for given in [plain.clone(), plain.replace('\n', "\\n"), body(&plain)] {
+        assert_refused(PrivateKey::from_file(&given), "PrivateKey::from_pem", &plain);
+    }
+}
+
+#[test]
+fn a_key_shows_its_fingerprint_and_nothing_secret() {
+    let key = PrivateKey::from_file(fixture("plain.p8")).unwrap();
+    let shown = format!("{key:?}");
+    assert_eq!(shown, format!("PrivateKey {{ bits: 2048, fingerprint: {:?}, .. }}", fingerprint()));
+}
+
+#[test]
+fn a_signature_verifies_with_the_public_key() {
+    use rsa::pkcs1v15::{Signature, VerifyingKey};
+    use rsa::pkcs8::DecodePublicKey;
+    use rsa::signature::Verifier;
+
+    let public = rsa::RsaPublicKey::from_public_key_pem(&text("public.pem")).unwrap();
+    let verifier = VerifyingKey::<Sha256>::new(public);
+    for name in ["plain.p8", "pkcs1.pem"] {
+        let signature = PrivateKey::from_file(fixture(name)).unwrap().sign(b"message").unwrap();
+        verifier.verify(b"message", &Signature::try_from(&signature[..]).unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,257 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+use super::key_pair::LONGEST_LIFE;
+use super::{Grant, TokenKind, TokenSource};
+use crate::clock::{Clock, ServerClock};
+use crate::error::{Error, ErrorKind};
+use crate::http::Origin;
+use crate::secret::Secret;
+
+/// A token that the caller gave: handed out while it is good, and never renewed by us.
+#[derive(Debug)]
+pub(crate) struct Provided {
+    bearer: Secret,
+    kind: TokenKind,
+    /// In the server's time; unknown for a token that does not tell.
+    end: Option<SystemTime>,
+    origin: Origin,
+    clock: Arc<dyn Clock>,
+    server_clock: Arc<ServerClock>,
+}
+
+impl Provided {
+    pub(crate) fn new(
+        bearer: &Secret,
+        kind: TokenKind,
+        origin: Origin,
+        clock: Arc<dyn Clock>,
+        server_clock: Arc<ServerClock>,
+    ) -> Result<Provided, Error> {
+        let bearer = tidy(bearer, kind)?;
+        let end = match kind {
+            TokenKind::KeyPairJwt => Some(JwtTimes::of(bearer.expose()).ok_or_else(not_a_jwt)?.end_by(LONGEST_LIFE)),
+            TokenKind::OAuth => JwtTimes::of(bearer.expose()).map(|times| times.end()),
+            TokenKind::ProgrammaticAccessToken => None,
+        };
+        Ok(Provided { bearer, kind, end, origin, clock, server_clock })
+    }
+}
+
+impl TokenSource for Provided {
+    fn fetch(&self) -> Result<Grant, Error> {
+        let asked = self.clock.now();
+        let life = match self.end {
+            None => Duration::MAX,
+            Some(end) => left(end, self.server_clock.at(asked.wall)).map_err(|ago| expired(self.kind, ago))?,
+        };
+        Ok(Grant { bearer: self.bearer.clone(), kind: self.kind, origin: self.origin.clone(), life, asked })
+    }
+
+    fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
+        if refused.bearer == self.bearer {
+            let happened = format!("the service refused the {} that was given, and it cannot be renewed", self.kind);
+            return Err(Error::new(ErrorKind::Credentials, happened).advise("obtain a new one and build a new client"));
+        }
+        self.fetch()
+    }
+}
+
+/// What a JWT tells of its times (RFC 7519, section 4.1), in seconds, or milliseconds as the service accepts them too.
+#[derive(Deserialize)]
+pub(super) struct JwtTimes {
+    exp: f64,
+    iat: Option<f64>,
+}
+
+impl JwtTimes {
+    /// Nothing for what is no JWT, or tells no end. The signature is the service's to check.
+    pub(super) fn of(token: &str) -> Option<JwtTimes> {
+        let [header, claims, _signature] = token.split('.').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let _: serde::de::IgnoredAny = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+    }
+
+    pub(super) fn end(&self) -> SystemTime {
+        moment(self.exp)
+    }
+
+    /// The service counts no more than this from `iat`.
+    fn end_by(&self, longest: Duration) -> SystemTime {
+        let exp = moment(self.exp);
+        self.iat.map_or(exp, |iat| exp.min(moment(iat) + longest))
+    }
+}
+
+fn moment(numeric_date: f64) -> SystemTime {
+    let seconds = if numeric_date > MILLISECONDS_FROM { numeric_date / 1000.0 } else { numeric_date };
+    // A clock can tell neither negative nor absurd times.
+    SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds.clamp(0.0, LATEST))
+}
+
+/// Time left, or how long ago the end was, when that is more than clocks differ.
+fn left(end: SystemTime, now: SystemTime) -> Result<Duration, Duration> {
+    match end.duration_since(now) {
+        Ok(left) => Ok(left),
+        Err(past) if past.duration() <= TOLERANCE => Ok(Duration::ZERO),
+        Err(past) => Err(past.duration()),
+    }
+}
+
+/// Line ends come with files and shells; what else no header can carry is refused without being repeated.
+pub(super) fn tidy(bearer: &Secret, kind: TokenKind) -> Result<Secret, Error> {
+    let text = bearer.expose().trim();
+    let refuse = |happened: &str| Error::new(ErrorKind::Config, format!("the {kind} {happened}"));
+    if text.is_empty() {
+        return Err(refuse("is empty").advise("check the file or the variable that should hold it"));
+    }
+    if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+        return Err(refuse("begins with the word Bearer").advise("give the token alone"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refuse("contains white space or a character outside ASCII").advise("give the token alone"));
+    }
+    Ok(if text.len() == bearer.expose().len() { bearer.clone() } else { Secret::new(text) })
+}
+
+fn not_a_jwt() -> Error {
+    Error::new(ErrorKind::Config, "the JWT that was given is not three parts of base64url with an exp among its claims")
+        .advise("give it whole, or use the constructor for the kind of token it is")
+}
+
+fn expired(kind: TokenKind, ago: Duration) -> Error {
+    let happened = format!("the {kind} that was given expired {} s ago by this machine's clock", ago.as_secs());
+    Error::new(ErrorKind::Credentials, happened).advise("obtain a new one and build a new client; check the clock")
+}
+
+/// No date in seconds is so large for 3000 years.
+const MILLISECONDS_FROM: f64 = 1e11;
+/// The year 9999.
+const LATEST: f64 = 253_402_300_799.0;
+/// Clocks differ.
+const TOLERANCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::FakeClock;
+
+    fn seconds(time: SystemTime) -> u64 {
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+    }
+
+    fn jwt(claims: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(claims), part("signature"))
+    }
+
+    fn provided(token: &str, kind: TokenKind, clock: &Arc<FakeClock>) -> Result<Provided, Error> {
+        let origin = Origin::parse("https://a.example", "test URL").unwrap();
+        Provided::new(&token.into(), kind, origin, clock.clone(), Arc::default())
+    }
+
+    fn life(claims: &str, clock: &Arc<FakeClock>) -> Result<Duration, Error> {
+        provided(&jwt(claims), TokenKind::KeyPairJwt, clock)?.fetch().map(|grant| grant.life)
+    }
+
+    #[test]
+    fn the_end_of_a_jwt_is_read_from_it_in_seconds_or_milliseconds() {
+        let clock = Arc::new(FakeClock::new());
+        let exp = seconds(clock.now().wall) + 600;
+        for claims in [format!(r#"{{"exp":{exp}}}"#), format!(r#"{{"exp":{exp}000}}"#), format!(r#"{{"exp":{exp}.5}}"#)]
+        {
+            let life = life(&claims, &clock).unwrap().as_secs();
+            assert!((599..=600).contains(&life), "{claims}: {life}");
+        }
+    }
+
+    #[test]
+    fn a_jwt_is_good_for_an_hour_from_its_making_at_most() {
+        let clock = Arc::new(FakeClock::new());
+        let iat = seconds(clock.now().wall) - 1800;
+        let life = life(&format!(r#"{{"iat":{iat},"exp":{}}}"#, iat + 86_400), &clock).unwrap().as_secs();
+        assert!((1799..=1800).contains(&life), "{life}");
+    }
+
+    #[test]
+    fn an_expired_jwt_is_reported_without_asking_anybody() {
+        let clock = Arc::new(FakeClock::new());
+        let source =
+            provided(&jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 10)), TokenKind::KeyPairJwt, &clock);
+        let source = source.unwrap();
+        assert!(source.fetch().is_ok());
+        clock.pass(Duration::from_secs(60));
+        assert_eq!(source.fetch().unwrap().life, Duration::ZERO, "clocks may differ by a minute");
+        clock.pass(Duration::from_secs(60));
+        let error = source.fetch().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Credentials);
+        assert!(
+            error.to_string().contains("expired 110 s ago") || error.to_string().contains("expired 109 s ago"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn absurd_times_are_survived() {
+        let clock = Arc::new(FakeClock::new());
+        assert!(life(r#"{"exp":1e300}"#, &clock).is_ok());
+        assert_eq!(life(r#"{"exp":-1}"#, &clock).unwrap_err().kind(), ErrorKind::Credentials);
+        assert_eq!(life(r#"{"exp":0}"#, &clock).unwrap_err().kind(), ErrorKind::Credentials);
+        for no_end in [r#"{"iat":1}"#, r#"{"exp":"soon"}"#, r#"{"exp":null}"#, "[]"] {
+            assert_eq!(life(no_end, &clock).unwrap_err().kind(), ErrorKind::Config, "{no_end}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused_without_being_repeated() {
+        let clock = Arc::new(FakeClock::new());
+        for (text, kind) in [
+            ("not-a-jwt-at-all", TokenKind::KeyPairJwt),
+            ("open.sesame.now", TokenKind::KeyPairJwt),
+            ("", TokenKind::ProgrammaticAccessToken),
+            (" \n", TokenKind::OAuth),
+            ("Bearer sesame-open", TokenKind::OAuth),
+            ("sesame open", TokenKind::ProgrammaticAccessToken),
+            ("sesäme", TokenKind::OAuth),
+        ] {
+            let error = provided(text, kind, &clock).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{text:?}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("sesame") && !shown.contains("not-a-jwt"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn white_space_around_a_token_is_left_out() {
+        let clock = Arc::new(FakeClock::new());
+        let source = provided(" token\r\n", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
+        let grant = source.fetch().unwrap();
+        assert_eq!((grant.bearer.expose(), grant.life), ("token", Duration::MAX));
+    }
+
+    #[test]
+    fn an_access_token_that_happens_to_be_a_jwt_tells_its_end() {
+        let clock = Arc::new(FakeClock::new());
+        let token = jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 7200));
+        let life = provided(&token, TokenKind::OAuth, &clock).unwrap().fetch().unwrap().life.as_secs();
+        assert!((7199..=7200).contains(&life), "{life}");
+        let opaque = provided("opaque", TokenKind::OAuth, &clock).unwrap().fetch().unwrap();
+        assert_eq!(opaque.life, Duration::MAX);
+    }
+
+    #[test]
+    fn after_a_refusal_there_is_no_other() {
+        let clock = Arc::new(FakeClock::new());
+        let source = provided("token", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
+        let grant = source.fetch().unwrap();
+        let error = source.replace(&grant).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Credentials);
+        assert!(error.to_string().contains("refused the programmatic access token"), "{error}");
+    }
+}
