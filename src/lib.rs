@@ -19,8 +19,11 @@ pub use error::{Error, ErrorKind};
 pub use secret::Secret;
 
 mod auth;
+mod environment;
+mod profile;
 
 pub use auth::{Credentials, PrivateKey};
+pub use profile::Profile;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;

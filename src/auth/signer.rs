@@ -1,7 +1,6 @@
 use std::fmt;
 
 use jsonwebtoken::crypto::CryptoProvider;
-use jsonwebtoken::signature::Signer as _;
 use jsonwebtoken::{Algorithm, EncodingKey};
 
 use crate::error::{Error, ErrorKind};
