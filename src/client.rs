@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,8 +7,9 @@ use crate::api::PipeName;
 use crate::auth::Credentials;
 use crate::clock::{Clock, ServerClock};
 use crate::config::ClientBuilder;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
+use crate::profile::Profile;
 use crate::secret::Secret;
 use crate::session::{Counters, Session};
 
@@ -73,6 +75,25 @@ impl Client {
     /// Begins a client for an account, as in `myorg-account123`, and the credentials to log in with.
     pub fn builder(account: impl Into<String>, credentials: Credentials) -> ClientBuilder {
         ClientBuilder::new(account.into(), credentials)
+    }
+
+    /// Begins a client with the account, credentials, URL, role and trust roots of a profile.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) when the profile's file of trust roots cannot be read.
+    pub fn with_profile(profile: &Profile) -> Result<ClientBuilder, Error> {
+        let mut builder = Client::builder(profile.account(), profile.credentials().clone());
+        if let Some(url) = profile.url() {
+            builder = builder.url(url);
+        }
+        if let Some(role) = profile.role() {
+            builder = builder.role(role);
+        }
+        if let Some(path) = profile.ca_file() {
+            builder = builder.extra_roots(read_roots(path)?);
+        }
+        Ok(builder)
     }
 
     pub(crate) fn new(
@@ -155,6 +176,13 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("counters", &self.counters()).finish_non_exhaustive()
     }
+}
+
+fn read_roots(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let happened = format!("cannot read the trust roots {}: {error}", path.display());
+        Error::new(ErrorKind::Config, happened).advise("correct ca_file in the profile").with_source(error)
+    })
 }
 
 /// `<TABLE>-STREAMING`, inside the quotes of a quoted name.

@@ -54,6 +54,9 @@ mod client;
 pub use client::{Client, ClockOffset};
 mod config;
 pub use config::ClientBuilder;
+mod profile;
+pub use profile::Profile;
+mod environment;
 
 mod account;
 mod api;

@@ -16,7 +16,7 @@ use flate2::read::MultiGzDecoder;
 use options::Options;
 use progress::Progress;
 use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::{Batch, Client, Credentials, Loader, Pipe, PrivateKey, Source};
+use snowpipe_streaming::{Batch, Client, Credentials, Loader, Pipe, PrivateKey, Profile, Source};
 use summary::Summary;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -39,7 +39,7 @@ fn run(options: &Options) -> Result<()> {
         None => Some(Emulator::builder().start()?),
     };
     let client = match (&options.profile, &service) {
-        (Some(_), _) => return Err("no profiles yet".into()),
+        (Some(profile), _) => Client::with_profile(&Profile::from_file(profile)?)?.build()?,
         (None, Some(service)) => embedded_client(service)?,
         (None, None) => unreachable!("one of them is there"),
     };

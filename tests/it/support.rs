@@ -6,7 +6,7 @@ mod scripted;
 use std::time::Duration;
 
 pub use raw::{Raw, Reply};
-pub use scripted::{Scripted, Seen};
+pub use scripted::Scripted;
 use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, Pipe, PrivateKey};
 

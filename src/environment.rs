@@ -1,0 +1,71 @@
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// The variables of the process, or of a test: nothing else reads them.
+#[derive(Clone, Copy)]
+pub(crate) struct Environment<'e> {
+    look_up: &'e dyn Fn(&str) -> Option<OsString>,
+}
+
+impl Environment<'static> {
+    pub(crate) fn of_process() -> Environment<'static> {
+        Environment { look_up: &|name| env::var_os(name) }
+    }
+}
+
+impl<'e> Environment<'e> {
+    /// Variables that come from elsewhere.
+    pub(crate) fn new(look_up: &'e dyn Fn(&str) -> Option<OsString>) -> Environment<'e> {
+        Environment { look_up }
+    }
+
+    /// An empty variable counts as none: shells cannot always unset one.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(value) = (self.look_up)(name).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        // The value may be secret, so it is not shown.
+        value.into_string().map(Some).map_err(|_| {
+            Error::new(ErrorKind::Config, format!("the variable {name} is not valid UTF-8")).advise("set it anew")
+        })
+    }
+}
+
+impl fmt::Debug for Environment<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_counts_as_none() {
+        let look_up = |name: &str| (name != "MISSING").then(|| if name == "EMPTY" { "".into() } else { "x".into() });
+        let environment = Environment::new(&look_up);
+        assert_eq!(environment.text("MISSING").unwrap(), None);
+        assert_eq!(environment.text("EMPTY").unwrap(), None);
+        assert_eq!(environment.text("FULL").unwrap().as_deref(), Some("x"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_text_is_named_and_not_shown() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let look_up = |_: &str| Some(OsString::from_vec(b"sesame\xff".to_vec()));
+        let error = Environment::new(&look_up).text("SNOWFLAKE_TOKEN").unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("SNOWFLAKE_TOKEN") && !shown.contains("sesame"), "{shown}");
+    }
+
+    #[test]
+    fn the_process_has_variables() {
+        assert!(Environment::of_process().text("PATH").unwrap().is_some());
+    }
+}

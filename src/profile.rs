@@ -1,0 +1,237 @@
+mod keys;
+mod properties;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use self::properties::Properties;
+use crate::account::Account;
+use crate::auth::{Credentials, PrivateKey};
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind, clean};
+use crate::http::Origin;
+
+/// Where to connect and as whom, read from the official SDK's `profile.json` or from `SNOWFLAKE_…` variables.
+///
+/// | key | meaning |
+/// |---|---|
+/// | `account` | account identifier, such as `myorg-account123` |
+/// | `user` | `LOGIN_NAME` of the user; needed for JWT |
+/// | `url`, or `host` with `scheme` and `port` | account URL, if it does not follow from the account; https, or http to this machine |
+/// | `role` | role to work in; without it the user's default role |
+/// | `authorization_type` | `JWT` (default), `PAT`, `OAUTH` or `TOKEN` |
+/// | `private_key` or `private_key_file`, `private_key_passphrase` | for JWT: the key's text, or the path of its file |
+/// | `personal_access_token` | for PAT |
+/// | `oauth_access_token` | for OAUTH: a token obtained elsewhere |
+/// | `token` | for TOKEN: a key-pair JWT made elsewhere |
+/// | `ca_file` | PEM file of further authorities to trust |
+///
+/// Relative paths are relative to the profile. Keys that tune the official SDK are ignored; any other unknown key is an
+/// error that names it. All files but `ca_file` are read at once.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    account: String,
+    user: Option<String>,
+    url: Option<String>,
+    role: Option<String>,
+    credentials: Credentials,
+    ca_file: Option<PathBuf>,
+}
+
+impl Profile {
+    /// Reads a profile file.
+    ///
+    /// # Blocking
+    ///
+    /// For reading the profile and the key file.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) when a file cannot be read, a key is missing, unknown or wrong.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::Profile;
+    ///
+    /// let profile = Profile::from_file("profile.json")?;
+    /// println!("{} as {:?}", profile.account(), profile.user());
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Profile, Error> {
+        let path = path.as_ref();
+        let attempted = format!("read the profile {}", path.display());
+        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| unreadable(error, &attempted))?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Properties::from_json(text.trim_start_matches('\u{feff}'))
+            .and_then(|properties| Profile::read(&properties, directory))
+            .map_err(|error| error.attempting(attempted))
+    }
+
+    /// Reads a profile from its text; relative paths in it are relative to the working directory.
+    ///
+    /// # Blocking
+    ///
+    /// For reading the key file.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) when the text is no profile, or a key is missing, unknown or wrong.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Profile;
+    ///
+    /// let error = Profile::from_json(r#"{"acount": "myorg-account123"}"#).unwrap_err();
+    /// assert!(error.to_string().contains("account may be meant"));
+    /// ```
+    pub fn from_json(text: &str) -> Result<Profile, Error> {
+        Properties::from_json(text.trim_start_matches('\u{feff}'))
+            .and_then(|properties| Profile::read(&properties, Path::new("")))
+            .map_err(|error| error.attempting("read the profile"))
+    }
+
+    /// Reads the variables `SNOWFLAKE_ACCOUNT`, `SNOWFLAKE_USER` and so on: one for each key, in upper case.
+    ///
+    /// `SNOWFLAKE_PRIVATE_KEY_PATH`, `SNOWFLAKE_PRIVATE_KEY_FILE_PWD`, `SNOWFLAKE_TOKEN_FILE_PATH` and `SNOWFLAKE_PAT`,
+    /// which other tools use, are understood too. Relative paths are relative to the working directory.
+    ///
+    /// # Blocking
+    ///
+    /// For reading the key file.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) when a variable is missing or wrong.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::Profile;
+    ///
+    /// let profile = Profile::from_environment()?;
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn from_environment() -> Result<Profile, Error> {
+        Profile::from(Environment::of_process())
+    }
+
+    /// The account identifier, as given.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The user, as given.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The account URL, when it was given.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// The role, when one was given.
+    pub fn role(&self) -> Option<&str> {
+        self.role.as_deref()
+    }
+
+    /// How to log in.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The file of further authorities to trust, when one was given; its path is resolved.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    fn from(environment: Environment<'_>) -> Result<Profile, Error> {
+        Properties::from_environment(environment)
+            .and_then(|properties| Profile::read(&properties, Path::new("")))
+            .map_err(|error| error.attempting("read the connection from the environment"))
+    }
+
+    fn read(properties: &Properties, directory: &Path) -> Result<Profile, Error> {
+        let account = properties.required("account", "it names whose data it is")?.expose().trim();
+        Account::parse(account)?;
+        let owned = |key| properties.text(key).map(str::to_owned);
+        Ok(Profile {
+            account: account.to_owned(),
+            user: owned("user"),
+            url: url(properties)?,
+            role: owned("role"),
+            credentials: credentials(properties, directory)?,
+            ca_file: properties.text("ca_file").map(|path| directory.join(path)),
+        })
+    }
+}
+
+fn url(properties: &Properties) -> Result<Option<String>, Error> {
+    properties.refuse_both("url", "host")?;
+    let url = match (properties.text("url"), properties.text("host")) {
+        (Some(url), _) => url.to_owned(),
+        (None, Some(host)) => {
+            let scheme = properties.text("scheme").unwrap_or("https");
+            match properties.text("port") {
+                Some(port) => format!("{scheme}://{host}:{port}"),
+                None => format!("{scheme}://{host}"),
+            }
+        }
+        (None, None) => return Ok(None),
+    };
+    Origin::parse(&url, "account URL")?;
+    Ok(Some(url))
+}
+
+fn credentials(properties: &Properties, directory: &Path) -> Result<Credentials, Error> {
+    let kind = properties.text("authorization_type").unwrap_or("JWT");
+    match kind.to_ascii_uppercase().as_str() {
+        "JWT" => key_pair(properties, directory),
+        "PAT" => {
+            let token = properties.required("personal_access_token", "authorization_type is PAT")?;
+            Ok(Credentials::programmatic_access_token(token.clone()))
+        }
+        "TOKEN" => Ok(Credentials::jwt(properties.required("token", "authorization_type is TOKEN")?.clone())),
+        "OAUTH" => oauth(properties),
+        _ => {
+            let name = properties.name("authorization_type");
+            let happened = format!("{name} is {:?}, which is not known", clean(kind));
+            Err(Error::new(ErrorKind::Config, happened).advise("use JWT, PAT, OAUTH or TOKEN"))
+        }
+    }
+}
+
+fn key_pair(properties: &Properties, directory: &Path) -> Result<Credentials, Error> {
+    properties.refuse_both("private_key", "private_key_file")?;
+    let because = "authorization_type is JWT, which it is unless another is given";
+    let user = properties.required("user", because)?.expose();
+    let passphrase = properties.secret("private_key_passphrase");
+    let key = match (properties.secret("private_key"), properties.secret("private_key_file"), passphrase) {
+        (Some(text), _, None) => PrivateKey::from_pem(text.expose()),
+        (Some(text), _, Some(passphrase)) => PrivateKey::from_encrypted_pem(text.expose(), passphrase),
+        (None, Some(path), None) => PrivateKey::from_file(directory.join(path.expose())),
+        (None, Some(path), Some(passphrase)) => {
+            PrivateKey::from_encrypted_file(directory.join(path.expose()), passphrase)
+        }
+        (None, None, _) => return Err(properties.missing(&["private_key_file", "private_key"], because)),
+    };
+    Ok(Credentials::key_pair(user, key?))
+}
+
+fn oauth(properties: &Properties) -> Result<Credentials, Error> {
+    let token = properties.required("oauth_access_token", "authorization_type is OAUTH")?;
+    Ok(Credentials::oauth_token(token.clone()))
+}
+
+fn unreadable(error: std::io::Error, attempted: &str) -> Error {
+    let happened = match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        kind => kind.to_string(),
+    };
+    Error::new(ErrorKind::Config, happened)
+        .attempting(attempted)
+        .advise("check the path and the permissions of the file")
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

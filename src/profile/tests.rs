@@ -1,0 +1,143 @@
+use super::*;
+
+const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys");
+
+fn read(text: &str) -> Result<Profile, Error> {
+    Profile::from_json(text)
+}
+
+fn refused(text: &str) -> String {
+    let error = read(text).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains("sesame"), "{shown}");
+    error.to_string()
+}
+
+#[test]
+fn a_profile_of_the_official_sdk_is_read() {
+    let text = format!(
+        r#"{{"account": "myorg-account123", "user": "LOADER", "role": "INGEST", "url": "https://myorg-account123.snowflakecomputing.com:443",
+            "private_key_file": "{KEYS}/plain.p8", "authorization_type": "JWT", "ssl": "on", "max_append_request_size_mb": 4}}"#
+    );
+    let profile = read(&text).unwrap();
+    assert_eq!(profile.account(), "myorg-account123");
+    assert_eq!(profile.user(), Some("LOADER"));
+    assert_eq!(profile.role(), Some("INGEST"));
+    assert_eq!(profile.url(), Some("https://myorg-account123.snowflakecomputing.com:443"));
+    assert_eq!(profile.ca_file(), None);
+    assert!(format!("{:?}", profile.credentials()).contains("SHA256:"));
+}
+
+#[test]
+fn paths_in_a_profile_file_are_relative_to_it() {
+    let directory = std::env::temp_dir().join(format!("profile-{}", std::process::id()));
+    fs::create_dir_all(directory.join("keys")).unwrap();
+    fs::copy(format!("{KEYS}/aes256-sha256.p8"), directory.join("keys/rsa_key.p8")).unwrap();
+    let path = directory.join("profile.json");
+    fs::write(
+        &path,
+        "\u{feff}{\"account\": \"a\", \"user\": \"u\", \"private_key_file\": \"keys/rsa_key.p8\", \
+         \"private_key_passphrase\": \"open sesame\", \"ca_file\": \"ca.pem\"}",
+    )
+    .unwrap();
+    let profile = Profile::from_file(&path).unwrap();
+    assert_eq!(profile.ca_file(), Some(directory.join("ca.pem").as_path()));
+    assert!(!format!("{profile:?}").contains("sesame"));
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_key_may_stand_in_the_profile_itself() {
+    let pem = fs::read_to_string(format!("{KEYS}/plain.p8")).unwrap();
+    let bare: String = pem.lines().filter(|line| !line.contains("-----")).collect();
+    for key in [serde_json::to_string(&pem).unwrap(), format!("{bare:?}")] {
+        read(&format!(r#"{{"account": "a", "user": "u", "private_key": {key}}}"#)).unwrap();
+    }
+}
+
+#[test]
+fn each_way_to_log_in_has_its_key() {
+    for (text, kind) in [
+        (r#"{"account": "a", "authorization_type": "pat", "personal_access_token": "x"}"#, "ProgrammaticAccessToken"),
+        (r#"{"account": "a", "authorization_type": "OAUTH", "oauth_access_token": "x"}"#, "OAuth"),
+        (r#"{"account": "a", "authorization_type": "TOKEN", "token": "a.b.c"}"#, "KeyPairJwt"),
+    ] {
+        let shown = format!("{:?}", read(text).unwrap().credentials());
+        assert!(shown.contains(kind), "{shown}");
+    }
+}
+
+#[test]
+fn a_host_takes_the_place_of_a_url() {
+    let with = |more: &str| {
+        let text = format!(r#"{{"account": "a", "authorization_type": "PAT", "personal_access_token": "x", {more}}}"#);
+        read(&text).map(|profile| profile.url().map(str::to_owned))
+    };
+    assert_eq!(with(r#""host": "h.example""#).unwrap().as_deref(), Some("https://h.example"));
+    let local = with(r#""host": "127.0.0.1", "scheme": "http", "port": 8080"#).unwrap();
+    assert_eq!(local.as_deref(), Some("http://127.0.0.1:8080"));
+    assert!(with(r#""host": "h", "url": "https://h""#).is_err());
+    assert!(with(r#""url": "http://h.example""#).is_err());
+    assert_eq!(with(r#""url": null"#).unwrap(), None);
+}
+
+#[test]
+fn what_is_wrong_with_a_profile_is_named() {
+    let pat = r#""authorization_type": "PAT", "personal_access_token": "open-sesame""#;
+    for (text, names) in [
+        (r#"{"user": "u"}"#.to_owned(), "account is missing"),
+        (format!(r#"{{"account": "https://a.snowflakecomputing.com", {pat}}}"#), "is a URL"),
+        (r#"{"account": "a"}"#.into(), "user is missing"),
+        (r#"{"account": "a", "user": "u"}"#.into(), "private_key_file or private_key is missing"),
+        (
+            r#"{"account": "a", "user": "u", "private_key": "x", "private_key_file": "y"}"#.into(),
+            "both private_key and",
+        ),
+        (r#"{"account": "a", "authorization_type": "PAT"}"#.into(), "personal_access_token is missing"),
+        (r#"{"account": "a", "authorization_type": "TOKEN"}"#.into(), "token is missing"),
+        (r#"{"account": "a", "authorization_type": "OAUTH"}"#.into(), "oauth_access_token"),
+        (r#"{"account": "a", "authorization_type": "LDAP"}"#.into(), "\"LDAP\""),
+        (format!(r#"{{"acount": "a", {pat}}}"#), "account may be meant"),
+        (format!(r#"{{"account": "a", {pat}, "colour": "red"}}"#), "\"colour\" is not known"),
+        (format!(r#"{{"account": "a", {pat}, "role": ["R"]}}"#), "role is not a text"),
+        (r#"{"account": "a", "personal_access_token": "open-sesame"#.into(), "is not JSON (line 1"),
+        (r#""open-sesame""#.into(), "is not a JSON object"),
+        (r#"{"account": "a", "user": "u", "private_key_file": "no/such.p8"}"#.into(), "no/such.p8"),
+    ] {
+        let shown = refused(&text);
+        assert!(shown.contains(names), "{names:?} is not in {shown}");
+        assert!(shown.starts_with("could not read the profile"), "{shown}");
+    }
+}
+
+#[test]
+fn a_profile_file_that_cannot_be_read_is_named() {
+    let error = Profile::from_file("no/such/profile.json").unwrap_err();
+    assert!(error.to_string().contains("no/such/profile.json: there is no such file"), "{error}");
+}
+
+#[test]
+fn variables_make_a_profile_too() {
+    let key = format!("{KEYS}/plain.p8");
+    let look_up = |name: &str| {
+        let value = match name {
+            "SNOWFLAKE_ACCOUNT" => "a",
+            "SNOWFLAKE_USER" => "u",
+            "SNOWFLAKE_PRIVATE_KEY_PATH" => &key,
+            "SNOWFLAKE_ROLE" => "",
+            "SNOWFLAKE_WAREHOUSE" => "w",
+            _ => return None,
+        };
+        Some(value.into())
+    };
+    let profile = Profile::from(Environment::new(&look_up)).unwrap();
+    assert_eq!((profile.user(), profile.role()), (Some("u"), None));
+}
+
+#[test]
+fn a_missing_variable_is_named() {
+    let look_up = |name: &str| (name == "SNOWFLAKE_ACCOUNT").then(|| "a".into());
+    let error = Profile::from(Environment::new(&look_up)).unwrap_err();
+    assert!(error.to_string().contains("SNOWFLAKE_USER is missing"), "{error}");
+}
