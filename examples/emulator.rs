@@ -27,7 +27,10 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
         print!("{USAGE}");
         return Ok(());
     };
-    let emulator = options.builder()?.start().map_err(|error| format!("cannot start: {error}"))?;
+    let emulator = options
+        .builder()?
+        .start()
+        .map_err(|error| format!("cannot start: {error}"))?;
     fs::create_dir_all(&options.dir)
         .and_then(|()| options.dir.canonicalize())
         .and_then(|dir| write_profile(&dir, &emulator))
@@ -87,7 +90,9 @@ impl Options {
     fn set(&mut self, name: &str, value: String) -> Result<(), String> {
         match name {
             "--port" => {
-                self.port = value.parse().map_err(|_| format!("--port: {value:?} is no port"))?;
+                self.port = value
+                    .parse()
+                    .map_err(|_| format!("--port: {value:?} is no port"))?;
             }
             "--account" => self.account = Some(value),
             "--user" => self.user = Some(value),
@@ -98,8 +103,11 @@ impl Options {
                 self.commit_delay = Some(Duration::from_millis(ms));
             }
             _ => {
-                let pipe = value.split_once('=').filter(|(name, table)| !name.is_empty() && !table.is_empty());
-                let (pipe, table) = pipe.ok_or_else(|| format!("--pipe: {value:?} is not NAME=TABLE"))?;
+                let pipe = value
+                    .split_once('=')
+                    .filter(|(name, table)| !name.is_empty() && !table.is_empty());
+                let (pipe, table) =
+                    pipe.ok_or_else(|| format!("--pipe: {value:?} is not NAME=TABLE"))?;
                 self.pipes.push((pipe.to_owned(), table.to_owned()));
             }
         }

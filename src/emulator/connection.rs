@@ -41,10 +41,7 @@ pub(super) fn serve(stream: TcpStream, service: &Service) -> io::Result<()> {
     }
 }
 
-fn receive(
-    reader: &mut BufReader<TimedStream>,
-    head: Head,
-) -> Result<(Request, bool), Unreadable> {
+fn receive(reader: &mut BufReader<TimedStream>, head: Head) -> Result<(Request, bool), Unreadable> {
     let mut request = head.request;
     if head.expects_continue {
         let invited = writer(reader).write_all(b"HTTP/1.1 100 Continue\r\n\r\n");

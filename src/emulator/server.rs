@@ -104,7 +104,11 @@ impl Open {
     fn wait_until_empty(&self) {
         let mut connections = self.connections.lock();
         while !connections.sockets.is_empty() {
-            if self.emptied.wait_for(&mut connections, LONGEST_GOODBYE).timed_out() {
+            if self
+                .emptied
+                .wait_for(&mut connections, LONGEST_GOODBYE)
+                .timed_out()
+            {
                 return;
             }
         }
