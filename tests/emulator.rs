@@ -1214,3 +1214,38 @@ fn dropping_the_emulator_closes_its_connections_and_its_port() {
     assert!(read_answer(&mut waiting).is_none());
     assert!(TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn tls_is_spoken_with_a_certificate_by_the_given_authority() {
+    let emulator = Emulator::builder().tls().start().unwrap();
+    let address = emulator.url().strip_prefix("https://").unwrap();
+    let der = pem::parse(emulator.ca_pem().unwrap()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(der.contents().to_vec().into()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = std::sync::Arc::new(config);
+    let ask = |name: &'static str| {
+        let client = rustls::ClientConnection::new(config.clone(), name.try_into().unwrap());
+        let socket = TcpStream::connect(address).unwrap();
+        let mut stream = BufReader::new(rustls::StreamOwned::new(client.unwrap(), socket));
+        let headers = bearer(&jwt(&emulator));
+        let bytes = request("GET", "/v2/streaming/hostname", &headers, b"");
+        stream.get_mut().write_all(&bytes).ok()?;
+        read_answer(&mut stream)
+    };
+    assert_eq!(ask("127.0.0.1").unwrap().text(), "127.0.0.1");
+    assert_eq!(ask("localhost").unwrap().status, 200);
+    assert!(ask("example.com").is_none());
+    let mut plain = TcpStream::connect(address).unwrap();
+    plain
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"));
+}
