@@ -41,6 +41,8 @@ mod scoped_token;
 mod server;
 mod service;
 mod stage;
+mod stream;
+mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -66,6 +68,7 @@ pub struct Emulator {
     account: String,
     user: String,
     private_key_pem: Option<String>,
+    ca_pem: Option<String>,
     service: Arc<Service>,
     _server: Server,
 }
@@ -105,6 +108,19 @@ impl Emulator {
     /// Emulators of one process share a generated pair, because generating takes time.
     pub fn private_key_pem(&self) -> Option<&str> {
         self.private_key_pem.as_deref()
+    }
+
+    /// The authority that clients have to trust (PEM); `None` without TLS.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::emulator::Emulator;
+    /// let emulator = Emulator::builder().tls().start()?;
+    /// assert!(emulator.url().starts_with("https://127.0.0.1:"));
+    /// assert!(emulator.ca_pem().is_some());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
     }
 
     /// The committed rows of `DB.SCHEMA.TABLE` as NDJSON: byte for byte as sent, in the order of commits.
@@ -180,14 +196,32 @@ impl Emulator {
     /// ```
     pub fn steal_channel(&self, pipe: &str, channel: &str) -> bool {
         let now_ms = self.service.clock.unix_ms();
+<<<<<<< HEAD
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().steal(&pipe.channel(channel), now_ms))
+=======
+        PipeName::parse(pipe).is_some_and(|pipe| {
+            self.service
+                .ledger
+                .lock()
+                .steal(&pipe.channel(channel), now_ms)
+        })
+>>>>>>> emulator
     }
 
     /// Removes a channel of the pipe `DB.SCHEMA.PIPE` with its offset, as thirty idle days do. `false` when
     /// there is no such channel.
     pub fn expire_channel(&self, pipe: &str, channel: &str) -> bool {
         let now_ms = self.service.clock.unix_ms();
+<<<<<<< HEAD
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().expire(&pipe.channel(channel), now_ms))
+=======
+        PipeName::parse(pipe).is_some_and(|pipe| {
+            self.service
+                .ledger
+                .lock()
+                .expire(&pipe.channel(channel), now_ms)
+        })
+>>>>>>> emulator
     }
 
     /// Moves the service's clock against this machine's: the `Date` of its answers and its judgement of
