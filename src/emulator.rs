@@ -196,32 +196,14 @@ impl Emulator {
     /// ```
     pub fn steal_channel(&self, pipe: &str, channel: &str) -> bool {
         let now_ms = self.service.clock.unix_ms();
-<<<<<<< HEAD
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().steal(&pipe.channel(channel), now_ms))
-=======
-        PipeName::parse(pipe).is_some_and(|pipe| {
-            self.service
-                .ledger
-                .lock()
-                .steal(&pipe.channel(channel), now_ms)
-        })
->>>>>>> emulator
     }
 
     /// Removes a channel of the pipe `DB.SCHEMA.PIPE` with its offset, as thirty idle days do. `false` when
     /// there is no such channel.
     pub fn expire_channel(&self, pipe: &str, channel: &str) -> bool {
         let now_ms = self.service.clock.unix_ms();
-<<<<<<< HEAD
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().expire(&pipe.channel(channel), now_ms))
-=======
-        PipeName::parse(pipe).is_some_and(|pipe| {
-            self.service
-                .ledger
-                .lock()
-                .expire(&pipe.channel(channel), now_ms)
-        })
->>>>>>> emulator
     }
 
     /// Moves the service's clock against this machine's: the `Date` of its answers and its judgement of

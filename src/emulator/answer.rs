@@ -29,11 +29,7 @@ impl Answer {
     }
 
     pub(super) fn text(status: u16, body: impl Into<String>) -> Self {
-        Self::bytes(
-            status,
-            "text/plain; charset=utf-8",
-            body.into().into_bytes(),
-        )
+        Self::bytes(status, "text/plain; charset=utf-8", body.into().into_bytes())
     }
 
     pub(super) fn refused(refusal: &Refusal) -> Self {

@@ -105,8 +105,7 @@ impl Builder {
 
     /// Declares a pipe that is not the default one of a table, in every schema.
     pub fn pipe(mut self, name: impl AsRef<str>, table: impl AsRef<str>) -> Self {
-        self.pipes
-            .insert(canonical(name.as_ref()), canonical(table.as_ref()));
+        self.pipes.insert(canonical(name.as_ref()), canonical(table.as_ref()));
         self
     }
 
@@ -156,9 +155,7 @@ impl Builder {
         }
         let first = self.public_keys.len().saturating_sub(KEYS_PER_USER);
         let keys = self.public_keys[first..].iter();
-        let keys = keys
-            .map(|pem| RegisteredKey::from_pem(pem))
-            .collect::<io::Result<_>>()?;
+        let keys = keys.map(|pem| RegisteredKey::from_pem(pem)).collect::<io::Result<_>>()?;
         Ok((keys, None))
     }
 }

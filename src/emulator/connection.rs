@@ -39,11 +39,7 @@ pub(super) fn serve(stream: Stream, service: &Service) -> io::Result<()> {
     }
 }
 
-<<<<<<< HEAD
-fn receive(reader: &mut BufReader<TimedStream>, head: Head) -> Result<(Request, bool), Unreadable> {
-=======
 fn receive(reader: &mut BufReader<Stream>, head: Head) -> Result<(Request, bool), Unreadable> {
->>>>>>> emulator
     let mut request = head.request;
     if head.expects_continue {
         let invited = reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n");

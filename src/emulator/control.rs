@@ -90,10 +90,7 @@ fn tokens(service: &Service, body: &[u8]) -> Outcome {
     match (tokens.revoke.as_deref(), tokens.lifetime_seconds) {
         (Some("scoped"), None) => done(|| service.credentials.scoped.revoke_all()),
         (None, Some(seconds)) => done(|| service.credentials.scoped.set_lifetime(seconds)),
-        _ => Err((
-            400,
-            "either \"revoke\": \"scoped\" or \"lifetime_seconds\": n".to_owned(),
-        )),
+        _ => Err((400, "either \"revoke\": \"scoped\" or \"lifetime_seconds\": n".to_owned())),
     }
 }
 

@@ -40,11 +40,7 @@ impl Credentials {
         let token = request.bearer().ok_or_else(no_authorization)?;
         match token_type(request) {
             None | Some("KEYPAIR_JWT") => self.verify_jwt(token, now_ms),
-            Some("OAUTH") => Err(oauth_refusal(
-                "390303",
-                "Invalid OAuth access token.",
-                "not an access token",
-            )),
+            Some("OAUTH") => Err(oauth_refusal("390303", "Invalid OAuth access token.", "not an access token")),
             Some(other) => Err(unknown_type(other)),
         }
     }
@@ -55,35 +51,22 @@ impl Credentials {
     }
 
     /// Checks the scoped token that a request to the ingest host bears.
-    pub(super) fn check_scoped(
-        &self,
-        request: &Request,
-        host: &str,
-        now_ms: i64,
-    ) -> Result<(), Refusal> {
+    pub(super) fn check_scoped(&self, request: &Request, host: &str, now_ms: i64) -> Result<(), Refusal> {
         let token = request.bearer().ok_or_else(no_authorization)?;
         let invalid = "Invalid OAuth access token.";
         match token_type(request) {
             None | Some("OAUTH") => {}
             Some("KEYPAIR_JWT") => {
-                return Err(oauth_refusal(
-                    "390303",
-                    invalid,
-                    "a login where a scoped token belongs",
-                ));
+                return Err(oauth_refusal("390303", invalid, "a login where a scoped token belongs"));
             }
             Some(other) => return Err(unknown_type(other)),
         }
-        self.scoped
-            .check(token, host, now_ms)
-            .map_err(|why| match why {
-                Unusable::Expired => {
-                    oauth_refusal("390318", "OAuth access token expired.", "expired")
-                }
-                Unusable::Revoked => oauth_refusal("390303", invalid, "revoked"),
-                Unusable::Forged => oauth_refusal("390303", invalid, "not issued here"),
-                Unusable::OtherHost => oauth_refusal("390303", invalid, "issued for another host"),
-            })
+        self.scoped.check(token, host, now_ms).map_err(|why| match why {
+            Unusable::Expired => oauth_refusal("390318", "OAuth access token expired.", "expired"),
+            Unusable::Revoked => oauth_refusal("390303", invalid, "revoked"),
+            Unusable::Forged => oauth_refusal("390303", invalid, "not issued here"),
+            Unusable::OtherHost => oauth_refusal("390303", invalid, "issued for another host"),
+        })
     }
 
     pub(super) fn failures(&self) -> Vec<LoginFailure> {
@@ -100,26 +83,16 @@ impl Credentials {
 }
 
 fn token_type(request: &Request) -> Option<&str> {
-    request
-        .header("x-snowflake-authorization-token-type")
-        .map(str::trim)
+    request.header("x-snowflake-authorization-token-type").map(str::trim)
 }
 
 fn no_authorization() -> Refusal {
-    Refusal::new(
-        401,
-        "390101",
-        "Authorization header not found in the request data.",
-    )
+    Refusal::new(401, "390101", "Authorization header not found in the request data.")
 }
 
 fn unknown_type(given: &str) -> Refusal {
-    Refusal::new(
-        401,
-        "390146",
-        "The type of the authorization token is not supported.",
-    )
-    .with_detail(format!("token type {given}"))
+    Refusal::new(401, "390146", "The type of the authorization token is not supported.")
+        .with_detail(format!("token type {given}"))
 }
 
 fn oauth_refusal(code: &'static str, message: &str, detail: &str) -> Refusal {

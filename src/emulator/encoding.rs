@@ -22,12 +22,7 @@ pub(super) enum Undecodable {
 impl Encoding {
     /// Reads a `Content-Encoding`; `None` for one that the service does not know.
     pub(super) fn parse(header: Option<&str>) -> Option<Self> {
-        match header
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
-            .as_str()
-        {
+        match header.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Some(Self::Identity),
             "gzip" => Some(Self::Gzip),
             "zstd" => Some(Self::Zstd),
@@ -72,8 +67,7 @@ fn unpack_zstd(wire: &[u8], limit: usize, expected: Option<usize>, plain: &mut V
         }
         plain.clear();
     }
-    let stream =
-        zstd::stream::read::Decoder::with_buffer(wire).map_err(|_| Undecodable::Corrupt)?;
+    let stream = zstd::stream::read::Decoder::with_buffer(wire).map_err(|_| Undecodable::Corrupt)?;
     unpack(stream, limit, plain)
 }
 
@@ -131,14 +125,8 @@ mod tests {
             (Encoding::Gzip, gzip(&zeros)),
             (Encoding::Identity, zeros),
         ] {
-            assert_eq!(
-                decode(encoding, &wire, 9_999_999),
-                Err(Undecodable::TooLong)
-            );
-            assert_eq!(
-                decode(encoding, &wire, 10_000_000).unwrap().len(),
-                10_000_000
-            );
+            assert_eq!(decode(encoding, &wire, 9_999_999), Err(Undecodable::TooLong));
+            assert_eq!(decode(encoding, &wire, 10_000_000).unwrap().len(), 10_000_000);
         }
     }
 

@@ -13,11 +13,7 @@ use super::service::Service;
 /// The name of the account host and of the ingest host alike, without the port.
 pub(super) const HOST: &str = "127.0.0.1";
 
-pub(super) fn carry_out(
-    service: &Service,
-    route: Route,
-    request: Request,
-) -> Result<Answer, Refusal> {
+pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Result<Answer, Refusal> {
     refuse_too_long(&request)?;
     refuse_other_answers(&route, &request)?;
     let now_ms = service.clock.unix_ms();
@@ -38,10 +34,7 @@ fn refuse_too_long(request: &Request) -> Result<(), Refusal> {
         return Err(Refusal::new(
             413,
             "ERR_REQUEST_TOO_LARGE",
-            format!(
-                "The body has {} bytes; 4194304 are allowed.",
-                request.size.bytes
-            ),
+            format!("The body has {} bytes; 4194304 are allowed.", request.size.bytes),
         ));
     }
     Ok(())
@@ -51,12 +44,7 @@ fn refuse_too_long(request: &Request) -> Result<(), Refusal> {
 fn refuse_other_answers(route: &Route, request: &Request) -> Result<(), Refusal> {
     let accept = request.header("accept");
     let understood = accept.unwrap_or_default().split(',').any(|range| {
-        let range = range
-            .split(';')
-            .next()
-            .unwrap_or(range)
-            .trim()
-            .to_ascii_lowercase();
+        let range = range.split(';').next().unwrap_or(range).trim().to_ascii_lowercase();
         matches!(range.as_str(), "application/json" | "application/*" | "*/*")
     });
     if understood || *route == Route::Telemetry {
@@ -73,10 +61,7 @@ fn check_tracing(request: &Request) -> Result<(), Refusal> {
         return Err(Refusal::malformed("requestId is not a UUID."));
     }
     let is_number = |count: &str| count.parse::<u32>().is_ok();
-    if parameters
-        .get("retryCount")
-        .is_some_and(|count| !is_number(count))
-    {
+    if parameters.get("retryCount").is_some_and(|count| !is_number(count)) {
         return Err(Refusal::malformed("retryCount is not a number."));
     }
     Ok(())

@@ -89,14 +89,7 @@ impl Fault {
     /// Answers with this status instead of carrying the request out.
     pub fn status(endpoint: Endpoint, status: u16) -> Self {
         let (body, headers) = (String::new(), Vec::new());
-        Self::new(
-            endpoint,
-            Effect::Status {
-                status,
-                body,
-                headers,
-            },
-        )
+        Self::new(endpoint, Effect::Status { status, body, headers })
     }
 
     /// Closes the connection without carrying the request out.
@@ -147,12 +140,7 @@ impl Fault {
 
     /// Whether it can be written as HTTP at all.
     pub(super) fn check(&self) -> Result<(), String> {
-        let Effect::Status {
-            status,
-            body,
-            headers,
-        } = &self.effect
-        else {
+        let Effect::Status { status, body, headers } = &self.effect else {
             return Ok(());
         };
         if !(200..=599).contains(status) {
@@ -166,17 +154,9 @@ impl Fault {
             if framing.iter().any(|taken| name.eq_ignore_ascii_case(taken)) {
                 return Err(format!("header {name} cannot be set"));
             }
-<<<<<<< HEAD
             let sound =
                 http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok();
             sound.then_some(()).ok_or_else(|| format!("header {name:?} is malformed"))
-=======
-            let sound = http::HeaderName::from_bytes(name.as_bytes()).is_ok()
-                && http::HeaderValue::from_str(value).is_ok();
-            sound
-                .then_some(())
-                .ok_or_else(|| format!("header {name:?} is malformed"))
->>>>>>> emulator
         })
     }
 
@@ -184,14 +164,9 @@ impl Fault {
     pub(super) fn from_json(json: &[u8]) -> Result<Self, String> {
         let fields: Map<String, Value> =
             serde_json::from_slice(json).map_err(|error| format!("not a JSON object: {error}"))?;
-        let known = [
-            "endpoint", "times", "status", "body", "headers", "action", "ms",
-        ];
+        let known = ["endpoint", "times", "status", "body", "headers", "action", "ms"];
         if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
-            return Err(format!(
-                "unknown field {name:?}; known are {}",
-                known.join(", ")
-            ));
+            return Err(format!("unknown field {name:?}; known are {}", known.join(", ")));
         }
         let endpoint = fields.get("endpoint").and_then(Value::as_str);
         let endpoint = endpoint.and_then(Endpoint::parse).ok_or_else(|| {
@@ -220,9 +195,7 @@ impl Faults {
     /// Gives what befalls this request, and counts it.
     pub(super) fn take(&self, endpoint: Endpoint) -> Option<Effect> {
         let mut waiting = self.waiting.lock();
-        let index = waiting
-            .iter()
-            .position(|fault| fault.endpoint == endpoint)?;
+        let index = waiting.iter().position(|fault| fault.endpoint == endpoint)?;
         let fault = &mut waiting[index];
         fault.times -= 1;
         let effect = fault.effect.clone();
@@ -253,20 +226,14 @@ fn effect(fields: &Map<String, Value>) -> Result<Effect, String> {
         let stray = ["status", "body", "headers", "action", "ms"]
             .into_iter()
             .find(|name| fields.contains_key(*name) && !allowed.contains(name));
-        stray.map_or(Ok(()), |name| {
-            Err(format!("{name:?} does not go with the other fields"))
-        })
+        stray.map_or(Ok(()), |name| Err(format!("{name:?} does not go with the other fields")))
     };
     let Some(action) = fields.get("action") else {
         alone(&["status", "body", "headers"])?;
         return status_effect(fields);
     };
     let action = action.as_str().unwrap_or_default();
-    alone(if action == "delay" {
-        &["action", "ms"]
-    } else {
-        &["action"]
-    })?;
+    alone(if action == "delay" { &["action", "ms"] } else { &["action"] })?;
     match action {
         "drop_connection" => Ok(Effect::DropConnection),
         "lose_reply" => Ok(Effect::LoseReply),
@@ -296,17 +263,11 @@ fn status_effect(fields: &Map<String, Value>) -> Result<Effect, String> {
         Some(Value::Object(headers)) => headers.iter().map(header).collect::<Result<_, _>>()?,
         Some(_) => return Err("\"headers\" must be an object".to_owned()),
     };
-    Ok(Effect::Status {
-        status,
-        body,
-        headers,
-    })
+    Ok(Effect::Status { status, body, headers })
 }
 
 fn header((name, value): (&String, &Value)) -> Result<(String, String), String> {
-    let value = value
-        .as_str()
-        .ok_or_else(|| format!("header {name:?} must be a string"))?;
+    let value = value.as_str().ok_or_else(|| format!("header {name:?} must be a string"))?;
     Ok((name.clone(), value.to_owned()))
 }
 
@@ -337,10 +298,7 @@ mod tests {
             let effect = faults.take(Endpoint::Append);
             assert!(matches!(effect, Some(Effect::Status { status: 503, .. })));
         }
-        assert!(matches!(
-            faults.take(Endpoint::Append),
-            Some(Effect::LoseReply)
-        ));
+        assert!(matches!(faults.take(Endpoint::Append), Some(Effect::LoseReply)));
         assert!(faults.take(Endpoint::Append).is_none());
     }
 
@@ -356,24 +314,12 @@ mod tests {
             (r#"{"endpoint":"append","status":99}"#, "99"),
             (r#"{"endpoint":"append","status":503,"times":0}"#, "times"),
             (r#"{"endpoint":"append","status":503,"time":1}"#, "time"),
-            (
-                r#"{"endpoint":"append","status":503,"action":"delay"}"#,
-                "status",
-            ),
+            (r#"{"endpoint":"append","status":503,"action":"delay"}"#, "status"),
             (r#"{"endpoint":"append","action":"delay"}"#, "ms"),
-            (
-                r#"{"endpoint":"append","action":"lose_reply","ms":1}"#,
-                "ms",
-            ),
+            (r#"{"endpoint":"append","action":"lose_reply","ms":1}"#, "ms"),
             (r#"{"endpoint":"append","action":"explode"}"#, "action"),
-            (
-                r#"{"endpoint":"append","status":503,"headers":{"a b":"c"}}"#,
-                "a b",
-            ),
-            (
-                r#"{"endpoint":"append","status":503,"headers":{"Content-Length":"1"}}"#,
-                "Length",
-            ),
+            (r#"{"endpoint":"append","status":503,"headers":{"a b":"c"}}"#, "a b"),
+            (r#"{"endpoint":"append","status":503,"headers":{"Content-Length":"1"}}"#, "Length"),
             (r#"{"endpoint":"append","status":503,"body":{}}"#, "body"),
         ] {
             let message = Fault::from_json(json.as_bytes()).unwrap_err();

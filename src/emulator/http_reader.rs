@@ -34,39 +34,6 @@ pub(super) trait Deadline: Read {
     fn set_read_deadline(&mut self, deadline: Instant);
 }
 
-<<<<<<< HEAD
-/// A socket with a deadline for each read.
-#[derive(Debug)]
-pub(super) struct TimedStream {
-    pub(super) stream: TcpStream,
-    deadline: Instant,
-}
-
-impl TimedStream {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, deadline: Instant::now() + IDLE }
-    }
-}
-
-impl Read for TimedStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.stream.set_read_timeout(Some(left))?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Deadline for TimedStream {
-    fn set_read_deadline(&mut self, deadline: Instant) {
-        self.deadline = deadline;
-    }
-}
-
-=======
->>>>>>> emulator
 /// Reads one head; `None` when the connection ends between two requests.
 pub(super) fn read_head<S: Deadline>(from: &mut BufReader<S>) -> Result<Option<Head>, Unreadable> {
     from.get_mut().set_read_deadline(Instant::now() + IDLE);
@@ -74,8 +41,7 @@ pub(super) fn read_head<S: Deadline>(from: &mut BufReader<S>) -> Result<Option<H
         Ok([]) | Err(_) => return Ok(None),
         Ok(_) => {}
     }
-    from.get_mut()
-        .set_read_deadline(Instant::now() + SLOWEST_HEAD);
+    from.get_mut().set_read_deadline(Instant::now() + SLOWEST_HEAD);
     let mut bytes = Vec::with_capacity(1024);
     loop {
         let start = bytes.len();
@@ -97,18 +63,8 @@ pub(super) fn read_body<S: Deadline>(
     limit: u64,
     body: &mut Vec<u8>,
 ) -> Result<BodySize, Unreadable> {
-<<<<<<< HEAD
     from.get_mut().set_read_deadline(Instant::now() + SLOWEST_BODY);
     let mut keeping = Keeping { limit, bytes: 0, body };
-=======
-    from.get_mut()
-        .set_read_deadline(Instant::now() + SLOWEST_BODY);
-    let mut keeping = Keeping {
-        limit,
-        bytes: 0,
-        body,
-    };
->>>>>>> emulator
     match framing {
         Framing::Length(len) => keeping.read(from, len)?,
         Framing::Chunked => keeping.read_chunks(from)?,
@@ -223,18 +179,10 @@ fn parse_head(bytes: &[u8]) -> Result<Head, Unreadable> {
         return Err(Unreadable::Malformed(400, "The Host header is missing."));
     }
     let connection = request.header("connection").unwrap_or_default();
-    let names = |token: &str| {
-        connection
-            .split(',')
-            .any(|t| t.trim().eq_ignore_ascii_case(token))
-    };
+    let names = |token: &str| connection.split(',').any(|t| t.trim().eq_ignore_ascii_case(token));
     let expect = request.header("expect").unwrap_or_default();
     Ok(Head {
-        keep_alive: if modern {
-            !names("close")
-        } else {
-            names("keep-alive")
-        },
+        keep_alive: if modern { !names("close") } else { names("keep-alive") },
         expects_continue: modern && expect.eq_ignore_ascii_case("100-continue"),
         framing: framing(&request)?,
         request,
@@ -264,9 +212,7 @@ fn framing(request: &Request) -> Result<Framing, Unreadable> {
             length.map(Framing::Length).ok_or(BAD_LENGTH)
         }
         (Some(_), Some(_)) => Err(BAD_LENGTH),
-        (Some(coding), None)
-            if coding.eq_ignore_ascii_case("chunked") && encodings.next().is_none() =>
-        {
+        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") && encodings.next().is_none() => {
             Ok(Framing::Chunked)
         }
         (Some(_), None) => Err(Unreadable::Malformed(501, "Unknown transfer encoding.")),
@@ -275,9 +221,7 @@ fn framing(request: &Request) -> Result<Framing, Unreadable> {
 
 /// Path and query of an origin-form or absolute-form target.
 fn target(target: &str) -> (String, String) {
-    let absolute = target
-        .strip_prefix("http://")
-        .or_else(|| target.strip_prefix("https://"));
+    let absolute = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
     let local = match absolute {
         Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         None => target,
@@ -328,8 +272,7 @@ mod tests {
 
     #[test]
     fn a_head_is_taken_apart() {
-        let mut from =
-            reader(b"\r\nPUT /a%2Fb?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET");
+        let mut from = reader(b"\r\nPUT /a%2Fb?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET");
         let head = read_head(&mut from).unwrap().unwrap();
         assert_eq!(head.request.method, "PUT");
         assert_eq!(head.request.path, "/a%2Fb");
@@ -338,10 +281,7 @@ mod tests {
         assert!(head.keep_alive);
         let mut body = Vec::new();
         let size = read_body(&mut from, head.framing, 3, &mut body).unwrap();
-        assert_eq!(
-            (body.as_slice(), size.bytes, size.too_long),
-            (&b"abc"[..], 3, false)
-        );
+        assert_eq!((body.as_slice(), size.bytes, size.too_long), (&b"abc"[..], 3, false));
         assert_eq!(from.fill_buf().unwrap(), b"GET");
     }
 
@@ -350,48 +290,15 @@ mod tests {
         let with = |headers: &str| format!("GET / HTTP/1.1\r\n{headers}\r\n").into_bytes();
         assert_eq!(status(b"garbage\r\n\r\n"), Some(400));
         assert_eq!(status(&with("")), Some(400));
-<<<<<<< HEAD
         assert_eq!(status(&with("Host: x\r\nContent-Length: -1\r\n")), Some(400));
         assert_eq!(status(&with("Host: x\r\nContent-Length: +1\r\n")), Some(400));
         assert_eq!(status(&with("Host: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n")), Some(400));
         assert_eq!(status(&with("Host: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n")), Some(400));
         assert_eq!(status(&with("Host: x\r\nTransfer-Encoding: gzip\r\n")), Some(501));
-=======
-        assert_eq!(
-            status(&with("Host: x\r\nContent-Length: -1\r\n")),
-            Some(400)
-        );
-        assert_eq!(
-            status(&with("Host: x\r\nContent-Length: +1\r\n")),
-            Some(400)
-        );
-        assert_eq!(
-            status(&with(
-                "Host: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n"
-            )),
-            Some(400)
-        );
-        assert_eq!(
-            status(&with(
-                "Host: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n"
-            )),
-            Some(400)
-        );
-        assert_eq!(
-            status(&with("Host: x\r\nTransfer-Encoding: gzip\r\n")),
-            Some(501)
-        );
->>>>>>> emulator
         assert_eq!(status(&with(&"A: b\r\n".repeat(101))), Some(431));
-        assert_eq!(
-            status(&with(&format!("A: {}\r\n", "b".repeat(40_000)))),
-            Some(431)
-        );
+        assert_eq!(status(&with(&format!("A: {}\r\n", "b".repeat(40_000)))), Some(431));
         assert!(read_head(&mut reader(b"")).unwrap().is_none());
-        assert!(matches!(
-            read_head(&mut reader(b"GET / HT")),
-            Err(Unreadable::Gone)
-        ));
+        assert!(matches!(read_head(&mut reader(b"GET / HT")), Err(Unreadable::Gone)));
     }
 
     #[test]
@@ -401,16 +308,9 @@ mod tests {
         let size = read_body(&mut from, Framing::Chunked, 100, &mut body).unwrap();
         assert_eq!((body.as_slice(), size.bytes), (&b"abcde"[..], 5));
         assert_eq!(from.fill_buf().unwrap(), b"next");
-        for wrong in [
-            &b"x\r\nabc\r\n"[..],
-            b"3\r\nabcd\r\n",
-            b"ffffffffffffffffff\r\n",
-        ] {
+        for wrong in [&b"x\r\nabc\r\n"[..], b"3\r\nabcd\r\n", b"ffffffffffffffffff\r\n"] {
             let read = read_body(&mut reader(wrong), Framing::Chunked, 100, &mut Vec::new());
-            assert!(
-                matches!(read, Err(Unreadable::Malformed(400, _))),
-                "{wrong:?}"
-            );
+            assert!(matches!(read, Err(Unreadable::Malformed(400, _))), "{wrong:?}");
         }
     }
 
@@ -419,19 +319,11 @@ mod tests {
         let mut body = Vec::new();
         let mut from = reader(b"abcdefnext");
         let size = read_body(&mut from, Framing::Length(6), 4, &mut body).unwrap();
-        assert_eq!(
-            (body.as_slice(), size.bytes, size.too_long),
-            (&b"abcd"[..], 6, true)
-        );
+        assert_eq!((body.as_slice(), size.bytes, size.too_long), (&b"abcd"[..], 6, true));
         assert_eq!(from.fill_buf().unwrap(), b"next");
         let cut = read_body(&mut reader(b"abc"), Framing::Length(4), 9, &mut Vec::new());
         assert!(matches!(cut, Err(Unreadable::Gone)));
-        let huge = read_body(
-            &mut reader(b"abc"),
-            Framing::Length(u64::MAX),
-            9,
-            &mut Vec::new(),
-        );
+        let huge = read_body(&mut reader(b"abc"), Framing::Length(u64::MAX), 9, &mut Vec::new());
         assert!(matches!(huge, Err(Unreadable::Malformed(413, _))));
     }
 }

@@ -45,14 +45,9 @@ impl Identity {
         }
         let claims = object(claims)?;
         let fingerprint = self.check_names(&claims)?;
-        let key = self
-            .keys
-            .iter()
-            .find(|key| key.fingerprint() == fingerprint);
+        let key = self.keys.iter().find(|key| key.fingerprint() == fingerprint);
         let key = key.ok_or(FINGERPRINT_MISMATCH)?;
-        let signature = URL_SAFE_NO_PAD
-            .decode(signature)
-            .map_err(|_| INVALID_SIGNATURE)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| INVALID_SIGNATURE)?;
         if !key.verifies(signed.as_bytes(), &signature) {
             return Err(INVALID_SIGNATURE);
         }
@@ -82,11 +77,7 @@ impl Identity {
 
 /// How the account is called in claims: without region, upper case, the hyphen for an underscore.
 fn account_name(account: &str) -> String {
-    let end = if account.contains(".global") {
-        '-'
-    } else {
-        '.'
-    };
+    let end = if account.contains(".global") { '-' } else { '.' };
     let name = account.split(end).next().unwrap_or(account);
     name.to_uppercase().replace('_', "-")
 }
@@ -106,19 +97,8 @@ fn check_times(claims: &Map<String, Value>, now_ms: i64) -> Result<(), Invalid> 
 /// Reads seconds or milliseconds; no login happens in the years that would make the two ambiguous.
 fn instant_ms(claims: &Map<String, Value>, name: &str) -> Option<i64> {
     let value = claims.get(name)?;
-<<<<<<< HEAD
     let number = value.as_i64().or_else(|| value.as_f64().map(|number| number as i64))?;
     Some(if number.abs() < FIRST_MILLISECONDS { number.saturating_mul(1000) } else { number })
-=======
-    let number = value
-        .as_i64()
-        .or_else(|| value.as_f64().map(|number| number as i64))?;
-    Some(if number.abs() < FIRST_MILLISECONDS {
-        number.saturating_mul(1000)
-    } else {
-        number
-    })
->>>>>>> emulator
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, Invalid> {
@@ -202,10 +182,7 @@ mod tests {
         let ms = json!({"iat": NOW * 1000, "exp": (NOW + 3540) * 1000});
         assert!(judge(ms).is_ok());
         let scope = json!({"scp": "session:role:R"});
-        assert_eq!(
-            judge(scope).unwrap().scope.as_deref(),
-            Some("session:role:R")
-        );
+        assert_eq!(judge(scope).unwrap().scope.as_deref(), Some("session:role:R"));
     }
 
     #[test]
@@ -222,14 +199,8 @@ mod tests {
             (json!({"iss": other}), 394_300),
             (json!({"sub": "MYORG-ACCT.OTHER"}), 394_300),
             (json!({"sub": null}), 394_300),
-            (
-                json!({"sub": "A.LOADER", "iss": "A.LOADER.SHA256:x"}),
-                394_307,
-            ),
-            (
-                json!({"sub": "MYORG-ACCT.loader", "iss": "MYORG-ACCT.loader.SHA256:x"}),
-                394_300,
-            ),
+            (json!({"sub": "A.LOADER", "iss": "A.LOADER.SHA256:x"}), 394_307),
+            (json!({"sub": "MYORG-ACCT.loader", "iss": "MYORG-ACCT.loader.SHA256:x"}), 394_300),
         ] {
             assert_eq!(judge(changes.clone()).unwrap_err().code, code, "{changes}");
         }
@@ -247,10 +218,7 @@ mod tests {
         parts[1] = URL_SAFE_NO_PAD.encode(forged.to_string());
         let code = |token: &str| us.verify(token, NOW * 1000).unwrap_err().code;
         assert_eq!(code(&parts.join(".")), 394_306);
-        assert_eq!(
-            code(&sign(&pair, &json!({"alg": "none"}), &claims(&pair))),
-            394_305
-        );
+        assert_eq!(code(&sign(&pair, &json!({"alg": "none"}), &claims(&pair))), 394_305);
         for garbage in ["", ".", "..", "a.b.c", "no token", "é.é.é"] {
             assert!(us.verify(garbage, NOW * 1000).is_err(), "{garbage}");
         }

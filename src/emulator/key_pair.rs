@@ -81,10 +81,7 @@ impl GeneratedPair {
 }
 
 fn unusable(error: impl ToString) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("public key: {}", error.to_string()),
-    )
+    io::Error::new(io::ErrorKind::InvalidInput, format!("public key: {}", error.to_string()))
 }
 
 /// A suite of tests starts hundreds of emulators, and a pair takes a noticeable part of a second.

@@ -93,10 +93,7 @@ impl Ledger {
         let table = self.table_of(&name.pipe)?;
         self.settle(now_ms);
         let due = Instant::now() + self.commit_delay;
-        let channel = self
-            .channels
-            .get_mut(name)
-            .ok_or_else(|| unknown_channel(name))?;
+        let channel = self.channels.get_mut(name).ok_or_else(|| unknown_channel(name))?;
         let request_id = append.request_id.as_deref();
         if channel.judge(&append.token, request_id)? == Turn::Next {
             channel.advance(&append.token, request_id);
@@ -112,12 +109,7 @@ impl Ledger {
     }
 
     /// Takes rows without order. They are durable at once and land when they are due.
-    pub(super) fn append_elastic(
-        &mut self,
-        pipe: &PipeName,
-        batch: Batch,
-        now_ms: i64,
-    ) -> Result<(), Refusal> {
+    pub(super) fn append_elastic(&mut self, pipe: &PipeName, batch: Batch, now_ms: i64) -> Result<(), Refusal> {
         let table = self.table_of(pipe)?;
         self.settle(now_ms);
         self.elastic(pipe, now_ms).in_flight += 1;
@@ -151,12 +143,7 @@ impl Ledger {
     }
 
     /// The status of those of the named channels that exist, by the names as they were asked for.
-    pub(super) fn status(
-        &mut self,
-        pipe: &PipeName,
-        names: &[String],
-        now_ms: i64,
-    ) -> Result<Value, Refusal> {
+    pub(super) fn status(&mut self, pipe: &PipeName, names: &[String], now_ms: i64) -> Result<Value, Refusal> {
         self.table_of(pipe)?;
         self.settle(now_ms);
         let mut statuses = Map::new();
@@ -250,10 +237,7 @@ impl Ledger {
     }
 
     fn refuse_uncommitted(&self, name: &ChannelName) -> Result<(), Refusal> {
-        let waiting = self
-            .channels
-            .get(name)
-            .map_or(0, |channel| channel.in_flight);
+        let waiting = self.channels.get(name).map_or(0, |channel| channel.in_flight);
         if waiting == 0 {
             return Ok(());
         }
@@ -304,10 +288,7 @@ fn unknown_channel(name: &ChannelName) -> Refusal {
     Refusal::new(
         404,
         "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
-        format!(
-            "Channel {} does not exist or is not authorized.",
-            name.channel
-        ),
+        format!("Channel {} does not exist or is not authorized.", name.channel),
     )
 }
 

@@ -79,9 +79,7 @@ impl RequestLog {
 fn without_secrets(query: &str) -> String {
     let parameters = query.split('&').filter(|parameter| {
         let name = parameter.split('=').next().unwrap_or(parameter);
-        !SECRET_PARAMETERS
-            .iter()
-            .any(|secret| name.eq_ignore_ascii_case(secret))
+        !SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
     });
     parameters.collect::<Vec<_>>().join("&")
 }

@@ -54,28 +54,10 @@ fn resource(segments: &[&str]) -> Result<Option<Choices>, Refusal> {
         ["v2", "streaming", "hostname"] => vec![("GET", Route::Hostname)],
         ["oauth", "token"] => vec![("POST", Route::Token)],
         ["telemetry", "send", "sessionless"] => vec![("POST", Route::Telemetry)],
-        [
-            "v2",
-            "streaming",
-            "data",
-            "databases",
-            db,
-            "schemas",
-            schema,
-            rest @ ..,
-        ] => {
+        ["v2", "streaming", "data", "databases", db, "schemas", schema, rest @ ..] => {
             return data(db, schema, rest);
         }
-        [
-            "v2",
-            "streaming",
-            "databases",
-            db,
-            "schemas",
-            schema,
-            "pipes",
-            rest @ ..,
-        ] => {
+        ["v2", "streaming", "databases", db, "schemas", schema, "pipes", rest @ ..] => {
             return control(db, schema, rest);
         }
         _ => return Ok(None),
@@ -130,18 +112,12 @@ fn name(segment: &str) -> Result<String, Refusal> {
     let decoded = percent_decode_str(segment).decode_utf8();
     match decoded {
         Ok(name) if !name.is_empty() && name != "\"\"" => Ok(name.into_owned()),
-        _ => Err(Refusal::malformed(
-            "A name in the path is empty or not UTF-8.",
-        )),
+        _ => Err(Refusal::malformed("A name in the path is empty or not UTF-8.")),
     }
 }
 
 fn unknown_path(path: &str) -> Refusal {
-    Refusal::new(
-        404,
-        "ERR_RESOURCE_NOT_FOUND",
-        format!("Nothing is at {path}."),
-    )
+    Refusal::new(404, "ERR_RESOURCE_NOT_FOUND", format!("Nothing is at {path}."))
 }
 
 fn wrong_method(allowed: &[&str]) -> Refusal {
@@ -160,32 +136,20 @@ mod tests {
     fn paths_name_what_they_ask_for() {
         let pipe = PipeName::new("D", "S", "\"my t-STREAMING\"");
         assert_eq!(
-            find(
-                "POST",
-                "/v2/streaming/databases/d/schemas/s/pipes/%22my%20t-STREAMING%22:pipe-info"
-            ),
+            find("POST", "/v2/streaming/databases/d/schemas/s/pipes/%22my%20t-STREAMING%22:pipe-info"),
             Ok(Route::PipeInfo(pipe))
         );
         let plain = PipeName::new("D", "S", "T-STREAMING");
         assert_eq!(
-            find(
-                "POST",
-                "/v2/streaming/data/databases/d/schemas/s/tables/t/rows"
-            ),
+            find("POST", "/v2/streaming/data/databases/d/schemas/s/tables/t/rows"),
             Ok(Route::Elastic(plain.clone()))
         );
         assert_eq!(
-            find(
-                "POST",
-                "/v2/streaming/data/databases/d/schemas/s/pipes/t-streaming/channels/a%2Fb/rows"
-            ),
+            find("POST", "/v2/streaming/data/databases/d/schemas/s/pipes/t-streaming/channels/a%2Fb/rows"),
             Ok(Route::Append(plain.channel("A/B")))
         );
         assert_eq!(
-            find(
-                "POST",
-                "/v2/streaming/data/databases/d/schemas/s/pipes/t-streaming/channels/ELASTIC/rows"
-            ),
+            find("POST", "/v2/streaming/data/databases/d/schemas/s/pipes/t-streaming/channels/ELASTIC/rows"),
             Ok(Route::Elastic(plain))
         );
     }
@@ -197,17 +161,8 @@ mod tests {
         assert_eq!(find("POST", &format!("{channel}/rows")), Err(404));
         assert_eq!(find("PUT", &format!("{channel}/")), Err(404));
         assert_eq!(find("POST", "/v2/streaming/hostname"), Err(405));
-        assert_eq!(
-            find("POST", "/v2/streaming/databases/d/schemas/s/pipes/p:what"),
-            Err(404)
-        );
-        assert_eq!(
-            find(
-                "PUT",
-                "/v2/streaming/databases//schemas/s/pipes/p/channels/c"
-            ),
-            Err(400)
-        );
+        assert_eq!(find("POST", "/v2/streaming/databases/d/schemas/s/pipes/p:what"), Err(404));
+        assert_eq!(find("PUT", "/v2/streaming/databases//schemas/s/pipes/p/channels/c"), Err(400));
         assert_eq!(find("GET", "/"), Err(404));
     }
 }

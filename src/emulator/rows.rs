@@ -159,10 +159,7 @@ mod tests {
     #[test]
     fn blank_lines_are_no_rows() {
         let body = b"\n{\"a\":1}\n\r\n \t\n{\"a\":2}\n\n";
-        assert_eq!(
-            landed(body, None),
-            (b"{\"a\":1}\n{\"a\":2}\n".to_vec(), 2, 0)
-        );
+        assert_eq!(landed(body, None), (b"{\"a\":1}\n{\"a\":2}\n".to_vec(), 2, 0));
         assert_eq!(landed(b"", None), (Vec::new(), 0, 0));
         assert_eq!(landed(b"\n\n", None), (Vec::new(), 0, 0));
     }

@@ -56,13 +56,7 @@ impl ScopedTokens {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(super) fn issue(
-        &self,
-        user: &str,
-        host: &str,
-        scope: Option<String>,
-        now_ms: i64,
-    ) -> String {
+    pub(super) fn issue(&self, user: &str, host: &str, scope: Option<String>, now_ms: i64) -> String {
         let now = now_ms.div_euclid(1000);
         let life = self.lifetime_seconds.load(Ordering::Relaxed);
         let claims = Claims {
@@ -79,10 +73,7 @@ impl ScopedTokens {
         let signed =
             format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims));
         let mac = self.mac(&signed).map(|mac| mac.finalize().into_bytes());
-        format!(
-            "{signed}.{}",
-            URL_SAFE_NO_PAD.encode(mac.unwrap_or_default())
-        )
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.unwrap_or_default()))
     }
 
     pub(super) fn check(&self, token: &str, host: &str, now_ms: i64) -> Result<(), Unusable> {
@@ -128,19 +119,10 @@ mod tests {
         let tokens = ScopedTokens::new(60);
         let token = tokens.issue("U", HOST, None, 1_000_000);
         assert_eq!(tokens.check(&token, HOST, 1_059_999), Ok(()));
-        assert_eq!(
-            tokens.check(&token, HOST, 1_060_000),
-            Err(Unusable::Expired)
-        );
-        assert_eq!(
-            tokens.check(&token, "other", 1_000_000),
-            Err(Unusable::OtherHost)
-        );
+        assert_eq!(tokens.check(&token, HOST, 1_060_000), Err(Unusable::Expired));
+        assert_eq!(tokens.check(&token, "other", 1_000_000), Err(Unusable::OtherHost));
         tokens.revoke_all();
-        assert_eq!(
-            tokens.check(&token, HOST, 1_000_000),
-            Err(Unusable::Revoked)
-        );
+        assert_eq!(tokens.check(&token, HOST, 1_000_000), Err(Unusable::Revoked));
         let next = tokens.issue("U", HOST, None, 1_000_000);
         assert_eq!(tokens.check(&next, HOST, 1_000_000), Ok(()));
         assert_ne!(token, next);

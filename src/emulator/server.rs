@@ -105,11 +105,7 @@ impl Open {
     fn wait_until_empty(&self) {
         let mut connections = self.connections.lock();
         while !connections.sockets.is_empty() {
-            if self
-                .emptied
-                .wait_for(&mut connections, LONGEST_GOODBYE)
-                .timed_out()
-            {
+            if self.emptied.wait_for(&mut connections, LONGEST_GOODBYE).timed_out() {
                 return;
             }
         }
@@ -132,12 +128,7 @@ impl Drop for Place {
     }
 }
 
-fn accept(
-    listener: &TcpListener,
-    tls: Option<&Arc<ServerConfig>>,
-    service: &Arc<Service>,
-    open: &Arc<Open>,
-) {
+fn accept(listener: &TcpListener, tls: Option<&Arc<ServerConfig>>, service: &Arc<Service>, open: &Arc<Open>) {
     while !open.is_stopping() {
         let Ok((socket, _)) = listener.accept() else {
             // Mostly a lack of file descriptors, which only time can mend.
@@ -147,24 +138,7 @@ fn accept(
         let Some(number) = open.enter(&socket) else {
             continue;
         };
-<<<<<<< HEAD
         let place = Place { open: Arc::clone(open), number };
-        let service = Arc::clone(service);
-        let spawned = thread::Builder::new().name("emulator-connection".to_owned()).spawn(move || {
-            let closing = stream.try_clone();
-            let _ = connection::serve(stream, &service);
-            // The registry holds a copy of the socket, which alone would keep it open.
-            if let Ok(closing) = closing {
-                let _ = closing.shutdown(Shutdown::Both);
-            }
-            drop(place);
-        });
-        drop(spawned);
-=======
-        let place = Place {
-            open: Arc::clone(open),
-            number,
-        };
         let Ok(stream) = Stream::new(socket, tls) else {
             continue;
         };
@@ -176,7 +150,6 @@ fn accept(
         };
         let name = "emulator-connection".to_owned();
         drop(thread::Builder::new().name(name).spawn(serving));
->>>>>>> emulator
     }
 }
 

@@ -42,11 +42,7 @@ pub(super) enum Delivery {
 }
 
 impl Service {
-    pub(super) fn new(
-        credentials: Credentials,
-        ledger: Ledger,
-        stage: super::stage::Stage,
-    ) -> Self {
+    pub(super) fn new(credentials: Credentials, ledger: Ledger, stage: super::stage::Stage) -> Self {
         Self {
             clock: Clock::default(),
             credentials,
@@ -73,18 +69,11 @@ impl Service {
         };
         let answer = match &fault {
             Some(Effect::DropConnection) => None,
-            Some(Effect::Status {
-                status,
-                body,
-                headers,
-            }) => Some(scripted(*status, body, headers)),
+            Some(Effect::Status { status, body, headers }) => Some(scripted(*status, body, headers)),
             _ => Some(self.carry_out(route, request, &mut entry)),
         };
         let answered = !matches!(fault, Some(Effect::DropConnection | Effect::LoseReply));
-        entry.status = answer
-            .as_ref()
-            .filter(|_| answered)
-            .map(|answer| answer.status);
+        entry.status = answer.as_ref().filter(|_| answered).map(|answer| answer.status);
         self.log.push(entry);
         match (fault, answer) {
             (Some(Effect::DropConnection | Effect::LoseReply), _) | (_, None) => Delivery::Nothing,
@@ -103,12 +92,7 @@ impl Service {
         self.stopped.notify_all();
     }
 
-    fn carry_out(
-        &self,
-        route: Result<Route, Refusal>,
-        request: Request,
-        entry: &mut LoggedRequest,
-    ) -> Answer {
+    fn carry_out(&self, route: Result<Route, Refusal>, request: Request, entry: &mut LoggedRequest) -> Answer {
         let outcome = route.and_then(|route| endpoints::carry_out(self, route, request));
         outcome.unwrap_or_else(|refusal| {
             entry.refusal = Some(match &refusal.detail {
@@ -158,15 +142,10 @@ impl Scratch {
 
 fn scripted(status: u16, body: &str, headers: &[(String, String)]) -> Answer {
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
-    let kind = if is_json {
-        "application/json"
-    } else {
-        "text/plain; charset=utf-8"
-    };
-    headers.iter().fold(
-        Answer::bytes(status, kind, body.as_bytes().to_vec()),
-        |answer, (name, value)| answer.with_header(name, value),
-    )
+    let kind = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
+    headers.iter().fold(Answer::bytes(status, kind, body.as_bytes().to_vec()), |answer, (name, value)| {
+        answer.with_header(name, value)
+    })
 }
 
 const MAX_FREE: usize = 4;

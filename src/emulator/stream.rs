@@ -19,10 +19,7 @@ impl Stream {
     pub(super) fn new(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(SLOWEST_READER))?;
-        let timed = Timed {
-            socket,
-            deadline: Instant::now() + SLOWEST_READER,
-        };
+        let timed = Timed { socket, deadline: Instant::now() + SLOWEST_READER };
         let Some(config) = tls else {
             return Ok(Self::Plain(timed));
         };

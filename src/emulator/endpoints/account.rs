@@ -17,8 +17,7 @@ pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now
         }
         Route::Telemetry => {
             service.credentials.login(request, now_ms)?;
-            let body =
-                json!({"code": null, "data": "Log Received", "message": null, "success": true});
+            let body = json!({"code": null, "data": "Log Received", "message": null, "success": true});
             Ok(Answer::json(200, &body))
         }
         _ => exchange(service, request, now_ms),
@@ -62,19 +61,11 @@ fn requested_role(scope: Option<&str>) -> Result<Option<String>, Refusal> {
             return Err(invalid_scope(part));
         }
     }
-    if named {
-        Ok(role)
-    } else {
-        Err(invalid_scope(""))
-    }
+    if named { Ok(role) } else { Err(invalid_scope("")) }
 }
 
 fn invalid_scope(part: &str) -> Refusal {
-    Refusal::new(
-        400,
-        "invalid_scope",
-        format!("The scope {part:?} is not known; expected {HOST:?}."),
-    )
+    Refusal::new(400, "invalid_scope", format!("The scope {part:?} is not known; expected {HOST:?}."))
 }
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -91,13 +82,7 @@ mod tests {
         let named = Some("session:role:R".to_owned());
         assert_eq!(role("127.0.0.1 session:role:R"), Ok(named.clone()));
         assert_eq!(role("session:role:R"), Ok(named));
-        for wrong in [
-            "",
-            "other",
-            "127.0.0.1:80",
-            "127.0.0.1 session:role:",
-            "127.0.0.1 x",
-        ] {
+        for wrong in ["", "other", "127.0.0.1:80", "127.0.0.1 session:role:", "127.0.0.1 x"] {
             assert_eq!(role(wrong), Err(400), "{wrong}");
         }
         assert!(requested_role(None).is_err());

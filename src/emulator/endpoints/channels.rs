@@ -38,10 +38,7 @@ pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now
                 offset_token: body.offset_token,
                 fail_on_uncommitted_rows: body.fail_on_uncommitted_rows.unwrap_or(false),
             };
-            let opened = service
-                .ledger
-                .lock()
-                .open(name, spelling, opening, now_ms)?;
+            let opened = service.ledger.lock().open(name, spelling, opening, now_ms)?;
             Ok(Answer::json(200, &opened))
         }
         Route::Drop(name) => {
@@ -68,11 +65,7 @@ pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now
             service.ledger.lock().table_of(pipe)?;
             Ok(Answer::json(200, &service.stage.describe(now_ms)))
         }
-        _ => Err(Refusal::new(
-            404,
-            "ERR_RESOURCE_NOT_FOUND",
-            "Nothing is here.",
-        )),
+        _ => Err(Refusal::new(404, "ERR_RESOURCE_NOT_FOUND", "Nothing is here.")),
     }
 }
 

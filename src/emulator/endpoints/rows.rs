@@ -74,12 +74,7 @@ fn stated_len(request: &Request) -> Result<Option<usize>, Refusal> {
         return Ok(None);
     };
     let len = stated.trim().parse();
-<<<<<<< HEAD
     len.map(Some).map_err(|_| Refusal::malformed("x-snowflake-uncompressed-content-length is not a number."))
-=======
-    len.map(Some)
-        .map_err(|_| Refusal::malformed("x-snowflake-uncompressed-content-length is not a number."))
->>>>>>> emulator
 }
 
 fn check_len(stated: Option<usize>, len: usize) -> Result<(), Refusal> {
@@ -100,11 +95,6 @@ fn undecodable(why: Undecodable) -> Refusal {
     }
 }
 
-const NAMED_ONLY: [&str; 4] = [
-    "offsetToken",
-    "startOffsetToken",
-    "endOffsetToken",
-    "continuationToken",
-];
+const NAMED_ONLY: [&str; 4] = ["offsetToken", "startOffsetToken", "endOffsetToken", "continuationToken"];
 /// A bound of the emulator's own: 4 MiB can unpack to thousands of times as much.
 const MAX_PLAIN: usize = 256 << 20;
