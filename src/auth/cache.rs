@@ -81,7 +81,7 @@ impl TokenCache {
         let mut state = self.state.lock();
         if let Some(flight) = state.running() {
             // It began before this call: what it brings may be older than what the caller knows.
-            self.wait(&mut state, &flight)?;
+            let _ = self.wait(&mut state, &flight)?;
         }
         match state.running() {
             Some(flight) => self.join(state, &flight),
