@@ -1,1 +1,217 @@
 //! A Snowpipe Streaming service on loopback.
+//!
+//! It behaves as the service does towards a client, keeps the rows that landed, verifies credentials for
+//! real, and lets things go wrong on request. It needs no account and no network.
+//!
+//! ```
+//! use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+//!
+//! let emulator = Emulator::start()?;
+//! emulator.inject(Fault::status(Endpoint::Append, 503).times(2));
+//! // … let a client load rows through `emulator.url()` with `emulator.private_key_pem()` …
+//! assert_eq!(emulator.rows("DEMO.PUBLIC.FLIGHTS"), b"");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! The same can be had over HTTP, from any language: see the endpoints below `/_emulator/` in
+//! `specs/emulator.md`.
+
+mod answer;
+mod builder;
+mod channel;
+mod clock;
+mod connection;
+mod control;
+mod credentials;
+mod encoding;
+mod endpoints;
+mod fault;
+mod http_reader;
+mod jwt;
+mod key_pair;
+mod landing;
+mod ledger;
+mod name;
+mod refusal;
+mod request;
+mod request_log;
+mod route;
+mod rows;
+mod scoped_token;
+mod server;
+mod service;
+mod stage;
+
+use std::io;
+use std::sync::Arc;
+
+pub use builder::Builder;
+pub use fault::{Endpoint, Fault};
+pub use request_log::LoggedRequest;
+
+use name::{PipeName, TableName};
+use server::Server;
+use service::Service;
+
+/// A running service. It stops when it is dropped, and closes its connections.
+///
+/// ```
+/// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+/// assert!(emulator.url().starts_with("http://127.0.0.1:"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Emulator {
+    url: String,
+    account: String,
+    user: String,
+    private_key_pem: Option<String>,
+    service: Arc<Service>,
+    _server: Server,
+}
+
+impl Emulator {
+    /// Starts one with every setting at its default.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::start`].
+    pub fn start() -> io::Result<Self> {
+        Self::builder().start()
+    }
+
+    /// Settings to start one with.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Where it listens, such as `http://127.0.0.1:40123`; without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The account identifier that logins have to name.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The user that logins have to name.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The generated private key (PKCS#8 PEM); `None` when public keys were given.
+    ///
+    /// Emulators of one process share a generated pair, because generating takes time.
+    pub fn private_key_pem(&self) -> Option<&str> {
+        self.private_key_pem.as_deref()
+    }
+
+    /// The committed rows of `DB.SCHEMA.TABLE` as NDJSON: byte for byte as sent, in the order of commits.
+    ///
+    /// Names without double quotes are taken in upper case; when there is no such table, as they are.
+    /// A table that got no row is empty.
+    ///
+    /// ```
+    /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+    /// assert!(emulator.rows("DEMO.PUBLIC.\"My Flights\"").is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn rows(&self, table: &str) -> Vec<u8> {
+        let blocks = self.service.landed(table).unwrap_or_default();
+        let mut all = Vec::new();
+        for block in blocks {
+            // A block was unpacked once before it was taken.
+            let _ = block.write(&mut all);
+        }
+        all
+    }
+
+    /// Every request that reached the service so far, in the order of answers, control requests left out.
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        self.service.log.all()
+    }
+
+    /// Stops committing, or resumes. What fell due in between is committed at once then.
+    pub fn hold_commits(&self, hold: bool) {
+        let now_ms = self.service.clock.unix_ms();
+        self.service.ledger.lock().hold(hold, now_ms);
+    }
+
+    /// Makes something go wrong.
+    ///
+    /// # Panics
+    ///
+    /// When the fault cannot be written as HTTP: a status outside 200 to 599, a malformed header, one that
+    /// tells the length of the body, or a body with a status that has none.
+    ///
+    /// ```
+    /// use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+    ///
+    /// let emulator = Emulator::start()?;
+    /// emulator.inject(Fault::drop_connection(Endpoint::Open).times(3));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[allow(clippy::panic)]
+    pub fn inject(&self, fault: Fault) {
+        if let Err(message) = fault.check() {
+            panic!("{message}");
+        }
+        self.service.faults.inject(fault);
+    }
+
+    /// From now on every scoped token issued so far is refused with 401.
+    pub fn revoke_scoped_tokens(&self) {
+        self.service.credentials.scoped.revoke_all();
+    }
+
+    /// From now on rows that hold this text count as errors and do not land. An empty text ends that.
+    pub fn reject_rows_containing(&self, text: &str) {
+        self.service.reject_rows_containing(text);
+    }
+
+    /// Opens a channel of the pipe `DB.SCHEMA.PIPE` as another client would: tokens given out before are
+    /// stale, uncommitted rows are gone. `false` when there is no such channel.
+    ///
+    /// ```
+    /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+    /// assert!(!emulator.steal_channel("DEMO.PUBLIC.FLIGHTS-STREAMING", "load-1"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn steal_channel(&self, pipe: &str, channel: &str) -> bool {
+        let now_ms = self.service.clock.unix_ms();
+        PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().steal(&pipe.channel(channel), now_ms))
+    }
+
+    /// Removes a channel of the pipe `DB.SCHEMA.PIPE` with its offset, as thirty idle days do. `false` when
+    /// there is no such channel.
+    pub fn expire_channel(&self, pipe: &str, channel: &str) -> bool {
+        let now_ms = self.service.clock.unix_ms();
+        PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().expire(&pipe.channel(channel), now_ms))
+    }
+
+    /// Moves the service's clock against this machine's: the `Date` of its answers and its judgement of
+    /// the times in tokens. Positive is ahead.
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.service.clock.set_offset(seconds);
+    }
+}
+
+impl Service {
+    /// The blocks of a table; `None` when the name is malformed.
+    fn landed(&self, table: &str) -> Option<Vec<Arc<landing::Block>>> {
+        let as_written = TableName::parse(table)?;
+        let now_ms = self.clock.unix_ms();
+        let mut ledger = self.ledger.lock();
+        let blocks = ledger.rows(&as_written, now_ms).or_else(|| {
+            let quoted = TableName::parse_as_quoted(table)?;
+            ledger.rows(&quoted, now_ms)
+        });
+        Some(blocks.unwrap_or_default())
+    }
+
+    fn reject_rows_containing(&self, text: &str) {
+        let text = (!text.is_empty()).then(|| Arc::from(text.as_bytes()));
+        *self.rejected.lock() = text;
+    }
+}

@@ -8,13 +8,13 @@ mod sender;
 mod ureq;
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ::http::{HeaderMap, HeaderValue, Method, header};
 use uuid::Uuid;
 
 pub(crate) use self::origin::Origin;
-pub(crate) use self::retry::{RetryPolicy, retry_after};
+pub(crate) use self::retry::RetryPolicy;
 pub(crate) use self::sender::{Addressed, Outcome, Sender};
 pub(crate) use self::ureq::{Timeouts, UreqTransport};
 
@@ -39,6 +39,8 @@ pub(crate) struct Request<'r> {
     pub(crate) replay: Replay,
     /// The same over all repetitions of this request.
     pub(crate) request_id: Uuid,
+    /// Less than the retry budget, where the caller waits for something else at the same time.
+    pub(crate) patience: Option<Duration>,
 }
 
 impl<'r> Request<'r> {
@@ -52,6 +54,7 @@ impl<'r> Request<'r> {
             body: None,
             replay: Replay::Safe,
             request_id: Uuid::new_v4(),
+            patience: None,
         }
     }
 

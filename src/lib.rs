@@ -1,4 +1,37 @@
-//! Blocking, runtime-free client for Snowflake's Snowpipe Streaming service.
+//! Blocking, runtime-free client for Snowflake's Snowpipe Streaming service (high-performance REST).
+//!
+//! Rows go from a file, an iterator or a program straight into a Snowflake table, exactly once, without an async runtime,
+//! a sidecar or a background thread.
+//!
+//! ```no_run
+//! use snowpipe_streaming::{Client, Credentials, Loader, PrivateKey, Source};
+//!
+//! let key = PrivateKey::from_file("rsa_key.p8")?;
+//! let client = Client::builder("myorg-account123", Credentials::key_pair("LOADER", key)).build()?;
+//! let pipe = client.table("DB", "PUBLIC", "FLIGHTS");
+//!
+//! let report = Loader::new(&pipe, "load-1").load(Source::file("flights.ndjson")?)?;
+//! println!("{} rows are stored, {} of them by an earlier run", report.rows, report.skipped);
+//! # Ok::<(), snowpipe_streaming::Error>(())
+//! ```
+//!
+//! | you have | use | delivery |
+//! |---|---|---|
+//! | a file, a reader or an iterator of rows | [`Loader`] | exactly once, resumes after any crash |
+//! | rows as they come, and a place to resume from | [`Channel`] | exactly once, if you resume after its committed offset |
+//! | rows as they come, from many threads | [`Elastic`] | at least once |
+//!
+//! Every call blocks, and says in its documentation for how long. Every failure is an [`Error`], whose [`ErrorKind`] tells
+//! what to do now.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `zstd` | yes | request bodies are compressed; without it they are sent as they are |
+//! | `emulator` | no | a service on loopback for tests without an account: see the `emulator` module |
+//! | `platform-verifier` | no | trusts the roots of the operating system instead of the bundled ones |
+//! | `aws-lc` | no | signs with aws-lc instead of the `rsa` crate |
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 #![warn(
@@ -9,21 +42,43 @@
     clippy::missing_errors_doc
 )]
 
+mod loader;
+pub use loader::{Loader, Report, Source};
+mod channel;
+pub use channel::{Channel, ChannelBuilder};
+mod elastic;
+pub use elastic::Elastic;
+mod pipe;
+pub use pipe::Pipe;
+mod client;
+pub use client::{Client, ClockOffset};
+mod config;
+pub use config::ClientBuilder;
+mod profile;
+pub use profile::Profile;
+mod environment;
+
 mod account;
+mod api;
+mod commit;
+pub use commit::OffsetToken;
+mod rows;
+pub use rows::Batch;
+mod status;
+pub use status::ChannelStatus;
+
+mod exchange;
+mod session;
+pub use session::Counters;
+mod auth;
+pub use auth::{Credentials, PrivateKey};
+mod http;
+
 mod clock;
 mod error;
-mod http;
-mod secret;
-
 pub use error::{Error, ErrorKind};
+mod secret;
 pub use secret::Secret;
-
-mod auth;
-mod environment;
-mod profile;
-
-pub use auth::{Credentials, PrivateKey};
-pub use profile::Profile;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;

@@ -80,7 +80,7 @@ impl TokenCache {
     pub(crate) fn refresh(&self) -> Result<Token, Error> {
         let mut state = self.state.lock();
         if let Some(flight) = state.running() {
-            // It began before this call: what it brings may be older than what the caller knows.
+            // It began before this call: what it brings, token or error, may be older than what the caller knows.
             let _ = self.wait(&mut state, &flight)?;
         }
         match state.running() {

@@ -51,6 +51,11 @@ impl Origin {
         Origin { scheme: self.scheme, host: host.into(), port: self.port }
     }
 
+    /// Whether it is this machine itself.
+    pub(crate) fn is_loopback(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
     /// Lower case, without the port.
     pub(crate) fn host(&self) -> &str {
         &self.host

@@ -49,8 +49,13 @@ impl Sender {
     }
 
     /// The moment at which a request begun now is given up.
-    pub(crate) fn deadline(&self) -> Moment {
-        self.clock.now().after(self.policy.budget)
+    pub(crate) fn deadline(&self, request: &Request<'_>) -> Moment {
+        let now = self.clock.now();
+        now.after(request.patience.map_or(self.policy.budget, |patience| patience.min(self.policy.budget)))
+    }
+
+    pub(crate) fn server_clock(&self) -> &ServerClock {
+        &self.server_clock
     }
 
     /// Repeats only the identical request: same body and request id, `retryCount` rising.

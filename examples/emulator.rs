@@ -1,0 +1,171 @@
+//! Runs the emulator until it is stopped, with a profile that clients can load.
+//!
+//! ```text
+//! cargo run --release --example emulator -- --dir /tmp/emulator
+//! ```
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use std::{fs, thread};
+
+use snowpipe_streaming::emulator::{Builder, Emulator};
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    let Some(options) = Options::parse(arguments)? else {
+        print!("{USAGE}");
+        return Ok(());
+    };
+    let emulator = options.builder()?.start().map_err(|error| format!("cannot start: {error}"))?;
+    fs::create_dir_all(&options.dir)
+        .and_then(|()| options.dir.canonicalize())
+        .and_then(|dir| write_profile(&dir, &emulator))
+        .map_err(|error| format!("cannot write to {}: {error}", options.dir.display()))?;
+    println!("listening on {}", emulator.url());
+    io::stdout().flush().map_err(|error| error.to_string())?;
+    loop {
+        thread::park();
+    }
+}
+
+struct Options {
+    dir: PathBuf,
+    port: u16,
+    account: Option<String>,
+    user: Option<String>,
+    public_keys: Vec<PathBuf>,
+    commit_delay: Option<Duration>,
+    pipes: Vec<(String, String)>,
+}
+
+impl Options {
+    /// Gives `None` when only the usage is wanted.
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut dir = None;
+        let mut options = Self {
+            dir: PathBuf::new(),
+            port: 0,
+            account: None,
+            user: None,
+            public_keys: Vec::new(),
+            commit_delay: None,
+            pipes: Vec::new(),
+        };
+        while let Some(argument) = arguments.next() {
+            let (name, inline) = match argument.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (argument, None),
+            };
+            if matches!(name.as_str(), "-h" | "--help") {
+                return Ok(None);
+            }
+            if !VALUED.contains(&name.as_str()) {
+                return Err(format!("unknown argument {name:?}; --help lists them"));
+            }
+            let value = inline.or_else(|| arguments.next());
+            let value = value.ok_or_else(|| format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--dir" => dir = Some(PathBuf::from(value)),
+                _ => options.set(&name, value)?,
+            }
+        }
+        options.dir = dir.ok_or("--dir DIR is needed: the profile is written there")?;
+        Ok(Some(options))
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), String> {
+        match name {
+            "--port" => {
+                self.port = value.parse().map_err(|_| format!("--port: {value:?} is no port"))?;
+            }
+            "--account" => self.account = Some(value),
+            "--user" => self.user = Some(value),
+            "--public-key" => self.public_keys.push(PathBuf::from(value)),
+            "--commit-delay-ms" => {
+                let ms = value.parse();
+                let ms = ms.map_err(|_| format!("--commit-delay-ms: {value:?} is no number"))?;
+                self.commit_delay = Some(Duration::from_millis(ms));
+            }
+            _ => {
+                let pipe = value.split_once('=').filter(|(name, table)| !name.is_empty() && !table.is_empty());
+                let (pipe, table) = pipe.ok_or_else(|| format!("--pipe: {value:?} is not NAME=TABLE"))?;
+                self.pipes.push((pipe.to_owned(), table.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn builder(&self) -> Result<Builder, String> {
+        let mut builder = Emulator::builder().port(self.port);
+        if let Some(account) = &self.account {
+            builder = builder.account(account);
+        }
+        if let Some(user) = &self.user {
+            builder = builder.user(user);
+        }
+        if let Some(delay) = self.commit_delay {
+            builder = builder.commit_delay(delay);
+        }
+        for (pipe, table) in &self.pipes {
+            builder = builder.pipe(pipe, table);
+        }
+        for file in &self.public_keys {
+            let pem = fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            builder = builder.public_key_pem(pem);
+        }
+        Ok(builder)
+    }
+}
+
+/// Writes the profile and, unless the caller has the private key, that too.
+fn write_profile(dir: &Path, emulator: &Emulator) -> io::Result<()> {
+    let mut profile = serde_json::json!({
+        "account": emulator.account(),
+        "user": emulator.user(),
+        "url": emulator.url(),
+    });
+    if let Some(pem) = emulator.private_key_pem() {
+        let key_file = dir.join("rsa_key.p8");
+        write_secret(&key_file, pem)?;
+        profile["private_key_file"] = key_file.to_string_lossy().into();
+    }
+    fs::write(dir.join("profile.json"), format!("{profile:#}\n"))
+}
+
+fn write_secret(file: &Path, text: &str) -> io::Result<()> {
+    // The mode of a file is set when it is made; one that is there keeps its own.
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)?.write_all(text.as_bytes())
+}
+
+const VALUED: [&str; 7] = ["--dir", "--port", "--account", "--user", "--public-key", "--commit-delay-ms", "--pipe"];
+
+const USAGE: &str = "\
+Usage: emulator --dir DIR [OPTIONS]
+
+  --dir DIR              where profile.json and rsa_key.p8 are written
+  --port N               port on 127.0.0.1; default a free one
+  --account A            account identifier; default TESTORG-EMULATOR
+  --user U               login name; default LOADER
+  --public-key FILE      registered public key (PEM); then no key is generated; twice for a rotation
+  --commit-delay-ms N    how long rows wait before they are committed; default 50
+  --pipe NAME=TABLE      declares a pipe that is not <TABLE>-STREAMING; any number of times
+";

@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+use serde::Serialize;
+use snowpipe_streaming::{Counters, Report};
+
+/// The last line: how far it came and what it took.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    rows: u64,
+    skipped: u64,
+    batches: u64,
+    committed_offset: Option<String>,
+    rows_rejected: u64,
+    retries: u64,
+    renewals: u64,
+    reopens: u64,
+    seconds: f64,
+    rows_per_second: f64,
+}
+
+impl Summary {
+    pub fn of_load(report: &Report) -> Summary {
+        Summary {
+            rows: report.rows,
+            skipped: report.skipped,
+            batches: report.batches,
+            committed_offset: report.committed_offset.as_ref().map(ToString::to_string),
+            rows_rejected: report.rows_rejected,
+            retries: report.retries,
+            renewals: report.renewals,
+            reopens: report.reopens,
+            seconds: report.elapsed.as_secs_f64(),
+            rows_per_second: rate(report.rows - report.skipped, report.elapsed),
+        }
+    }
+
+    pub fn of_elastic(rows: u64, batches: u64, counters: Counters, elapsed: Duration) -> Summary {
+        Summary {
+            rows,
+            skipped: 0,
+            batches,
+            committed_offset: None,
+            rows_rejected: 0,
+            retries: counters.retries,
+            renewals: counters.renewals,
+            reopens: 0,
+            seconds: elapsed.as_secs_f64(),
+            rows_per_second: rate(rows, elapsed),
+        }
+    }
+
+    pub fn print(&self, as_json: bool) {
+        if as_json {
+            println!("{}", serde_json::json!(self));
+            return;
+        }
+        let Summary { rows, skipped, batches, seconds, rows_per_second, .. } = self;
+        let offset = self.committed_offset.as_deref().unwrap_or("none");
+        println!("{rows} rows committed ({skipped} of them before), offset {offset}, {batches} requests");
+        println!("{seconds:.2} s, {rows_per_second:.0} rows/s");
+        println!(
+            "{} rows rejected, {} retries, {} renewals, {} reopens",
+            self.rows_rejected, self.retries, self.renewals, self.reopens
+        );
+    }
+}
+
+fn rate(rows: u64, elapsed: Duration) -> f64 {
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 { rows as f64 / seconds } else { 0.0 }
+}

@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use super::{Channel, Polls};
+use crate::api::{self, Opened};
+use crate::commit::OffsetToken;
+use crate::error::{Error, ErrorKind, clean};
+use crate::pipe::Pipe;
+
+/// How a channel is to be opened; made by [`Pipe::channel`].
+///
+/// ```no_run
+/// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
+/// use std::time::Duration;
+///
+/// let channel = pipe.channel("loader-1").expect_offset("4711").open_timeout(Duration::from_secs(30)).open()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ChannelBuilder {
+    pipe: Pipe,
+    name: String,
+    open_timeout: Duration,
+    discard_uncommitted: bool,
+    expected: Option<Option<OffsetToken>>,
+}
+
+impl ChannelBuilder {
+    pub(crate) fn new(pipe: Pipe, name: String) -> ChannelBuilder {
+        ChannelBuilder { pipe, name, open_timeout: OPEN_TIMEOUT, discard_uncommitted: false, expected: None }
+    }
+
+    /// How long to wait for rows of an earlier writer to be committed, or for another open to end; default two minutes.
+    pub fn open_timeout(mut self, timeout: Duration) -> ChannelBuilder {
+        self.open_timeout = timeout;
+        self
+    }
+
+    /// Throws away rows that an earlier writer sent and that are not committed, instead of waiting for them.
+    ///
+    /// Safe for a writer that sends them again, which one that resumes after the committed offset does.
+    pub fn discard_uncommitted(mut self) -> ChannelBuilder {
+        self.discard_uncommitted = true;
+        self
+    }
+
+    /// Refuses the channel unless this is its committed offset: a name used before for something else is noticed.
+    ///
+    /// The comparison is ours; the service is asked to change nothing.
+    pub fn expect_offset(mut self, offset: impl Into<OffsetToken>) -> ChannelBuilder {
+        self.expected = Some(Some(offset.into()));
+        self
+    }
+
+    /// Refuses the channel unless nothing was ever committed on it.
+    pub fn expect_unused(mut self) -> ChannelBuilder {
+        self.expected = Some(None);
+        self
+    }
+
+    /// Creates the channel, or takes it over from whoever had it open.
+    ///
+    /// # Blocking
+    ///
+    /// One request when the channel is idle. While rows of an earlier writer are not committed it waits for them, at most
+    /// [`open_timeout`](ChannelBuilder::open_timeout).
+    ///
+    /// # Errors
+    ///
+    /// - [`Config`](ErrorKind::Config): the name cannot be a channel's; nothing was sent.
+    /// - [`Timeout`](ErrorKind::Timeout): rows of an earlier writer are still not committed.
+    /// - [`Rejected`](ErrorKind::Rejected): the pipe does not exist for this role or takes no rows, or the committed offset
+    ///   is not the expected one.
+    /// - otherwise those of every request: see [`Client`](crate::Client#errors).
+    pub fn open(self) -> Result<Channel, Error> {
+        self.check_name()?;
+        let opened = self.open_when_free()?;
+        self.check_usable(&opened)?;
+        self.check_expected(&opened)?;
+        let reopening = ChannelBuilder { expected: None, ..self };
+        Ok(Channel::new(reopening.pipe.clone(), reopening, opened))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn open_when_free(&self) -> Result<Opened, Error> {
+        let deadline = self.pipe.clock().now().after(self.open_timeout);
+        let mut polls = Polls::default();
+        loop {
+            let (session, pipe) = (self.pipe.session(), self.pipe.name());
+            let error = match api::open_channel(session, pipe, &self.name, !self.discard_uncommitted) {
+                Ok(opened) => return Ok(opened),
+                Err(error) if is_busy(&error) => error,
+                Err(error) => return Err(error),
+            };
+            let clock = self.pipe.clock();
+            let left = clock.now().until(deadline);
+            if left.is_zero() {
+                return Err(self.still_busy(&error));
+            }
+            log::debug!("channel {} is busy: {}", self.name, error.code().unwrap_or_default());
+            clock.sleep(polls.next().min(left));
+        }
+    }
+
+    fn still_busy(&self, error: &Error) -> Error {
+        let happened = format!("it is still busy after {:?}", self.open_timeout);
+        Error::new(ErrorKind::Timeout, happened)
+            .attempting(self.attempted())
+            .with_code(error.code().map(str::to_string))
+            .advise("wait longer with open_timeout, or give up the rows in flight with discard_uncommitted")
+    }
+
+    /// An answer of 200 may carry a channel that swallows rows.
+    fn check_usable(&self, opened: &Opened) -> Result<(), Error> {
+        if opened.status.is_usable() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Rejected, "the service opened it in an unusable state")
+            .attempting(self.attempted())
+            .with_code(Some(clean(opened.status.code())))
+            .advise("check that the pipe and its table exist, and the grants of the role"))
+    }
+
+    fn check_expected(&self, opened: &Opened) -> Result<(), Error> {
+        let Some(expected) = &self.expected else { return Ok(()) };
+        let committed = opened.status.committed_offset();
+        if committed == *expected {
+            return Ok(());
+        }
+        let told = |offset: &Option<OffsetToken>| offset.as_ref().map_or("none".into(), OffsetToken::to_string);
+        let happened = format!("its committed offset is {}, not {}", told(&committed), told(expected));
+        Err(Error::new(ErrorKind::Rejected, happened)
+            .attempting(self.attempted())
+            .advise("use another channel name, or resume from the committed offset"))
+    }
+
+    fn check_name(&self) -> Result<(), Error> {
+        let refuse = |happened: &str| {
+            let happened = format!("{:?} {happened}", self.name);
+            Err(Error::new(ErrorKind::Config, happened).advise("choose another channel name"))
+        };
+        if self.name.trim().is_empty() {
+            return refuse("is no channel name");
+        }
+        if self.name.eq_ignore_ascii_case("ELASTIC") {
+            return refuse("is the service's own channel, which Pipe::elastic appends to");
+        }
+        Ok(())
+    }
+
+    fn attempted(&self) -> String {
+        format!("open channel {} of pipe {}", self.name, self.pipe.name())
+    }
+}
+
+fn is_busy(error: &Error) -> bool {
+    matches!(error.code(), Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA" | "ERR_OPEN_CHANNEL_IN_PROGRESS"))
+}
+
+/// As long as the service's own client waits.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,0 +1,213 @@
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::PipeName;
+use crate::auth::Credentials;
+use crate::clock::{Clock, ServerClock};
+use crate::config::ClientBuilder;
+use crate::error::{Error, ErrorKind};
+use crate::pipe::Pipe;
+use crate::profile::Profile;
+use crate::secret::Secret;
+use crate::session::{Counters, Session};
+
+/// The way to one account: holds its tokens and connections.
+///
+/// # Threads, clones and processes
+///
+/// Clones are cheap and share everything; any number of threads may use one. No thread is started and nothing is global:
+/// a client that is not called does nothing. Make clients after `fork`, not before.
+///
+/// # Tokens
+///
+/// The login token is made or taken from the [`Credentials`], and exchanged for a scoped token that is bound to the
+/// account's ingest host. Both are kept until near their end, with the server's clock in mind, and renewed by whichever
+/// call needs them; when the service refuses a token early, it is renewed and that request sent once more.
+///
+/// # Blocking
+///
+/// Every call that needs the service waits for it. A request that meets a busy or unreachable service is repeated, with
+/// growing pauses, until the retry budget ends: two minutes by default, [`ClientBuilder::retry_budget`] changes that. One
+/// connection may take ten seconds and one answer a minute to begin ([`ClientBuilder::connect_timeout`],
+/// [`ClientBuilder::response_timeout`]); a request under way when the budget ends is seen to its end. Looking up a host
+/// name takes as long as the system's resolver does.
+///
+/// # Errors
+///
+/// Every request may end in
+/// [`Credentials`](crate::ErrorKind::Credentials) (the service refused key, user, token or role),
+/// [`Clock`](crate::ErrorKind::Clock) (the clocks are too far apart),
+/// [`Rejected`](crate::ErrorKind::Rejected) (the request is wrong, or names something that does not exist for this role),
+/// [`Throttled`](crate::ErrorKind::Throttled) and [`Unavailable`](crate::ErrorKind::Unavailable) (the budget ended),
+/// [`Config`](crate::ErrorKind::Config) (the server's certificate is not trusted) or
+/// [`Protocol`](crate::ErrorKind::Protocol) (the answer makes no sense, or points outside the service's domain).
+///
+/// ```no_run
+/// use snowpipe_streaming::{Client, Credentials, PrivateKey};
+///
+/// let key = PrivateKey::from_file("rsa_key.p8")?;
+/// let client = Client::builder("myorg-account123", Credentials::key_pair("LOADER", key)).role("INGEST").build()?;
+/// let pipe = client.table("DB", "PUBLIC", "EVENTS");
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    control: Arc<Session>,
+    ingest: Arc<Session>,
+    clock: Arc<dyn Clock>,
+    server_clock: Arc<ServerClock>,
+}
+
+/// How far the server's clock is from this machine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockOffset {
+    /// No difference beyond what delay and the resolution of a second explain, or no answer seen so far.
+    Unnoticed,
+    /// The server's clock is ahead by so much: this machine's is slow.
+    ServerAhead(Duration),
+    /// The server's clock is behind by so much: this machine's is fast.
+    ServerBehind(Duration),
+}
+
+impl Client {
+    /// Begins a client for an account, as in `myorg-account123`, and the credentials to log in with.
+    pub fn builder(account: impl Into<String>, credentials: Credentials) -> ClientBuilder {
+        ClientBuilder::new(account.into(), credentials)
+    }
+
+    /// Begins a client with the account, credentials, URL, role and trust roots of a profile.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) when the profile's file of trust roots cannot be read.
+    pub fn with_profile(profile: &Profile) -> Result<ClientBuilder, Error> {
+        let mut builder = Client::builder(profile.account(), profile.credentials().clone());
+        if let Some(url) = profile.url() {
+            builder = builder.url(url);
+        }
+        if let Some(role) = profile.role() {
+            builder = builder.role(role);
+        }
+        if let Some(path) = profile.ca_file() {
+            builder = builder.extra_roots(read_roots(path)?);
+        }
+        Ok(builder)
+    }
+
+    pub(crate) fn new(
+        control: Arc<Session>,
+        ingest: Arc<Session>,
+        clock: Arc<dyn Clock>,
+        server_clock: Arc<ServerClock>,
+    ) -> Client {
+        Client { control, ingest, clock, server_clock }
+    }
+
+    /// The default pipe of a table, which the service makes when it is first used.
+    ///
+    /// Names are as in SQL: without quotes their case does not matter, with double quotes it does.
+    pub fn table(&self, database: impl Into<String>, schema: impl Into<String>, table: impl Into<String>) -> Pipe {
+        let table = table.into();
+        let name = PipeName {
+            database: database.into(),
+            schema: schema.into(),
+            pipe: default_pipe(&table),
+            table: Some(table),
+        };
+        Pipe::new(self.ingest.clone(), self.clock.clone(), name)
+    }
+
+    /// A pipe of its own name, made beforehand with `CREATE PIPE`.
+    pub fn pipe(&self, database: impl Into<String>, schema: impl Into<String>, pipe: impl Into<String>) -> Pipe {
+        let name = PipeName { database: database.into(), schema: schema.into(), pipe: pipe.into(), table: None };
+        Pipe::new(self.ingest.clone(), self.clock.clone(), name)
+    }
+
+    /// The scoped token now in use, fetched if there is none: for a caller that makes requests of its own.
+    ///
+    /// # Blocking
+    ///
+    /// Not at all while a usable token is kept; otherwise for the exchange, as [above](Client#blocking).
+    ///
+    /// # Errors
+    ///
+    /// Those of [every request](Client#errors).
+    pub fn token(&self) -> Result<Secret, Error> {
+        Ok(self.ingest.tokens().get()?.grant.bearer.clone())
+    }
+
+    /// Discards both tokens and fetches new ones, whatever their age: always reaches the network, and two calls in a row
+    /// make two exchanges. Rarely needed, since tokens are renewed as they are used.
+    ///
+    /// # Blocking
+    ///
+    /// For the exchange, as [above](Client#blocking).
+    ///
+    /// # Errors
+    ///
+    /// Those of [every request](Client#errors).
+    pub fn refresh(&self) -> Result<(), Error> {
+        self.control.tokens().refresh()?;
+        self.ingest.tokens().refresh()?;
+        Ok(())
+    }
+
+    /// How far the server's clock is from this machine's, as its latest answer told. Login tokens are made by the server's
+    /// clock, so a difference does no harm here; it may elsewhere.
+    pub fn clock_offset(&self) -> ClockOffset {
+        let ahead = self.server_clock.ahead_ms();
+        let difference = Duration::from_millis(ahead.unsigned_abs());
+        match ahead {
+            0 => ClockOffset::Unnoticed,
+            1.. => ClockOffset::ServerAhead(difference),
+            _ => ClockOffset::ServerBehind(difference),
+        }
+    }
+
+    /// What this client and its clones have done so far.
+    pub fn counters(&self) -> Counters {
+        self.ingest.tally().snapshot()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}
+
+fn read_roots(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let happened = format!("cannot read the trust roots {}: {error}", path.display());
+        Error::new(ErrorKind::Config, happened).advise("correct ca_file in the profile").with_source(error)
+    })
+}
+
+/// `<TABLE>-STREAMING`, inside the quotes of a quoted name.
+fn default_pipe(table: &str) -> String {
+    match table.strip_suffix('"') {
+        Some(open) if open.starts_with('"') => format!("{open}-STREAMING\""),
+        _ => format!("{table}-STREAMING"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_pipe_is_quoted_as_its_table_is() {
+        assert_eq!(default_pipe("flights"), "flights-STREAMING");
+        assert_eq!(default_pipe("\"My Flights\""), "\"My Flights-STREAMING\"");
+        assert_eq!(default_pipe("\""), "\"-STREAMING");
+    }
+
+    #[test]
+    fn a_client_is_shared_between_threads() {
+        fn shared<T: Send + Sync + Clone>() {}
+        shared::<Client>();
+        shared::<Pipe>();
+    }
+}

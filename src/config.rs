@@ -1,0 +1,130 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::account::Account;
+use crate::auth::{Credentials, TokenCache};
+use crate::client::Client;
+use crate::clock::{Clock, ServerClock, SystemClock};
+use crate::error::{Error, ErrorKind};
+use crate::exchange::Exchange;
+use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
+use crate::session::{Session, Tally};
+
+/// How a client is to be; made by [`Client::builder`].
+///
+/// ```
+/// use snowpipe_streaming::{Client, Credentials};
+///
+/// let client = Client::builder("myorg-account123", Credentials::oauth_token("an access token"))
+///     .role("INGEST")
+///     .build()?;
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    account: String,
+    credentials: Credentials,
+    url: Option<String>,
+    role: Option<String>,
+    extra_roots: Option<String>,
+    retry: RetryPolicy,
+    timeouts: Timeouts,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(account: String, credentials: Credentials) -> ClientBuilder {
+        ClientBuilder {
+            account,
+            credentials,
+            url: None,
+            role: None,
+            extra_roots: None,
+            retry: RetryPolicy::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    /// The account's URL, where it is not `https://<account>.snowflakecomputing.com`: for private links and tests.
+    ///
+    /// Only https, and http to this machine itself, are accepted; a path is not.
+    pub fn url(mut self, url: impl Into<String>) -> ClientBuilder {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// The role to act in; without it the user's default role does.
+    pub fn role(mut self, role: impl Into<String>) -> ClientBuilder {
+        self.role = Some(role.into());
+        self
+    }
+
+    /// PEM certificates of further authorities to trust, beside the bundled ones.
+    pub fn extra_roots(mut self, pem: impl Into<String>) -> ClientBuilder {
+        self.extra_roots = Some(pem.into());
+        self
+    }
+
+    /// How long a request is repeated while the service is busy or out of reach; default two minutes.
+    pub fn retry_budget(mut self, budget: Duration) -> ClientBuilder {
+        self.retry.budget = budget;
+        self
+    }
+
+    /// How long one connection may take to come about, TLS included; default ten seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> ClientBuilder {
+        self.timeouts.connect = timeout;
+        self
+    }
+
+    /// How long one answer may take to begin after the request was sent; default one minute.
+    pub fn response_timeout(mut self, timeout: Duration) -> ClientBuilder {
+        self.timeouts.response = timeout;
+        self
+    }
+
+    /// Checks everything and joins the parts; sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config): the account, the URL, the role, the trust roots or the credentials cannot be used;
+    /// the message names which, and the cure.
+    pub fn build(self) -> Result<Client, Error> {
+        let account = Account::parse(&self.account)?;
+        let origin = match &self.url {
+            Some(url) => Origin::parse(url, "account URL")?,
+            None => Origin::parse(&format!("https://{}", account.host()), "account URL")?,
+        };
+        let role = self.role.map(checked_role).transpose()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let server_clock = Arc::new(ServerClock::default());
+        let login = self.credentials.source(&account, &origin, &clock, &server_clock)?;
+        // No proxy stands between this machine and itself.
+        let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), origin.is_loopback())?;
+        let sender = Arc::new(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock.clone()));
+        let tally = Arc::new(Tally::default());
+        let control = Arc::new(Session::new(
+            TokenCache::new(login, clock.clone()),
+            sender.clone(),
+            tally.clone(),
+            self.credentials.describe(&account),
+        ));
+        let kind = self.credentials.kind();
+        let exchange = Exchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
+        let ingest = Arc::new(Session::new(
+            TokenCache::new(Box::new(exchange), clock.clone()),
+            sender,
+            tally,
+            "the login was accepted, but its scoped token is refused: check the role and its grants".into(),
+        ));
+        Ok(Client::new(control, ingest, clock, server_clock))
+    }
+}
+
+/// A role travels in a list separated by spaces.
+fn checked_role(role: String) -> Result<String, Error> {
+    if !role.is_empty() && !role.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Ok(role);
+    }
+    Err(Error::new(ErrorKind::Config, format!("the role {role:?} is empty or holds a blank"))
+        .advise("give the name of one role"))
+}

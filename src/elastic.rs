@@ -1,0 +1,57 @@
+use parking_lot::Mutex;
+
+use crate::api;
+use crate::error::Error;
+use crate::pipe::Pipe;
+use crate::rows::{Batch, Compressor, Payload, for_each_payload};
+
+/// Appends rows at least once, in no order, from any number of threads.
+///
+/// A success means that the rows are stored durably; they become visible some seconds later. There is no offset to resume
+/// from and no account of rejected rows: those go to the table's error table if it has one. Give rows an id of their own,
+/// so that a repetition can be found. For exactly-once use [`Pipe::channel`].
+///
+/// ```no_run
+/// # fn example(pipe: &snowpipe_streaming::Pipe, batches: &[snowpipe_streaming::Batch]) {
+/// let elastic = pipe.elastic();
+/// std::thread::scope(|scope| {
+///     for batch in batches {
+///         scope.spawn(|| elastic.append(batch));
+///     }
+/// });
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Elastic {
+    pipe: Pipe,
+    /// What compression needs, one for each thread that appends at the same time.
+    spare: Mutex<Vec<(Compressor, Payload)>>,
+}
+
+impl Elastic {
+    pub(crate) fn new(pipe: Pipe) -> Elastic {
+        Elastic { pipe, spare: Mutex::default() }
+    }
+
+    /// Appends the rows, in as many requests as they need; an empty batch sends nothing. Offset tokens are not sent.
+    ///
+    /// # Blocking
+    ///
+    /// Until the service has stored the rows; on trouble the same request is repeated until the client's retry budget
+    /// ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Unconfirmed`](crate::ErrorKind::Unconfirmed) when a request may have been applied: sending the batch again may
+    /// double its rows. [`Rejected`](crate::ErrorKind::Rejected) for a row too long for any request. Otherwise those of
+    /// every request: see [`Client`](crate::Client#errors). After an error of a batch that took several requests, the
+    /// first of them may be stored.
+    pub fn append(&self, batch: &Batch) -> Result<(), Error> {
+        let (mut compressor, mut payload) = self.spare.lock().pop().unwrap_or_default();
+        let result = for_each_payload(batch, &mut compressor, &mut payload, |payload| {
+            api::append_elastic(self.pipe.session(), self.pipe.name(), payload)
+        });
+        self.spare.lock().push((compressor, payload));
+        result
+    }
+}

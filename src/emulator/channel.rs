@@ -1,0 +1,173 @@
+//! One channel: its two sequencers, its counters and its status.
+
+use serde_json::{Value, json};
+
+use super::name::ChannelName;
+use super::refusal::Refusal;
+
+/// A channel that exists.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    /// As it was written when the channel was made; lists of channels are looked up by it.
+    pub(super) spelling: String,
+    pub(super) created_on_ms: i64,
+    pub(super) client_sequencer: u64,
+    pub(super) row_sequencer: u64,
+    /// Batches that are received and not committed.
+    pub(super) in_flight: usize,
+    pub(super) last_append: Option<Applied>,
+    pub(super) committed: Committed,
+}
+
+/// The append that came last, to know it again when its answer was lost.
+#[derive(Clone, Debug)]
+pub(super) struct Applied {
+    pub(super) request_id: String,
+    pub(super) token: String,
+}
+
+/// What committed batches have added up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Committed {
+    pub(super) offset_token: Option<String>,
+    pub(super) rows_inserted: u64,
+    pub(super) rows_parsed: u64,
+    pub(super) rows_error_count: u64,
+    pub(super) last_error: Option<LastError>,
+}
+
+/// The latest row that did not land.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LastError {
+    pub(super) message: String,
+    pub(super) offset_upper_bound: Option<String>,
+    pub(super) at_ms: i64,
+}
+
+/// What an append that shows a continuation token is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The next one in order.
+    Next,
+    /// The last one again, whose answer did not arrive.
+    Replay,
+}
+
+impl Channel {
+    pub(super) fn new(spelling: String, created_on_ms: i64) -> Self {
+        Self {
+            spelling,
+            created_on_ms,
+            client_sequencer: 0,
+            row_sequencer: 0,
+            in_flight: 0,
+            last_append: None,
+            committed: Committed::default(),
+        }
+    }
+
+    /// Makes every token given out so far stale.
+    pub(super) fn take_over(&mut self, client_sequencer: u64) {
+        self.client_sequencer = client_sequencer;
+        self.row_sequencer = 0;
+        self.last_append = None;
+    }
+
+    pub(super) fn continuation_token(&self) -> String {
+        format!("{}_{}", self.client_sequencer, self.row_sequencer)
+    }
+
+    /// Judges the token that an append shows.
+    pub(super) fn judge(&self, token: &str, request_id: Option<&str>) -> Result<Turn, Refusal> {
+        if token == self.continuation_token() {
+            return Ok(Turn::Next);
+        }
+        let again = self
+            .last_append
+            .as_ref()
+            .is_some_and(|last| last.token == token && Some(last.request_id.as_str()) == request_id);
+        if again {
+            return Ok(Turn::Replay);
+        }
+        if !is_token(token) {
+            return Err(Refusal::new(400, "ERR_INVALID_CONTINUATION_TOKEN", "The continuation token is malformed."));
+        }
+        Err(stale())
+    }
+
+    pub(super) fn advance(&mut self, token: &str, request_id: Option<&str>) {
+        self.row_sequencer += 1;
+        self.in_flight += 1;
+        self.last_append = request_id.map(|id| Applied { request_id: id.to_owned(), token: token.to_owned() });
+    }
+
+    pub(super) fn status(&self, name: &ChannelName, latency_ms: u64) -> Value {
+        let committed = &self.committed;
+        let error = committed.last_error.as_ref();
+        json!({
+            "database_name": name.pipe.database,
+            "schema_name": name.pipe.schema,
+            "pipe_name": name.pipe.pipe,
+            "channel_name": self.spelling,
+            "channel_status_code": "SUCCESS",
+            "last_committed_offset_token": committed.offset_token,
+            "created_on_ms": self.created_on_ms,
+            "rows_inserted": committed.rows_inserted,
+            "rows_parsed": committed.rows_parsed,
+            "rows_error_count": committed.rows_error_count,
+            "last_error_offset_upper_bound": error.and_then(|e| e.offset_upper_bound.as_deref()),
+            "last_error_message": error.map(|e| e.message.as_str()),
+            "last_error_timestamp_ms": error.map(|e| e.at_ms),
+            "snowflake_avg_processing_latency_ms": latency_ms,
+        })
+    }
+}
+
+/// The refusal of a token that another opening or append has outdated, or that is missing.
+pub(super) fn stale() -> Refusal {
+    Refusal::new(
+        400,
+        "STALE_CONTINUATION_TOKEN_SEQUENCER",
+        "The continuation token is stale or missing. Reopen the channel.",
+    )
+}
+
+fn is_token(token: &str) -> bool {
+    let number = |part: &str| part.parse::<u64>().is_ok();
+    token.split_once('_').is_some_and(|(client, row)| number(client) && number(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened() -> Channel {
+        let mut channel = Channel::new("c".to_owned(), 0);
+        channel.take_over(7);
+        channel
+    }
+
+    #[test]
+    fn the_last_append_is_known_again_by_request_and_token_together() {
+        let mut channel = opened();
+        let first = channel.continuation_token();
+        channel.advance(&first, Some("id-1"));
+        assert_eq!(channel.judge(&first, Some("id-1")).unwrap(), Turn::Replay);
+        for (token, id) in [(first.as_str(), Some("id-2")), (&first, None)] {
+            let refusal = channel.judge(token, id).unwrap_err();
+            assert_eq!(refusal.code, "STALE_CONTINUATION_TOKEN_SEQUENCER");
+        }
+        let second = channel.continuation_token();
+        assert_eq!(channel.judge(&second, Some("id-1")).unwrap(), Turn::Next);
+    }
+
+    #[test]
+    fn another_opening_outdates_every_token() {
+        let mut channel = opened();
+        let old = channel.continuation_token();
+        channel.advance(&old, Some("id"));
+        channel.take_over(8);
+        assert_eq!(channel.judge(&old, Some("id")).unwrap_err().status, 400);
+        assert_eq!(channel.judge("no token", None).unwrap_err().code, "ERR_INVALID_CONTINUATION_TOKEN");
+    }
+}

@@ -1,0 +1,134 @@
+//! Control endpoints: how a test in any language steers the service and looks into it.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::fault::Fault;
+use super::name::PipeName;
+use super::request::Request;
+use super::service::Service;
+
+pub(super) const PREFIX: &str = "/_emulator/";
+
+/// Answers a control request; `action` is what follows the prefix.
+pub(super) fn answer(service: &Service, action: &str, request: &Request) -> Answer {
+    let outcome = match (request.method.as_str(), action) {
+        ("GET", "rows") => rows(service, request),
+        ("GET", "requests") => Ok(Answer::json(200, &json!(service.log.all()))),
+        ("DELETE", "requests") => done(|| service.log.clear()),
+        ("GET", "login-failures") => Ok(Answer::json(200, &json!(service.credentials.failures()))),
+        ("DELETE", "faults") => done(|| service.faults.clear()),
+        ("POST", _) if request.size.too_long => Err((413, "the body is too long".to_owned())),
+        ("POST", "commits") => commits(service, &request.body),
+        ("POST", "faults") => faults(service, &request.body),
+        ("POST", "tokens") => tokens(service, &request.body),
+        ("POST", "rejections") => rejections(service, &request.body),
+        ("POST", "channels") => channels(service, &request.body),
+        ("POST", "clock") => clock(service, &request.body),
+        (_, known) if KNOWN.contains(&known) => Err((405, "this method is not allowed".to_owned())),
+        _ => Err((404, format!("control endpoints are {}", KNOWN.join(", ")))),
+    };
+    outcome.unwrap_or_else(|(status, message)| Answer::json(status, &json!({"message": message})))
+}
+
+type Outcome = Result<Answer, (u16, String)>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Commits {
+    hold: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tokens {
+    revoke: Option<String>,
+    lifetime_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rejections {
+    containing: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Channels {
+    action: String,
+    pipe: String,
+    channel: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockOffset {
+    offset_seconds: i64,
+}
+
+fn rows(service: &Service, request: &Request) -> Outcome {
+    let parameters = request.parameters();
+    let table = parameters.get("table").ok_or_else(|| (400, "?table=DB.SCHEMA.TABLE is missing".to_owned()))?;
+    service.landed(table).map(Answer::rows).ok_or_else(|| (400, format!("{table:?} is not DB.SCHEMA.TABLE")))
+}
+
+fn commits(service: &Service, body: &[u8]) -> Outcome {
+    let Commits { hold } = parsed(body)?;
+    let now_ms = service.clock.unix_ms();
+    done(|| service.ledger.lock().hold(hold, now_ms))
+}
+
+fn faults(service: &Service, body: &[u8]) -> Outcome {
+    let fault = Fault::from_json(body).map_err(|message| (400, message))?;
+    done(|| service.faults.inject(fault))
+}
+
+fn tokens(service: &Service, body: &[u8]) -> Outcome {
+    let tokens: Tokens = parsed(body)?;
+    match (tokens.revoke.as_deref(), tokens.lifetime_seconds) {
+        (Some("scoped"), None) => done(|| service.credentials.scoped.revoke_all()),
+        (None, Some(seconds)) => done(|| service.credentials.scoped.set_lifetime(seconds)),
+        _ => Err((400, "either \"revoke\": \"scoped\" or \"lifetime_seconds\": n".to_owned())),
+    }
+}
+
+fn rejections(service: &Service, body: &[u8]) -> Outcome {
+    let Rejections { containing } = parsed(body)?;
+    done(|| service.reject_rows_containing(containing.as_deref().unwrap_or_default()))
+}
+
+fn channels(service: &Service, body: &[u8]) -> Outcome {
+    let wanted: Channels = parsed(body)?;
+    let pipe =
+        PipeName::parse(&wanted.pipe).ok_or_else(|| (400, format!("{:?} is not DB.SCHEMA.PIPE", wanted.pipe)))?;
+    let name = pipe.channel(&wanted.channel);
+    let now_ms = service.clock.unix_ms();
+    let found = match wanted.action.as_str() {
+        "steal" => service.ledger.lock().steal(&name, now_ms),
+        "expire" => service.ledger.lock().expire(&name, now_ms),
+        _ => return Err((400, "\"action\" must be steal or expire".to_owned())),
+    };
+    if !found {
+        return Err((404, format!("there is no channel {:?}", wanted.channel)));
+    }
+    done(|| ())
+}
+
+fn clock(service: &Service, body: &[u8]) -> Outcome {
+    let ClockOffset { offset_seconds } = parsed(body)?;
+    done(|| service.clock.set_offset(offset_seconds))
+}
+
+fn done(action: impl FnOnce()) -> Outcome {
+    action();
+    Ok(Answer::json(200, &Value::Object(serde_json::Map::new())))
+}
+
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, (u16, String)> {
+    serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
+}
+
+const KNOWN: [&str; 9] =
+    ["rows", "requests", "commits", "faults", "tokens", "rejections", "channels", "clock", "login-failures"];

@@ -1,0 +1,90 @@
+//! The account host: where to send rows, and a token for it.
+
+use serde_json::json;
+
+use super::super::answer::Answer;
+use super::super::refusal::Refusal;
+use super::super::request::{Parameters, Request};
+use super::super::route::Route;
+use super::super::service::Service;
+use super::HOST;
+
+pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Answer, Refusal> {
+    match route {
+        Route::Hostname => {
+            service.credentials.login(request, now_ms)?;
+            Ok(Answer::text(200, HOST))
+        }
+        Route::Telemetry => {
+            service.credentials.login(request, now_ms)?;
+            let body = json!({"code": null, "data": "Log Received", "message": null, "success": true});
+            Ok(Answer::json(200, &body))
+        }
+        _ => exchange(service, request, now_ms),
+    }
+}
+
+fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Answer, Refusal> {
+    if request.content_type().as_deref() != Some("application/x-www-form-urlencoded") {
+        return Err(Refusal::new(
+            415,
+            "ERR_UNSUPPORTED_MEDIA_TYPE",
+            "Content-Type must be application/x-www-form-urlencoded.",
+        ));
+    }
+    let form = std::str::from_utf8(&request.body)
+        .map(Parameters::parse)
+        .map_err(|_| Refusal::malformed("The form is not UTF-8."))?;
+    if form.get("grant_type") != Some(JWT_BEARER) {
+        return Err(Refusal::new(400, "unsupported_grant_type", format!("grant_type must be {JWT_BEARER}.")));
+    }
+    let login = match (request.bearer(), form.get("assertion")) {
+        (None, Some(assertion)) => service.credentials.verify_jwt(assertion, now_ms)?,
+        _ => service.credentials.login(request, now_ms)?,
+    };
+    let role = requested_role(form.get("scope"))?.or(login.scope);
+    let user = service.credentials.user();
+    let token = service.credentials.scoped.issue(user, HOST, role, now_ms);
+    Ok(Answer::text(200, token))
+}
+
+/// Reads `<host>`, `<host> session:role:<ROLE>` or the role alone.
+fn requested_role(scope: Option<&str>) -> Result<Option<String>, Refusal> {
+    let mut role = None;
+    let mut named = false;
+    for part in scope.unwrap_or_default().split_whitespace() {
+        named = true;
+        let wanted = part.strip_prefix(ROLE_SCOPE);
+        if wanted.is_some_and(|name| !name.is_empty()) && role.is_none() {
+            role = Some(part.to_owned());
+        } else if !part.eq_ignore_ascii_case(HOST) {
+            return Err(invalid_scope(part));
+        }
+    }
+    if named { Ok(role) } else { Err(invalid_scope("")) }
+}
+
+fn invalid_scope(part: &str) -> Refusal {
+    Refusal::new(400, "invalid_scope", format!("The scope {part:?} is not known; expected {HOST:?}."))
+}
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ROLE_SCOPE: &str = "session:role:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_names_this_host_and_perhaps_a_role() {
+        let role = |scope: &str| requested_role(Some(scope)).map_err(|refusal| refusal.status);
+        assert_eq!(role("127.0.0.1"), Ok(None));
+        let named = Some("session:role:R".to_owned());
+        assert_eq!(role("127.0.0.1 session:role:R"), Ok(named.clone()));
+        assert_eq!(role("session:role:R"), Ok(named));
+        for wrong in ["", "other", "127.0.0.1:80", "127.0.0.1 session:role:", "127.0.0.1 x"] {
+            assert_eq!(role(wrong), Err(400), "{wrong}");
+        }
+        assert!(requested_role(None).is_err());
+    }
+}

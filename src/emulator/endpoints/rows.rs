@@ -1,0 +1,100 @@
+//! Rows, in order through a Named Channel or without order.
+
+use serde_json::json;
+
+use super::super::answer::Answer;
+use super::super::encoding::{Encoding, Undecodable};
+use super::super::ledger::{Append, missing_token};
+use super::super::name::{ChannelName, PipeName};
+use super::super::refusal::Refusal;
+use super::super::request::Request;
+use super::super::rows::{Batch, Body};
+use super::super::service::Service;
+
+pub(super) fn append(service: &Service, name: &ChannelName, request: Request, now_ms: i64) -> Result<Answer, Refusal> {
+    let parameters = request.parameters();
+    let get = |name: &str| parameters.get(name).map(str::to_owned);
+    let token = get("continuationToken").ok_or_else(missing_token)?;
+    let append = Append {
+        token,
+        request_id: get("requestId"),
+        offset_token: get("endOffsetToken").or_else(|| get("offsetToken")),
+        batch: batch(service, request)?,
+    };
+    let next = service.ledger.lock().append(name, append, now_ms)?;
+    Ok(Answer::json(200, &json!({"next_continuation_token": next})))
+}
+
+pub(super) fn append_elastic(
+    service: &Service,
+    pipe: &PipeName,
+    request: Request,
+    now_ms: i64,
+) -> Result<Answer, Refusal> {
+    let parameters = request.parameters();
+    if let Some(name) = parameters.names().find(|name| NAMED_ONLY.contains(name)) {
+        return Err(Refusal::malformed(format!("{name} does not go with an Elastic append.")));
+    }
+    let batch = batch(service, request)?;
+    service.ledger.lock().append_elastic(pipe, batch, now_ms)?;
+    let body = json!({"message": "OK", "next_continuation_token": ""});
+    Ok(Answer::json(200, &body))
+}
+
+/// Unpacks and looks at every row, before anything is locked.
+fn batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
+    if request.content_type().as_deref() != Some("application/x-ndjson") {
+        return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/x-ndjson."));
+    }
+    let encoding = Encoding::parse(request.header("content-encoding")).ok_or_else(|| {
+        Refusal::new(415, "ERR_UNSUPPORTED_CONTENT_ENCODING", "Content-Encoding must be gzip, zstd or identity.")
+    })?;
+    let stated = stated_len(&request)?;
+    let rejected = service.rejected.lock().clone();
+    let wire = request.body;
+    if encoding == Encoding::Identity {
+        check_len(stated, wire.len())?;
+        return Ok(Batch::read_plain(wire, rejected.as_deref()));
+    }
+    let mut plain = service.scratch.take();
+    let outcome = encoding
+        .decode(&wire, MAX_PLAIN, stated, &mut plain)
+        .map_err(undecodable)
+        .and_then(|()| check_len(stated, plain.len()))
+        .map(|()| {
+            let body = Body { wire, encoding, plain: &plain };
+            Batch::read(body, rejected.as_deref())
+        });
+    service.scratch.give_back(plain);
+    outcome
+}
+
+fn stated_len(request: &Request) -> Result<Option<usize>, Refusal> {
+    let Some(stated) = request.header("x-snowflake-uncompressed-content-length") else {
+        return Ok(None);
+    };
+    let len = stated.trim().parse();
+    len.map(Some).map_err(|_| Refusal::malformed("x-snowflake-uncompressed-content-length is not a number."))
+}
+
+fn check_len(stated: Option<usize>, len: usize) -> Result<(), Refusal> {
+    match stated {
+        Some(stated) if stated != len => Err(Refusal::malformed(format!(
+            "x-snowflake-uncompressed-content-length says {stated}, the body has {len} bytes."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn undecodable(why: Undecodable) -> Refusal {
+    match why {
+        Undecodable::Corrupt => Refusal::malformed("The body is not compressed as stated."),
+        Undecodable::TooLong => {
+            Refusal::new(413, "ERR_REQUEST_TOO_LARGE", format!("The body unpacks to more than {MAX_PLAIN} bytes."))
+        }
+    }
+}
+
+const NAMED_ONLY: [&str; 4] = ["offsetToken", "startOffsetToken", "endOffsetToken", "continuationToken"];
+/// A bound of the emulator's own: 4 MiB can unpack to thousands of times as much.
+const MAX_PLAIN: usize = 256 << 20;

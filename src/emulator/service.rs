@@ -1,0 +1,152 @@
+//! The service: takes a request, gives an answer, writes down both.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::answer::Answer;
+use super::clock::Clock;
+use super::control;
+use super::credentials::Credentials;
+use super::endpoints;
+use super::fault::{Effect, Faults};
+use super::ledger::Ledger;
+use super::refusal::Refusal;
+use super::request::Request;
+use super::request_log::{LoggedRequest, RequestLog};
+use super::route::Route;
+
+/// All that connections share.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) clock: Clock,
+    pub(super) credentials: Credentials,
+    pub(super) ledger: Mutex<Ledger>,
+    pub(super) faults: Faults,
+    pub(super) log: RequestLog,
+    /// A text whose rows do not land.
+    pub(super) rejected: Mutex<Option<Arc<[u8]>>>,
+    pub(super) scratch: Scratch,
+    pub(super) stage: super::stage::Stage,
+    stopping: Mutex<bool>,
+    stopped: Condvar,
+}
+
+/// How an answer goes out.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    Whole(Answer),
+    Half(Answer),
+    Nothing,
+}
+
+impl Service {
+    pub(super) fn new(credentials: Credentials, ledger: Ledger, stage: super::stage::Stage) -> Self {
+        Self {
+            clock: Clock::default(),
+            credentials,
+            ledger: Mutex::new(ledger),
+            faults: Faults::default(),
+            log: RequestLog::default(),
+            rejected: Mutex::new(None),
+            scratch: Scratch::default(),
+            stage,
+            stopping: Mutex::new(false),
+            stopped: Condvar::new(),
+        }
+    }
+
+    pub(super) fn respond(&self, request: Request) -> Delivery {
+        if let Some(action) = request.path.strip_prefix(control::PREFIX) {
+            return Delivery::Whole(control::answer(self, action, &request));
+        }
+        let mut entry = LoggedRequest::of(&request, self.clock.unix_ms());
+        let route = Route::find(&request.method, &request.path);
+        let fault = match &route {
+            Ok(route) => self.faults.take(route.endpoint()),
+            Err(_) => None,
+        };
+        let answer = match &fault {
+            Some(Effect::DropConnection) => None,
+            Some(Effect::Status { status, body, headers }) => Some(scripted(*status, body, headers)),
+            _ => Some(self.carry_out(route, request, &mut entry)),
+        };
+        let answered = !matches!(fault, Some(Effect::DropConnection | Effect::LoseReply));
+        entry.status = answer.as_ref().filter(|_| answered).map(|answer| answer.status);
+        self.log.push(entry);
+        match (fault, answer) {
+            (Some(Effect::DropConnection | Effect::LoseReply), _) | (_, None) => Delivery::Nothing,
+            (Some(Effect::Truncate), Some(answer)) => Delivery::Half(answer),
+            (Some(Effect::Delay(wait)), Some(answer)) => {
+                self.pause(wait);
+                Delivery::Whole(answer)
+            }
+            (_, Some(answer)) => Delivery::Whole(answer),
+        }
+    }
+
+    /// Ends every pause.
+    pub(super) fn stop(&self) {
+        *self.stopping.lock() = true;
+        self.stopped.notify_all();
+    }
+
+    fn carry_out(&self, route: Result<Route, Refusal>, request: Request, entry: &mut LoggedRequest) -> Answer {
+        let outcome = route.and_then(|route| endpoints::carry_out(self, route, request));
+        outcome.unwrap_or_else(|refusal| {
+            entry.refusal = Some(match &refusal.detail {
+                Some(detail) => format!("{}: {detail}", refusal.code),
+                None => refusal.code.clone().into_owned(),
+            });
+            Answer::refused(&refusal)
+        })
+    }
+
+    fn pause(&self, wait: Duration) {
+        let end = Instant::now().checked_add(wait);
+        let mut stopping = self.stopping.lock();
+        while !*stopping {
+            let over = match end {
+                Some(end) => self.stopped.wait_until(&mut stopping, end).timed_out(),
+                None => {
+                    self.stopped.wait(&mut stopping);
+                    false
+                }
+            };
+            if over {
+                return;
+            }
+        }
+    }
+}
+
+/// Room for unpacked bodies, used again: fresh memory costs more than unpacking into it.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    free: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Scratch {
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.free.lock().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+        let mut free = self.free.lock();
+        if free.len() < MAX_FREE && buffer.capacity() <= MAX_KEPT {
+            free.push(buffer);
+        }
+    }
+}
+
+fn scripted(status: u16, body: &str, headers: &[(String, String)]) -> Answer {
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+    let kind = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
+    headers.iter().fold(Answer::bytes(status, kind, body.as_bytes().to_vec()), |answer, (name, value)| {
+        answer.with_header(name, value)
+    })
+}
+
+const MAX_FREE: usize = 4;
+const MAX_KEPT: usize = 64 << 20;

@@ -1,0 +1,218 @@
+//! Trades the login token for a scoped one: asks for the ingest host, then for a token bound to it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::auth::{Grant, TokenKind, TokenSource};
+use crate::clock::{Clock, ServerClock};
+use crate::error::{Error, ErrorKind, clean};
+use crate::http::{Origin, Request};
+use crate::secret::Secret;
+use crate::session::Session;
+
+/// The source of scoped tokens.
+///
+/// It asks for the host with every exchange, so that a failover to another host heals with the next token.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    control: Arc<Session>,
+    account: Origin,
+    role: Option<String>,
+    login: TokenKind,
+    clock: Arc<dyn Clock>,
+    server_clock: Arc<ServerClock>,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        control: Arc<Session>,
+        account: Origin,
+        role: Option<String>,
+        login: TokenKind,
+        clock: Arc<dyn Clock>,
+        server_clock: Arc<ServerClock>,
+    ) -> Exchange {
+        Exchange { control, account, role, login, clock, server_clock }
+    }
+
+    fn ingest_host(&self) -> Result<Origin, Error> {
+        let request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
+        let answer = self.control.send(&request)?;
+        let host = text_or_field(&answer.body, &["hostname"])
+            .and_then(|host| validated(&host, &self.account))
+            .map_err(|error| error.attempting(&*request.attempted))?;
+        Ok(self.account.at_host(&host))
+    }
+
+    fn scoped_token(&self, ingest: &Origin) -> Result<String, Error> {
+        let attempted = format!("get a token for the ingest host {}", ingest.host());
+        let form = self.form(ingest);
+        let request = Request::new(Method::POST, "/oauth/token", attempted)
+            .body("application/x-www-form-urlencoded", form.as_bytes());
+        let answer = self.control.send(&request)?;
+        text_or_field(&answer.body, &["token", "access_token"]).map_err(|error| error.attempting(&*request.attempted))
+    }
+
+    fn form(&self, ingest: &Origin) -> String {
+        let mut scope = ingest.host().to_string();
+        if let Some(role) = &self.role {
+            scope.push_str(" session:role:");
+            scope.push_str(role);
+        }
+        let grant_type = match self.login {
+            TokenKind::ProgrammaticAccessToken => "urn:ietf:params:oauth:grant-type:token-exchange",
+            TokenKind::KeyPairJwt | TokenKind::OAuth => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        };
+        let mut form = format!("grant_type={}&scope={}", encode(grant_type), encode(&scope));
+        if self.login == TokenKind::ProgrammaticAccessToken {
+            form.push_str("&subject_token_type=programmatic_access_token");
+        }
+        form
+    }
+}
+
+impl TokenSource for Exchange {
+    fn fetch(&self) -> Result<Grant, Error> {
+        let ingest = self.ingest_host()?;
+        let asked = self.clock.now();
+        let token = self.scoped_token(&ingest)?;
+        let life = life(&token, self.server_clock.at(asked.wall));
+        Ok(Grant { bearer: Secret::new(token), kind: TokenKind::OAuth, origin: ingest, life, asked })
+    }
+}
+
+/// Answers are bare text on the live service and objects in its documentation; some are quoted strings.
+fn text_or_field(body: &[u8], names: &[&str]) -> Result<String, Error> {
+    let unclear = || Error::new(ErrorKind::Protocol, "the answer holds no such value").advise("check the account URL");
+    let text = std::str::from_utf8(body).map_err(|_| unclear())?.trim();
+    let value = match serde_json::from_str(text) {
+        Ok(serde_json::Value::Object(fields)) => {
+            names.iter().find_map(|name| fields.get(*name)?.as_str()).ok_or_else(unclear)?.to_string()
+        }
+        Ok(serde_json::Value::String(value)) => value,
+        _ => text.to_string(),
+    };
+    let value = value.trim();
+    let is_markup = value.starts_with('<') || value.starts_with('{') || value.starts_with('[');
+    if value.is_empty() || is_markup || value.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(unclear());
+    }
+    Ok(value.to_string())
+}
+
+/// The host that will receive tokens and rows: within the service's domains, or the account's own host.
+fn validated(answered: &str, account: &Origin) -> Result<String, Error> {
+    let host = answered.to_ascii_lowercase().replace('_', "-");
+    let ours = ["snowflakecomputing.com", "snowflakecomputing.cn"]
+        .iter()
+        .any(|domain| host.strip_suffix(domain).is_some_and(is_labels_and_dot));
+    if ours || host == account.host() {
+        return Ok(host);
+    }
+    let happened = format!("the ingest host {:?} lies outside the service's domain", clean(answered));
+    Err(Error::new(ErrorKind::Protocol, happened)
+        .advise("no token was sent there; check the account URL and who answers at it"))
+}
+
+/// `a.b.`: what may stand before the domain.
+fn is_labels_and_dot(prefix: &str) -> bool {
+    let Some(labels) = prefix.strip_suffix('.') else { return false };
+    labels.split('.').all(|label| {
+        let is_word = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        !label.is_empty() && is_word && !label.starts_with('-') && !label.ends_with('-')
+    })
+}
+
+/// Until the token's own `exp` if it is a JWT that has one, by the server's clock; an assumption otherwise.
+fn life(token: &str, server_now: SystemTime) -> Duration {
+    let Some(expires) = expiry(token) else { return ASSUMED_LIFE };
+    expires.duration_since(server_now).unwrap_or(Duration::ZERO)
+}
+
+fn expiry(token: &str) -> Option<SystemTime> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        exp: f64,
+    }
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claims.exp).ok()?)
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// The service documents no life for an opaque token; its own clients assume fifty to fifty-five minutes.
+const ASSUMED_LIFE: Duration = Duration::from_secs(50 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(answer: &str) -> Result<String, Error> {
+        let account = Origin::parse("https://myorg-acct.snowflakecomputing.com", "account URL").unwrap();
+        text_or_field(answer.as_bytes(), &["hostname"]).and_then(|host| validated(&host, &account))
+    }
+
+    #[test]
+    fn a_host_is_read_from_text_string_or_object() {
+        for answer in [
+            "X1.ingest.iad.snowflakecomputing.com",
+            "x1.ingest.iad.snowflakecomputing.com\n",
+            "\"x1.ingest.iad.snowflakecomputing.com\"",
+            r#"{"hostname":"x1.ingest.iad.snowflakecomputing.com"}"#,
+        ] {
+            assert_eq!(host(answer).unwrap(), "x1.ingest.iad.snowflakecomputing.com", "{answer}");
+        }
+        assert_eq!(host("my_org.ingest.snowflakecomputing.cn").unwrap(), "my-org.ingest.snowflakecomputing.cn");
+        assert_eq!(host("myorg-acct.snowflakecomputing.com").unwrap(), "myorg-acct.snowflakecomputing.com");
+    }
+
+    #[test]
+    fn a_host_outside_the_service_is_refused() {
+        for answer in [
+            "evil.example",
+            "snowflakecomputing.com",
+            ".snowflakecomputing.com",
+            "evilsnowflakecomputing.com",
+            "x.snowflakecomputing.com.evil.example",
+            "x..snowflakecomputing.com",
+            "x.snowflakecomputing.com:443",
+            "user@x.snowflakecomputing.com",
+            "evil.example/x.snowflakecomputing.com",
+            "evil.example#.snowflakecomputing.com",
+            "-x.snowflakecomputing.com",
+            "",
+            "{}",
+            "<html></html>",
+        ] {
+            assert_eq!(host(answer).unwrap_err().kind(), ErrorKind::Protocol, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_from_text_string_or_object_and_never_repeated() {
+        for answer in ["tok", " tok\n", "\"tok\"", r#"{"token":"tok"}"#, r#"{"access_token":"tok"}"#] {
+            assert_eq!(text_or_field(answer.as_bytes(), &["token", "access_token"]).unwrap(), "tok", "{answer}");
+        }
+        let error = text_or_field(b"{\"secret\":\"hunter2\"}", &["token"]).unwrap_err();
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_life_of_a_token_is_its_own_or_assumed() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let token = |claims: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims));
+        assert_eq!(life(&token(r#"{"exp":1000600}"#), now), Duration::from_secs(600));
+        assert_eq!(life(&token(r#"{"exp":999999}"#), now), Duration::ZERO);
+        for other in ["opaque", &token("{}"), &token(r#"{"exp":-1}"#), &token(r#"{"exp":1e300}"#), "a.b.c", ""] {
+            assert_eq!(life(other, now), ASSUMED_LIFE, "{other}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+mod feed;
+mod flight;
+mod lines;
+mod run;
+mod source;
+
+use std::fmt;
+use std::time::Duration;
+
+use self::run::Run;
+pub use self::source::Source;
+use crate::commit::OffsetToken;
+use crate::error::Error;
+use crate::pipe::Pipe;
+use crate::rows::Batch;
+
+/// Loads a whole source of rows into a named channel, every row exactly once, whatever happens on the way.
+///
+/// A row's offset token is its position in the source: the line number, counted from 1. The loader resumes after the
+/// committed one, so after a crash it is enough to run it again with the same source and channel name. A lost answer, a
+/// stale continuation token or an invalidated channel it heals itself: it opens the channel again, asks what is committed
+/// and goes on from there. It gives up when that happens several times without any progress, which a second writer on the
+/// same channel brings about.
+///
+/// Memory is bounded: one batch ([`Batch::FULL_BYTES`] by default) and its compressed form; for a source that cannot be
+/// read again also what was sent and is not committed, at most [`Loader::RETAINED_BYTES`] compressed.
+///
+/// ```no_run
+/// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
+/// use snowpipe_streaming::{Loader, Source};
+///
+/// let report = Loader::new(pipe, "load-1").load(Source::file("flights.ndjson")?)?;
+/// println!("{} rows are stored", report.rows);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Loader<'p> {
+    pipe: Pipe,
+    channel: String,
+    batch_bytes: usize,
+    commit_timeout: Duration,
+    open_timeout: Option<Duration>,
+    discard_uncommitted: bool,
+    on_progress: Option<Box<dyn FnMut(&Report) + 'p>>,
+    report: Report,
+}
+
+/// How far a load has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Rows of the source that are committed, those found committed at the start included.
+    pub rows: u64,
+    /// The part of [`rows`](Report::rows) that an earlier run had committed.
+    pub skipped: u64,
+    /// Rows sent by this run, committed or not; a row that had to be sent again counts again.
+    pub rows_sent: u64,
+    /// Bytes of those rows before compression.
+    pub bytes_sent: u64,
+    /// Requests that carried rows and were accepted.
+    pub batches: u64,
+    /// The committed offset token, which is the position of a row.
+    pub committed_offset: Option<OffsetToken>,
+    /// Rows that the service took and could not store, counted from the opening of the channel by this run.
+    pub rows_rejected: u64,
+    /// Requests sent again, on any endpoint.
+    pub retries: u64,
+    /// Tokens fetched because the service refused the one before.
+    pub renewals: u64,
+    /// Openings of the channel after the first.
+    pub reopens: u64,
+    /// Time since the load began.
+    pub elapsed: Duration,
+}
+
+impl<'p> Loader<'p> {
+    /// The most that is kept in memory, compressed, of what was sent from a source that cannot be read again; when it is
+    /// reached, sending waits for commits.
+    pub const RETAINED_BYTES: usize = run::RETAINED_BYTES;
+
+    /// A loader at its defaults; sends nothing.
+    pub fn new(pipe: &Pipe, channel: impl Into<String>) -> Loader<'p> {
+        Loader {
+            pipe: pipe.clone(),
+            channel: channel.into(),
+            batch_bytes: Batch::FULL_BYTES,
+            commit_timeout: COMMIT_TIMEOUT,
+            open_timeout: None,
+            discard_uncommitted: false,
+            on_progress: None,
+            report: Report::default(),
+        }
+    }
+
+    /// Upper bound of one request's rows in bytes before compression; a longer row goes alone. Default and most:
+    /// [`Batch::FULL_BYTES`].
+    pub fn batch_bytes(mut self, bytes: usize) -> Loader<'p> {
+        self.batch_bytes = bytes.clamp(1, Batch::FULL_BYTES);
+        self
+    }
+
+    /// How long the last rows may take to be committed after they were sent; default two minutes.
+    pub fn commit_timeout(mut self, timeout: Duration) -> Loader<'p> {
+        self.commit_timeout = timeout;
+        self
+    }
+
+    /// How long to wait, when opening the channel, for what an earlier run has in flight; default as
+    /// [`ChannelBuilder::open_timeout`](crate::ChannelBuilder::open_timeout).
+    pub fn open_timeout(mut self, timeout: Duration) -> Loader<'p> {
+        self.open_timeout = Some(timeout);
+        self
+    }
+
+    /// Does not wait for what an earlier run has in flight: it is thrown away and sent again.
+    pub fn discard_uncommitted(mut self) -> Loader<'p> {
+        self.discard_uncommitted = true;
+        self
+    }
+
+    /// Calls back after every request and every look at the commit, on the calling thread.
+    pub fn on_progress(mut self, callback: impl FnMut(&Report) + 'p) -> Loader<'p> {
+        self.on_progress = Some(Box::new(callback));
+        self
+    }
+
+    /// Loads the source to its end and waits until all of it is committed.
+    ///
+    /// # Blocking
+    ///
+    /// Until the last commit. No single wait is longer than the open timeout, the commit timeout or the client's retry
+    /// budget.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the error, what was committed stays committed, [`report`](Loader::report) tells how far that is, and
+    /// another run resumes there.
+    ///
+    /// - [`Rejected`](crate::ErrorKind::Rejected): a row is not a JSON object or too long (the rows before it are
+    ///   committed), the service could not store some rows (all others are committed), or the channel's committed offset
+    ///   is no position in this source (nothing was appended).
+    /// - [`Source`](crate::ErrorKind::Source): the source failed; the rows before that are committed.
+    /// - [`Channel`](crate::ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
+    /// - [`Timeout`](crate::ErrorKind::Timeout): commits did not come in time.
+    /// - otherwise those of every request: see [`Client`](crate::Client#errors).
+    pub fn load(&mut self, source: Source<'_>) -> Result<Report, Error> {
+        self.report = Report::default();
+        Run::start(self, source)?.to_end()?;
+        Ok(self.report.clone())
+    }
+
+    /// How far the last load came, also when it failed.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl fmt::Debug for Loader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader").field("pipe", &self.pipe).field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,0 +1,189 @@
+use std::collections::VecDeque;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::lines::{Lines, TOO_LONG, is_blank};
+use super::source::{Input, Source};
+use crate::error::{Error, ErrorKind};
+use crate::rows::Batch;
+
+/// Turns a source into batches whose rows carry their position, and goes back to any position that was sent.
+pub(super) struct Feed<'s> {
+    name: String,
+    input: Input<'s>,
+    lines: Lines,
+    /// The place of the value that was taken last; lines count themselves.
+    position: u64,
+    /// A row that was one too many for its batch.
+    left_over: Option<Vec<u8>>,
+    /// Where batches began, so that going back is a seek and a short read.
+    checkpoints: VecDeque<Checkpoint>,
+}
+
+#[derive(Clone, Copy)]
+struct Checkpoint {
+    /// The position before the one that begins here.
+    position: u64,
+    offset: u64,
+}
+
+impl<'s> Feed<'s> {
+    pub(super) fn new(source: Source<'s>) -> Feed<'s> {
+        let start = Checkpoint { position: 0, offset: 0 };
+        Feed {
+            name: source.name,
+            input: source.input,
+            lines: Lines::default(),
+            position: 0,
+            left_over: None,
+            checkpoints: VecDeque::from([start]),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether rows already given can be given again.
+    pub(super) fn can_go_back(&self) -> bool {
+        matches!(self.input, Input::File(_))
+    }
+
+    /// Fills an empty batch up to so many bytes; a longer row goes alone. An empty batch afterwards is the end.
+    ///
+    /// On an error the batch holds the rows before it, and the next call meets the error again.
+    pub(super) fn fill(&mut self, batch: &mut Batch, limit: usize) -> Result<(), Error> {
+        match &mut self.input {
+            Input::File(file) => fill_lines(&self.name, &mut self.lines, file, batch, limit)?,
+            Input::Stream(reader) => fill_lines(&self.name, &mut self.lines, reader, batch, limit)?,
+            Input::Rows(_) => return self.fill_rows(batch, limit),
+        }
+        self.checkpoints.push_back(Checkpoint { position: self.lines.number(), offset: self.lines.offset() });
+        Ok(())
+    }
+
+    fn fill_rows(&mut self, batch: &mut Batch, limit: usize) -> Result<(), Error> {
+        let Input::Rows(next) = &mut self.input else { return Ok(()) };
+        if let Some(row) = self.left_over.take() {
+            self.position += 1;
+            batch.push_checked(&row);
+            batch.mark(self.position);
+        }
+        while batch.bytes() < limit {
+            match next(Some(batch)) {
+                None => return Ok(()),
+                Some(Err(error)) => return Err(error.attempting(format!("read row {}", self.position + 1))),
+                Some(Ok(())) => {}
+            }
+            if batch.bytes() > limit && batch.rows() > 1 {
+                self.left_over = batch.pop();
+                return Ok(());
+            }
+            self.position += 1;
+            batch.mark(self.position);
+        }
+        Ok(())
+    }
+
+    /// Passes over everything up to a position that must hold a row; tells how many rows that were.
+    pub(super) fn skip_to(&mut self, position: u64) -> Result<u64, Error> {
+        let rows = match &mut self.input {
+            Input::File(file) => skip_lines(&mut self.lines, file, position),
+            Input::Stream(reader) => skip_lines(&mut self.lines, reader, position),
+            Input::Rows(next) => return skip_rows(next, &mut self.position, position),
+        };
+        let rows = rows.map_err(|error| unreadable(&self.name, self.lines.number() + 1, error))?;
+        self.checkpoints = VecDeque::from([Checkpoint { position, offset: self.lines.offset() }]);
+        rows.ok_or_else(|| foreign(position))
+    }
+
+    /// Goes back to just after a position; only where [`can_go_back`](Feed::can_go_back).
+    pub(super) fn go_back_to(&mut self, position: u64) -> Result<(), Error> {
+        let Input::File(file) = &mut self.input else { return Ok(()) };
+        self.checkpoints.retain(|checkpoint| checkpoint.position <= position);
+        let near = self.checkpoints.back().copied().unwrap_or(Checkpoint { position: 0, offset: 0 });
+        let sought = file.seek(SeekFrom::Start(near.offset));
+        self.lines.starting_at(near.offset, near.position);
+        sought
+            .and_then(|_| skip_lines(&mut self.lines, file, position))
+            .map_err(|error| unreadable(&self.name, self.lines.number() + 1, error))?;
+        Ok(())
+    }
+
+    /// Nobody will ask to go back before this position.
+    pub(super) fn forget_before(&mut self, position: u64) {
+        while self.checkpoints.get(1).is_some_and(|next| next.position <= position) {
+            self.checkpoints.pop_front();
+        }
+    }
+}
+
+fn fill_lines(
+    name: &str,
+    lines: &mut Lines,
+    input: &mut dyn Read,
+    batch: &mut Batch,
+    limit: usize,
+) -> Result<(), Error> {
+    loop {
+        let number = lines.number() + 1;
+        let line = match lines.peek(input) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(unreadable(name, number, error)),
+        };
+        let length = line.len();
+        if !is_blank(line) {
+            if !batch.is_empty() && batch.bytes() + length >= limit {
+                return Ok(());
+            }
+            batch.push_json(line).map_err(|error| error.attempting(format!("read line {number} of {name}")))?;
+            batch.mark(number);
+        }
+        lines.advance(length);
+    }
+}
+
+/// The number of rows passed over; none when the position is not that of a row.
+fn skip_lines(lines: &mut Lines, input: &mut dyn Read, position: u64) -> io::Result<Option<u64>> {
+    let mut rows = 0;
+    let mut last_is_row = true;
+    while lines.number() < position {
+        let Some(line) = lines.peek(input)? else { return Ok(None) };
+        let length = line.len();
+        last_is_row = !is_blank(line);
+        rows += u64::from(last_is_row);
+        lines.advance(length);
+    }
+    Ok(last_is_row.then_some(rows))
+}
+
+fn skip_rows(
+    next: &mut dyn FnMut(Option<&mut Batch>) -> Option<Result<(), Error>>,
+    at: &mut u64,
+    position: u64,
+) -> Result<u64, Error> {
+    let rows = position.saturating_sub(*at);
+    while *at < position {
+        next(None).unwrap_or_else(|| Err(foreign(position)))?;
+        *at += 1;
+    }
+    Ok(rows)
+}
+
+fn foreign(position: u64) -> Error {
+    Error::new(
+        ErrorKind::Rejected,
+        format!("the channel's committed offset {position} is not the place of a row of it"),
+    )
+    .advise("the channel was used for something else: give this load a channel name of its own")
+}
+
+fn unreadable(name: &str, number: u64, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::InvalidData && error.to_string() == TOO_LONG {
+        let happened = format!("it is longer than {} bytes, the most a row may have", Batch::MAX_ROW_BYTES);
+        return Error::new(ErrorKind::Rejected, happened).attempting(format!("read line {number} of {name}"));
+    }
+    Error::new(ErrorKind::Source, format!("reading failed: {error}"))
+        .attempting(format!("read line {number} of {name}"))
+        .with_source(error)
+}

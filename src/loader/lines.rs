@@ -1,0 +1,150 @@
+use std::io::{self, Read};
+
+use crate::rows::Batch;
+
+/// Reads lines through one reused buffer and knows where it stands.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Byte offset in the input of the line that comes next.
+    offset: u64,
+    /// Number of the line that was read last; the first is 1.
+    number: u64,
+}
+
+impl Lines {
+    /// Lines of an input that begins in the middle of the whole.
+    pub(super) fn starting_at(&mut self, offset: u64, number: u64) {
+        (self.start, self.end, self.offset, self.number) = (0, 0, offset, number);
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The line that comes next, without its line break; [`advance`](Lines::advance) goes past it.
+    ///
+    /// A last line without line break is a line, an empty end is none.
+    pub(super) fn peek(&mut self, input: &mut dyn Read) -> io::Result<Option<&[u8]>> {
+        let length = self.fill(input)?;
+        Ok(length.map(|length| &self.buffer[self.start..self.start + length]))
+    }
+
+    /// Goes past the line that was peeked, whose length this was.
+    pub(super) fn advance(&mut self, length: usize) {
+        let with_break = (length + 1).min(self.end - self.start);
+        self.start += with_break;
+        self.offset += with_break as u64;
+        self.number += 1;
+    }
+
+    /// Reads until a whole line is there; tells its length.
+    fn fill(&mut self, input: &mut dyn Read) -> io::Result<Option<usize>> {
+        let mut searched = 0;
+        loop {
+            let unread = &self.buffer[self.start..self.end];
+            if let Some(found) = memchr::memchr(b'\n', &unread[searched..]) {
+                return Ok(Some(searched + found));
+            }
+            searched = unread.len();
+            if searched > LONGEST_LINE {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
+            }
+            if self.read_more(input)? == 0 {
+                return Ok((searched > 0).then_some(searched));
+            }
+        }
+    }
+
+    fn read_more(&mut self, input: &mut dyn Read) -> io::Result<usize> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.buffer.len() - self.end < CHUNK {
+            self.buffer.resize(self.end + CHUNK.max(self.end), 0);
+        }
+        let read = loop {
+            match input.read(&mut self.buffer[self.end..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.end += read;
+        if self.offset == 0 && self.buffer[..self.end].starts_with(BYTE_ORDER_MARK) {
+            (self.start, self.offset) = (BYTE_ORDER_MARK.len(), BYTE_ORDER_MARK.len() as u64);
+        }
+        Ok(read)
+    }
+}
+
+/// Whether a line holds no row.
+pub(super) fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
+}
+
+pub(super) const TOO_LONG: &str = "the line is longer than any row may be";
+
+const CHUNK: usize = 256 * 1024;
+const LONGEST_LINE: usize = Batch::MAX_ROW_BYTES + CHUNK;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time.
+    struct Drip<'t>(&'t [u8]);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let size = into.len().min(3);
+            self.0.read(&mut into[..size])
+        }
+    }
+
+    fn lines(text: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
+        let (mut lines, mut input, mut read) = (Lines::default(), Drip(text), Vec::new());
+        while let Some(line) = lines.peek(&mut input).unwrap().map(<[u8]>::to_vec) {
+            lines.advance(line.len());
+            read.push((lines.number(), lines.offset(), line));
+        }
+        read
+    }
+
+    #[test]
+    fn lines_have_numbers_and_places() {
+        assert_eq!(
+            lines(b"ab\n\ncdefgh\r\ni"),
+            [(1, 3, b"ab".to_vec()), (2, 4, b"".to_vec()), (3, 12, b"cdefgh\r".to_vec()), (4, 13, b"i".to_vec())]
+        );
+        assert_eq!(lines(b""), []);
+        assert_eq!(lines(b"\n").len(), 1);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_at_the_start_only() {
+        assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb"), [(1, 5, b"a".to_vec()), (2, 9, b"\xef\xbb\xbfb".to_vec())]);
+        assert_eq!(lines(b"\xef\xbb\xbf"), []);
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_fill_the_memory() {
+        let mut lines = Lines::default();
+        let error = lines.peek(&mut io::repeat(b'x')).unwrap_err();
+        assert_eq!(error.to_string(), TOO_LONG);
+        assert!(lines.buffer.len() < 3 * LONGEST_LINE);
+    }
+
+    #[test]
+    fn blanks_are_no_row() {
+        for blank in [&b""[..], b" ", b"\t\r"] {
+            assert!(is_blank(blank));
+        }
+        assert!(!is_blank(b" {"));
+    }
+}

@@ -1,0 +1,102 @@
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind};
+use crate::rows::Batch;
+
+/// Where a [`Loader`](crate::Loader) takes its rows from.
+///
+/// Rows have positions: the line number in a text, the place in a sequence otherwise, counted from 1. To resume, a source
+/// must give the same rows in the same order in every run.
+///
+/// ```
+/// use serde_json::json;
+/// use snowpipe_streaming::Source;
+///
+/// let from_values = Source::rows((1..=3).map(|id| json!({ "ID": id })));
+/// let from_text = Source::reader("a string", "{\"ID\": 1}\n{\"ID\": 2}\n".as_bytes());
+/// ```
+pub struct Source<'s> {
+    pub(super) name: String,
+    pub(super) input: Input<'s>,
+}
+
+pub(super) enum Input<'s> {
+    /// Lines, and read again by seeking.
+    File(File),
+    /// Lines, and read once.
+    Stream(Box<dyn Read + Send + 's>),
+    /// Values, and taken once.
+    Rows(NextRow<'s>),
+}
+
+/// Puts the next row into the batch, or passes over it where there is none; `None` at the end.
+type NextRow<'s> = Box<dyn FnMut(Option<&mut Batch>) -> Option<Result<(), Error>> + Send + 's>;
+
+impl<'s> Source<'s> {
+    /// A file of NDJSON: one object a line, UTF-8; blank lines and a byte order mark are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) when the file cannot be opened.
+    pub fn file(path: impl AsRef<Path>) -> Result<Source<'s>, Error> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let refuse = |error| {
+            Error::new(ErrorKind::Config, format!("cannot open the file {name}: {error}"))
+                .advise("check the path and the permissions")
+                .with_source(error)
+        };
+        let file = File::open(path).map_err(refuse)?;
+        let kind = file.metadata().map_err(refuse)?.file_type();
+        if kind.is_dir() {
+            return Err(Error::new(ErrorKind::Config, format!("{name} is a folder")).advise("name a file in it"));
+        }
+        // A pipe or a terminal has a path too.
+        let input = if kind.is_file() { Input::File(file) } else { Input::Stream(Box::new(file)) };
+        Ok(Source { name, input })
+    }
+
+    /// NDJSON from anything that can be read once; `name` is for messages.
+    ///
+    /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again.
+    pub fn reader(name: impl Into<String>, reader: impl Read + Send + 's) -> Source<'s> {
+        Source { name: name.into(), input: Input::Stream(Box::new(reader)) }
+    }
+
+    /// Values whose field names are column names.
+    pub fn rows<T: Serialize + 's>(rows: impl IntoIterator<Item = T, IntoIter: Send + 's>) -> Source<'s> {
+        Source::try_rows(rows.into_iter().map(Ok::<T, std::convert::Infallible>))
+    }
+
+    /// Values that may fail to come, out of a database cursor or a parser: the rows before a failure are loaded, then it is
+    /// told as [`ErrorKind::Source`].
+    pub fn try_rows<T, E>(rows: impl IntoIterator<Item = Result<T, E>, IntoIter: Send + 's>) -> Source<'s>
+    where
+        T: Serialize,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let mut rows = rows.into_iter();
+        let next: NextRow<'s> = Box::new(move |batch| {
+            let row = match rows.next()? {
+                Ok(row) => row,
+                Err(error) => {
+                    let happened = format!("the source of the rows failed: {error}");
+                    return Some(Err(Error::new(ErrorKind::Source, happened).with_source(error)));
+                }
+            };
+            Some(batch.map_or(Ok(()), |batch| batch.push(&row)))
+        });
+        Source { name: "the rows".into(), input: Input::Rows(next) }
+    }
+}
+
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
+}

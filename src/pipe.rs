@@ -1,0 +1,98 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::api::{self, PipeName};
+use crate::channel::ChannelBuilder;
+use crate::clock::Clock;
+use crate::elastic::Elastic;
+use crate::error::Error;
+use crate::session::{Counters, Session};
+use crate::status::ChannelStatus;
+
+/// A target of rows: a pipe of a table, by name.
+///
+/// Made by [`Client::table`](crate::Client::table) for a table's default pipe or by
+/// [`Client::pipe`](crate::Client::pipe) for a named one; making it sends nothing. Clones are cheap and share the
+/// client's connections and tokens; any number of threads may use one.
+///
+/// ```no_run
+/// # fn example(client: &snowpipe_streaming::Client) -> Result<(), snowpipe_streaming::Error> {
+/// let pipe = client.table("DB", "PUBLIC", "EVENTS");
+/// let channel = pipe.channel("loader-1").open()?;
+/// println!("resume after {:?}", channel.committed_offset());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pipe {
+    session: Arc<Session>,
+    clock: Arc<dyn Clock>,
+    name: Arc<PipeName>,
+}
+
+impl Pipe {
+    pub(crate) fn new(session: Arc<Session>, clock: Arc<dyn Clock>, name: PipeName) -> Pipe {
+        Pipe { session, clock, name: Arc::new(name) }
+    }
+
+    /// Prepares to open the named channel: ordered, exactly once, one writer at a time.
+    ///
+    /// Names should be the same in every run, so that a run resumes where the one before it ended.
+    pub fn channel(&self, name: impl Into<String>) -> ChannelBuilder {
+        ChannelBuilder::new(self.clone(), name.into())
+    }
+
+    /// Appends without a channel: at least once, in no order, from any number of threads.
+    pub fn elastic(&self) -> Elastic {
+        Elastic::new(self.clone())
+    }
+
+    /// The status of several channels in one request; those that do not exist are left out.
+    ///
+    /// The names must be spelt as the service spells them, in their case.
+    ///
+    /// # Blocking
+    ///
+    /// One request; repeated on trouble until the client's retry budget ends.
+    ///
+    /// # Errors
+    ///
+    /// Those of every request: see [`Client`](crate::Client#errors).
+    pub fn statuses(&self, channels: &[&str]) -> Result<HashMap<String, ChannelStatus>, Error> {
+        if channels.is_empty() {
+            return Ok(HashMap::new());
+        }
+        api::channel_statuses(&self.session, &self.name, channels, None)
+    }
+
+    /// Deletes a channel **and its committed offset**: what was sent and is not yet committed is lost, and the next open
+    /// starts from nothing. Closing a channel needs no request at all; see [`Channel::close`](crate::Channel::close).
+    ///
+    /// # Blocking
+    ///
+    /// One request; repeated on trouble until the client's retry budget ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Channel`](crate::ErrorKind::Channel) when there is no such channel; otherwise those of every request.
+    pub fn drop_channel(&self, name: &str) -> Result<(), Error> {
+        api::drop_channel(&self.session, &self.name, name)
+    }
+
+    /// What the client has done so far, over all its pipes.
+    pub fn counters(&self) -> Counters {
+        self.session.tally().snapshot()
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn name(&self) -> &PipeName {
+        &self.name
+    }
+}

@@ -1,0 +1,358 @@
+//! Rows as newline-delimited JSON, checked as they come in and cut to what one request may carry. Pure.
+
+mod payload;
+
+use std::fmt;
+
+use serde::Serialize;
+
+pub(crate) use self::payload::{Compressor, Payload, for_each_payload};
+use crate::commit::OffsetToken;
+use crate::error::{Error, ErrorKind};
+
+/// Rows to be appended together, encoded one JSON object a line.
+///
+/// A batch grows row by row, from values or from ready lines. [`mark`](Batch::mark) gives the row pushed last its offset
+/// token; the first token of a request travels as its start, the last as its end. A batch that does not fit into one
+/// request is sent in several, each ending at a row: mark every row (or push no more than [`is_full`](Batch::is_full)
+/// allows) and exactly-once holds across such a cut too.
+///
+/// ```
+/// use serde_json::json;
+/// use snowpipe_streaming::Batch;
+///
+/// let mut batch = Batch::new();
+/// batch.push(&json!({"ID": 1, "NAME": "first"}))?;
+/// batch.mark(1);
+/// batch.push_json(br#"{"ID": 2, "NAME": "second"}"#)?;
+/// batch.mark(2);
+/// assert_eq!(batch.rows(), 2);
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Batch {
+    text: Vec<u8>,
+    rows: usize,
+    marks: Vec<Mark>,
+}
+
+/// An offset token and the end of the row that it belongs to.
+#[derive(Clone)]
+struct Mark {
+    end: usize,
+    token: OffsetToken,
+}
+
+impl Batch {
+    /// The number of bytes, before compression, from which a batch counts as full.
+    ///
+    /// The service accepts four million bytes after compression, which is known only afterwards: rows of ordinary data
+    /// shrink to less than a quarter, and a batch that does not is sent in pieces.
+    pub const FULL_BYTES: usize = 16_000_000;
+
+    /// The longest row, in bytes before compression.
+    pub const MAX_ROW_BYTES: usize = 16_000_000;
+
+    /// An empty batch, without memory of its own.
+    pub fn new() -> Batch {
+        Batch::default()
+    }
+
+    /// Adds a row: a struct or map whose field names are column names.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`](ErrorKind::Rejected) when the value cannot be written as JSON, is not an object, or is longer than
+    /// [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
+    pub fn push(&mut self, row: &impl Serialize) -> Result<(), Error> {
+        let start = self.text.len();
+        let written = serde_json::to_writer(&mut self.text, row)
+            .map_err(|error| refuse(format!("cannot be written as JSON: {error}")))
+            .and_then(|()| check_size(self.text.len() - start))
+            .and_then(|()| check_object_start(&self.text[start..]));
+        if let Err(error) = written {
+            self.text.truncate(start);
+            return Err(error);
+        }
+        self.end_row();
+        Ok(())
+    }
+
+    /// Adds a row that is JSON already, byte for byte: numbers are not reformatted. The line break is ours.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`](ErrorKind::Rejected) when the line is not UTF-8, not one complete JSON object, holds a line break, or
+    /// is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
+    pub fn push_json(&mut self, line: &[u8]) -> Result<(), Error> {
+        check_size(line.len())?;
+        check_line(line)?;
+        self.text.extend_from_slice(line);
+        self.end_row();
+        Ok(())
+    }
+
+    /// Gives the row pushed last its offset token; a second call replaces the first. Without any row it does nothing.
+    pub fn mark(&mut self, token: impl Into<OffsetToken>) {
+        let end = self.text.len();
+        if end == 0 {
+            return;
+        }
+        self.marks.pop_if(|mark| mark.end == end);
+        self.marks.push(Mark { end, token: token.into() });
+    }
+
+    /// Takes all rows out and keeps the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.marks.clear();
+        self.rows = 0;
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of bytes before compression, line breaks included.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Whether it is time to append: the next row would better begin a new batch.
+    pub fn is_full(&self) -> bool {
+        self.text.len() >= Batch::FULL_BYTES
+    }
+
+    /// Adds a line that this type has checked before.
+    pub(crate) fn push_checked(&mut self, line: &[u8]) {
+        self.text.extend_from_slice(line);
+        self.end_row();
+    }
+
+    /// Takes the last row out again, without its line break and its mark.
+    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+        let body = &self.text[..self.text.len().checked_sub(1)?];
+        let start = memchr::memrchr(b'\n', body).map_or(0, |before| before + 1);
+        let row = body[start..].to_vec();
+        self.marks.pop_if(|mark| mark.end > start);
+        self.text.truncate(start);
+        self.rows -= 1;
+        Some(row)
+    }
+
+    /// All of it, to be cut and compressed.
+    pub(crate) fn piece(&self) -> Piece<'_> {
+        Piece { text: &self.text, start: 0, rows: self.rows, marks: &self.marks }
+    }
+
+    fn end_row(&mut self) {
+        self.text.push(b'\n');
+        self.rows += 1;
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("rows", &self.rows).field("bytes", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
+/// A run of whole rows of a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece<'b> {
+    text: &'b [u8],
+    /// Where the text begins within the batch: marks count from there.
+    start: usize,
+    rows: usize,
+    marks: &'b [Mark],
+}
+
+impl<'b> Piece<'b> {
+    pub(crate) fn text(&self) -> &'b [u8] {
+        self.text
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn first_token(&self) -> Option<&'b OffsetToken> {
+        self.marks.first().map(|mark| &mark.token)
+    }
+
+    pub(crate) fn last_token(&self) -> Option<&'b OffsetToken> {
+        self.marks.last().map(|mark| &mark.token)
+    }
+
+    /// Two pieces of about the same size, or none when there is but one row.
+    pub(crate) fn halves(&self) -> Option<(Piece<'b>, Piece<'b>)> {
+        if self.rows < 2 {
+            return None;
+        }
+        // The last byte is a line break, so a search from the middle always finds one; if it is that last one, the cut
+        // is before the last row instead.
+        let middle = self.text.len() / 2;
+        let body = &self.text[..self.text.len() - 1];
+        let cut = match memchr::memchr(b'\n', &body[middle.min(body.len())..]) {
+            Some(after) => middle + after + 1,
+            None => memchr::memrchr(b'\n', body)? + 1,
+        };
+        let (left, right) = self.text.split_at(cut);
+        let left_rows = memchr::memchr_iter(b'\n', left).count();
+        let (left_marks, right_marks) = self.marks.split_at(self.marks.partition_point(|m| m.end <= self.start + cut));
+        Some((
+            Piece { text: left, start: self.start, rows: left_rows, marks: left_marks },
+            Piece { text: right, start: self.start + cut, rows: self.rows - left_rows, marks: right_marks },
+        ))
+    }
+}
+
+fn check_size(bytes: usize) -> Result<(), Error> {
+    if bytes <= Batch::MAX_ROW_BYTES {
+        return Ok(());
+    }
+    Err(refuse(format!("is {bytes} bytes long; the longest allowed is {}", Batch::MAX_ROW_BYTES)))
+}
+
+/// A serialised value is one complete text: its first byte tells what it is.
+fn check_object_start(text: &[u8]) -> Result<(), Error> {
+    match text.first() {
+        Some(b'{') => Ok(()),
+        _ => Err(refuse("is not a JSON object, whose names are the columns".into())),
+    }
+}
+
+fn check_line(line: &[u8]) -> Result<(), Error> {
+    // serde_json does not look into the strings that it skips.
+    let text = std::str::from_utf8(line)
+        .map_err(|error| refuse(format!("is not UTF-8 from byte {} on", error.valid_up_to() + 1)))?;
+    check_object_start(text.trim_start_matches(JSON_BLANKS).as_bytes())?;
+    if memchr::memchr(b'\n', line).is_some() {
+        return Err(refuse("holds a line break".into()));
+    }
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refuse(format!("is not one complete JSON object: {error}"))),
+    }
+}
+
+fn refuse(happened: String) -> Error {
+    Error::new(ErrorKind::Rejected, format!("the row {happened}"))
+}
+
+const JSON_BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn numbered(rows: u64) -> Batch {
+        let mut batch = Batch::new();
+        for n in 1..=rows {
+            batch.push(&json!({ "N": n })).unwrap();
+            batch.mark(n);
+        }
+        batch
+    }
+
+    #[test]
+    fn rows_are_lines_and_ready_rows_keep_every_byte() {
+        let mut batch = Batch::new();
+        batch.push(&json!({"A": 1})).unwrap();
+        batch.push_json(b" {\"B\" : 1.10, \"C\":12345678901234567890123}\r").unwrap();
+        assert_eq!(batch.piece().text(), b"{\"A\":1}\n {\"B\" : 1.10, \"C\":12345678901234567890123}\r\n");
+        assert_eq!((batch.rows(), batch.bytes()), (2, batch.piece().text().len()));
+    }
+
+    #[test]
+    fn whatever_is_not_one_object_is_refused_and_leaves_the_batch_as_it_was() {
+        let mut batch = numbered(1);
+        let before = batch.piece().text().to_vec();
+        for line in ["", " ", "[1]", "1", "null", "\"a\"", "{", "{}{}", "{}x", "{\"a\":}", "{\"a\":1\n}", "{\"a\":NaN}"]
+        {
+            let error = batch.push_json(line.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Rejected, "{line:?}");
+        }
+        assert!(batch.push_json(b"{\"a\":\"\xff\"}").unwrap_err().to_string().contains("UTF-8 from byte 7"));
+        for value in [json!([1]), json!(1), json!(null), json!("{")] {
+            assert!(batch.push(&value).is_err(), "{value}");
+        }
+        let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert!(batch.push(&keys).unwrap_err().to_string().contains("key must be a string"));
+        assert_eq!(batch.piece().text(), before);
+    }
+
+    #[test]
+    fn a_deeply_nested_row_is_a_row() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+        Batch::new().push_json(deep.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn a_row_beyond_the_limit_is_refused() {
+        let mut batch = Batch::new();
+        let error = batch.push(&json!({"A": "x".repeat(Batch::MAX_ROW_BYTES)})).unwrap_err();
+        assert!(error.to_string().contains("16000008 bytes"), "{error}");
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn a_piece_is_cut_between_rows_and_keeps_the_tokens_of_its_own_rows() {
+        let batch = numbered(5);
+        let (left, right) = batch.piece().halves().unwrap();
+        let (left_text, right_text) = (left.text().to_vec(), right.text().to_vec());
+        assert_eq!([left_text, right_text].concat(), batch.piece().text());
+        assert_eq!((left.rows(), right.rows()), (3, 2));
+        assert_eq!((left.first_token(), left.last_token()), (Some(&1.into()), Some(&3.into())));
+        assert_eq!((right.first_token(), right.last_token()), (Some(&4.into()), Some(&5.into())));
+        let (third, fourth) = right.halves().unwrap();
+        assert_eq!((third.last_token(), fourth.first_token()), (Some(&4.into()), Some(&5.into())));
+        assert!(fourth.halves().is_none());
+    }
+
+    #[test]
+    fn a_piece_with_one_huge_row_is_cut_around_it() {
+        for rows in [["{\"A\":\"xxxxxxxxxxxxxxxxxxxx\"}", "{}"], ["{}", "{\"A\":\"xxxxxxxxxxxxxxxxxxxxxx\"}"]] {
+            let mut batch = Batch::new();
+            rows.iter().for_each(|row| batch.push_json(row.as_bytes()).unwrap());
+            let (left, right) = batch.piece().halves().unwrap();
+            assert_eq!((left.rows(), right.rows()), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_whole_batch_belongs_to_its_last_piece() {
+        let mut batch = Batch::new();
+        (0..4).for_each(|_| batch.push(&json!({"A": 1})).unwrap());
+        batch.mark("end");
+        let (left, right) = batch.piece().halves().unwrap();
+        assert_eq!((left.last_token(), right.last_token()), (None, Some(&"end".into())));
+    }
+
+    #[test]
+    fn the_last_row_can_be_taken_out_again() {
+        let mut batch = numbered(2);
+        assert_eq!(batch.pop().as_deref(), Some(&b"{\"N\":2}"[..]));
+        assert_eq!((batch.rows(), batch.piece().last_token()), (1, Some(&1.into())));
+        assert_eq!(batch.pop().as_deref(), Some(&b"{\"N\":1}"[..]));
+        assert_eq!((batch.pop(), batch.bytes(), batch.piece().last_token()), (None, 0, None));
+    }
+
+    #[test]
+    fn a_row_has_one_token() {
+        let mut batch = Batch::new();
+        batch.mark("no row yet");
+        batch.push(&json!({})).unwrap();
+        batch.mark(1);
+        batch.mark(2);
+        assert_eq!((batch.piece().first_token(), batch.piece().last_token()), (Some(&2.into()), Some(&2.into())));
+    }
+}

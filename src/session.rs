@@ -1,0 +1,123 @@
+//! The one place where a request meets a token: bearer, send, and a single visible second try after a refused token.
+
+mod counters;
+mod problem;
+mod refusal;
+
+use std::sync::Arc;
+
+use ::http::{HeaderMap, HeaderValue, header};
+use zeroize::Zeroizing;
+
+pub use self::counters::Counters;
+pub(crate) use self::counters::Tally;
+use self::problem::settle;
+use self::refusal::{Refusal, refusal};
+use crate::auth::{Token, TokenCache};
+use crate::clock::Moment;
+use crate::error::{Error, ErrorKind};
+use crate::http::{Addressed, Answer, Failure, Outcome, Request, Sender, Stage};
+
+/// Sends requests in one name; any number of threads at once.
+///
+/// A client has two: one bears the login token to the account's host, the other the scoped token to the ingest host. The
+/// token itself says where it may go.
+#[derive(Debug)]
+pub(crate) struct Session {
+    tokens: TokenCache,
+    sender: Arc<Sender>,
+    tally: Arc<Tally>,
+    /// Whose token it is, for the diagnosis of a refusal.
+    identity: String,
+}
+
+impl Session {
+    pub(crate) fn new(tokens: TokenCache, sender: Arc<Sender>, tally: Arc<Tally>, identity: String) -> Session {
+        Session { tokens, sender, tally, identity }
+    }
+
+    pub(crate) fn tokens(&self) -> &TokenCache {
+        &self.tokens
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Answers with a success, or an error that says what is known.
+    pub(crate) fn send(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        self.settled(request, self.exchange(request)?)
+    }
+
+    fn exchange(&self, request: &Request<'_>) -> Result<Outcome, Error> {
+        let deadline = self.sender.deadline(request);
+        let token = self.tokens.get().map_err(|error| error.attempting(&*request.attempted))?;
+        let first = self.send_bearing(&token, request, deadline, 0);
+        let Some(refusal) = refusal(&first) else { return Ok(first) };
+        let Some(renewed) = self.renew(&token, refusal) else { return Ok(first) };
+        let token = renewed.map_err(|error| doubtful(error, &first, request).attempting(&*request.attempted))?;
+        let second = self.send_bearing(&token, request, deadline, first.sent);
+        Ok(Outcome { in_doubt: second.in_doubt || first.in_doubt && second.result.is_err(), ..second })
+    }
+
+    fn send_bearing(&self, token: &Token, request: &Request<'_>, deadline: Moment, sent: u32) -> Outcome {
+        let authorization = match authorization(token) {
+            Ok(headers) => headers,
+            Err(failure) => return Outcome { result: Err(failure), sent, in_doubt: false, retry_after: None },
+        };
+        let addressed = Addressed { request, origin: &token.grant.origin, authorization, sent, deadline };
+        let outcome = self.sender.send(&addressed);
+        self.tally.add_requests(outcome.sent - sent, sent > 0);
+        outcome
+    }
+
+    fn renew(&self, token: &Token, refusal: Refusal) -> Option<Result<Token, Error>> {
+        let renewed = match refusal {
+            Refusal::Certain => Some(self.tokens.renew_after(token)),
+            Refusal::Possible => self.tokens.renew_after_denial(token),
+        };
+        if let Some(Ok(renewed)) = &renewed
+            && renewed.generation != token.generation
+        {
+            log::info!("the service refused the token; it was renewed");
+            self.tally.add_renewal();
+        }
+        renewed
+    }
+
+    fn settled(&self, request: &Request<'_>, outcome: Outcome) -> Result<Answer, Error> {
+        settle(request, outcome).map_err(|error| match error.kind() {
+            ErrorKind::Credentials if error.status().is_some() => error.advise(self.diagnosis()),
+            _ => error,
+        })
+    }
+
+    /// What a person needs to find out why a login was refused; the service tells nobody.
+    fn diagnosis(&self) -> String {
+        let ahead = self.sender.server_clock().ahead_ms();
+        let clock = match ahead {
+            0 => "no clock difference found".to_string(),
+            _ => format!("the server's clock is {:+} s from this machine's", ahead / 1000),
+        };
+        format!("{}; {clock}", self.identity)
+    }
+}
+
+/// A renewal that failed after a request of unknown outcome leaves that outcome unknown.
+fn doubtful(error: Error, first: &Outcome, request: &Request<'_>) -> Error {
+    if first.in_doubt { problem::unconfirmed(error.to_string(), request) } else { error }
+}
+
+fn authorization(token: &Token) -> Result<HeaderMap, Failure> {
+    let bearer = Zeroizing::new(format!("Bearer {}", token.grant.bearer.expose()));
+    let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| Failure {
+        stage: Stage::Refusing,
+        happened: "the token holds characters that no header may carry".into(),
+    })?;
+    bearer.set_sensitive(true);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::AUTHORIZATION, bearer);
+    let kind = HeaderValue::from_static(token.grant.kind.header());
+    headers.insert("x-snowflake-authorization-token-type", kind);
+    Ok(headers)
+}

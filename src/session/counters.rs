@@ -1,0 +1,62 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a client has done so far, over all its pipes and channels: for a batch job's last line or a server's metrics.
+///
+/// ```
+/// use snowpipe_streaming::Counters;
+///
+/// let before = Counters::default();
+/// assert_eq!(before.retries, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Requests sent, repetitions included.
+    pub requests: u64,
+    /// Requests sent again: after a failure, a busy service or a refused token.
+    pub retries: u64,
+    /// Tokens fetched because the service refused the one before.
+    pub renewals: u64,
+    /// Rows that the service has accepted.
+    pub rows: u64,
+    /// Bytes of those rows before compression.
+    pub bytes: u64,
+}
+
+/// The living counters, shared by the sessions of one client.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    renewals: AtomicU64,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Tally {
+    /// `repeated` says that even the first of these was sent before.
+    pub(crate) fn add_requests(&self, sent: u32, repeated: bool) {
+        let retries = if repeated { sent } else { sent.saturating_sub(1) };
+        self.requests.fetch_add(sent.into(), Ordering::Relaxed);
+        self.retries.fetch_add(retries.into(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_renewal(&self) {
+        self.renewals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_rows(&self, rows: usize, bytes: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Counters {
+        Counters {
+            requests: self.requests.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+            renewals: self.renewals.load(Ordering::Relaxed),
+            rows: self.rows.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}

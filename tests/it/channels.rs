@@ -1,0 +1,200 @@
+//! Channels against the emulator: what lands, and what is told when something goes wrong.
+
+use std::time::Duration;
+
+use snowpipe_streaming::ErrorKind;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+
+use crate::support::{batch, client_of, landed, pipe_of, rows};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn appended_rows_land_once_and_in_order() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    assert_eq!(channel.committed_offset(), None);
+    channel.append(&batch(1..=100)).unwrap();
+    channel.append(&batch(101..=150)).unwrap();
+    assert_eq!(channel.sent_offset(), Some(&150.into()));
+    channel.wait_for_commit(150, SOON).unwrap();
+    assert_eq!(channel.committed_offset(), Some(&150.into()));
+    assert_eq!(landed(&service), rows(1..=150));
+}
+
+#[test]
+fn a_channel_opened_again_tells_where_to_resume() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut channel = pipe.channel("c").open().unwrap();
+    channel.append(&batch(1..=10)).unwrap();
+    channel.close();
+    let channel = pipe.channel("c").open().unwrap();
+    assert_eq!(channel.committed_offset(), Some(&10.into()), "opening waits for what is in flight");
+    assert_eq!(landed(&service), rows(1..=10));
+}
+
+#[test]
+fn an_open_that_may_not_wait_says_what_it_would_wait_for() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut channel = pipe.channel("c").open().unwrap();
+    service.hold_commits(true);
+    channel.append(&batch(1..=10)).unwrap();
+    let error = pipe.channel("c").open_timeout(Duration::from_millis(100)).open().unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA")));
+    let discarding = pipe.channel("c").discard_uncommitted().open().unwrap();
+    assert_eq!(discarding.committed_offset(), None);
+    service.hold_commits(false);
+    assert_eq!(landed(&service), "");
+}
+
+#[test]
+fn a_second_writer_takes_the_channel_over_and_the_first_is_told() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut first = pipe.channel("c").open().unwrap();
+    let mut second = pipe.channel("c").open().unwrap();
+    let error = first.append(&batch(1..=10)).unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Channel, Some("STALE_CONTINUATION_TOKEN_SEQUENCER")));
+    assert!(error.to_string().contains("another writer"), "{error}");
+    let requests = service.requests().len();
+    assert_eq!(first.append(&batch(1..=10)).unwrap_err().kind(), ErrorKind::Channel);
+    assert_eq!(service.requests().len(), requests, "a lost handle sends no more");
+    second.append(&batch(1..=3)).unwrap();
+    second.wait_for_commit(3, SOON).unwrap();
+    first.reopen().unwrap();
+    assert_eq!(first.committed_offset(), Some(&3.into()));
+    first.append(&batch(4..=5)).unwrap();
+    first.wait_for_commit(5, SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=5));
+}
+
+#[test]
+fn a_lost_reply_is_replayed_and_lands_nothing_twice() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    service.inject(Fault::lose_reply(Endpoint::Append).times(2));
+    channel.append(&batch(1..=10)).unwrap();
+    channel.append(&batch(11..=20)).unwrap();
+    channel.wait_for_commit(20, SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=20));
+}
+
+#[test]
+fn rejected_rows_are_told_once_and_the_others_land() {
+    let service = Emulator::start().unwrap();
+    service.reject_rows_containing("3\"");
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    channel.append(&batch(1..=10)).unwrap();
+    let error = channel.wait_for_commit(10, SOON).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+    channel.wait_for_commit(10, SOON).unwrap();
+    channel.append(&batch(11..=20)).unwrap();
+    let error = channel.wait_for_commit(20, SOON).unwrap_err();
+    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+    assert_eq!(landed(&service), rows((1..=20).filter(|id| ![3, 13].contains(id))));
+}
+
+#[test]
+fn rows_rejected_before_the_channel_was_opened_are_not_ours() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    service.reject_rows_containing("\"row 3\"");
+    let mut channel = pipe.channel("c").open().unwrap();
+    channel.append(&batch(1..=5)).unwrap();
+    channel.wait_for_commit(5, SOON).unwrap_err();
+    let mut channel = pipe.channel("c").open().unwrap();
+    channel.append(&batch(6..=7)).unwrap();
+    channel.wait_for_commit(7, SOON).unwrap();
+    assert_eq!(channel.status().unwrap().rows_rejected(), 1);
+}
+
+#[test]
+fn rows_rejected_while_the_channel_was_lost_are_told_after_reopening() {
+    let service = Emulator::start().unwrap();
+    service.reject_rows_containing("\"row 3\"");
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    channel.append(&batch(1..=5)).unwrap();
+    channel.reopen().unwrap();
+    channel.append(&batch(6..=7)).unwrap();
+    let error = channel.wait_for_commit(7, SOON).unwrap_err();
+    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+}
+
+#[test]
+fn waiting_for_a_commit_that_is_withheld_ends_in_time_and_loses_nothing() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    service.hold_commits(true);
+    channel.append(&batch(1..=10)).unwrap();
+    let error = channel.wait_for_commit(10, Duration::from_millis(100)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("nothing is committed so far"), "{error}");
+    service.hold_commits(false);
+    channel.wait_for_commit(10, SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=10));
+}
+
+#[test]
+fn waiting_notices_a_channel_that_is_gone() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut channel = pipe.channel("c").open().unwrap();
+    service.hold_commits(true);
+    channel.append(&batch(1..=10)).unwrap();
+    pipe.drop_channel("c").unwrap();
+    let error = channel.wait_for_commit(10, SOON).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Channel);
+    let error = pipe.drop_channel("c").unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Channel, Some(404)));
+}
+
+#[test]
+fn the_caller_alone_knows_the_order_of_its_tokens() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    let mut tagged = batch(1..=3);
+    tagged.mark("0/16B3748");
+    channel.append(&tagged).unwrap();
+    channel.wait_for_commit_where(|token| token.is_some_and(|token| token.as_str() == "0/16B3748"), SOON).unwrap();
+    assert_eq!(channel.committed_offset(), Some(&"0/16B3748".into()));
+}
+
+#[test]
+fn a_guarded_open_refuses_a_history_that_is_not_expected() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut channel = pipe.channel("c").expect_unused().open().unwrap();
+    channel.append(&batch(1..=3)).unwrap();
+    channel.wait_for_commit(3, SOON).unwrap();
+    pipe.channel("c").expect_offset(3).open().unwrap();
+    let error = pipe.channel("c").expect_unused().open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("its committed offset is 3, not none"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_a_channel_or_a_pipe_is_refused_before_anything_is_sent() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    for name in ["", " ", "ELASTIC", "elastic"] {
+        assert_eq!(pipe.channel(name).open().unwrap_err().kind(), ErrorKind::Config, "{name:?}");
+    }
+    let client = client_of(&service);
+    for pipe in [client.table("", "S", "T"), client.table("D", "\"\"", "T"), client.table("D", "S", "")] {
+        assert_eq!(pipe.channel("c").open().unwrap_err().kind(), ErrorKind::Config, "{pipe:?}");
+        assert_eq!(pipe.elastic().append(&batch(1..=1)).unwrap_err().kind(), ErrorKind::Config, "{pipe:?}");
+    }
+    assert!(service.requests().is_empty());
+}
+
+#[test]
+fn a_pipe_that_does_not_exist_is_told_by_name() {
+    let service = Emulator::start().unwrap();
+    let pipe = client_of(&service).pipe("DEMO", "PUBLIC", "NO_SUCH_PIPE");
+    let error = pipe.channel("c").open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("NO_SUCH_PIPE"), "{error}");
+}

@@ -1,0 +1,68 @@
+//! Elastic appends: at least once, from many threads.
+
+use snowpipe_streaming::ErrorKind;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+
+use crate::support::{Raw, Reply, batch, landed, pipe_of, row};
+
+#[test]
+fn rows_of_many_threads_all_land() {
+    let service = Emulator::start().unwrap();
+    let elastic = pipe_of(&service).elastic();
+    std::thread::scope(|scope| {
+        for thread in 0..8u64 {
+            let elastic = &elastic;
+            scope.spawn(move || {
+                for part in 0..5 {
+                    let first = thread * 1000 + part * 100;
+                    elastic.append(&batch(first..first + 100)).unwrap();
+                }
+            });
+        }
+    });
+    let mut expected: Vec<_> = (0..8).flat_map(|thread| (thread * 1000..thread * 1000 + 500).map(row)).collect();
+    expected.sort();
+    assert_eq!(sorted_when_complete(&service, expected.len()), expected);
+}
+
+#[test]
+fn a_repetition_after_a_lost_reply_may_double_rows_and_loses_none() {
+    let service = Emulator::start().unwrap();
+    let elastic = pipe_of(&service).elastic();
+    service.inject(Fault::lose_reply(Endpoint::Elastic).times(1));
+    elastic.append(&batch(1..=10)).unwrap();
+    let mut rows = sorted_when_complete(&service, 20);
+    rows.dedup();
+    let mut expected: Vec<_> = (1..=10).map(row).collect();
+    expected.sort();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn an_outcome_that_stays_unknown_is_told_as_such() {
+    let service = Raw::start(|line, _| match line {
+        _ if line.contains("hostname") => Reply::Answer(200, "127.0.0.1".into()),
+        _ if line.contains("/oauth/token") => Reply::Answer(200, "token".into()),
+        _ => Reply::Cut,
+    });
+    let error = service.pipe().elastic().append(&batch(1..=10)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unconfirmed);
+    assert!(!error.is_retryable());
+    let sent = service.seen("/tables/EVENTS/rows");
+    assert_eq!(error.attempts() as usize, sent.len());
+    assert!(sent.len() > 1);
+}
+
+/// Elastic rows land some time after they were acknowledged.
+fn sorted_when_complete(service: &Emulator, count: usize) -> Vec<String> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let text = landed(service);
+        let mut rows: Vec<_> = text.lines().map(String::from).collect();
+        if rows.len() >= count || std::time::Instant::now() > deadline {
+            rows.sort();
+            return rows;
+        }
+        std::thread::yield_now();
+    }
+}

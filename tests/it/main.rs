@@ -1,0 +1,12 @@
+//! Tests of the public interface over loopback: literal wire content, landed rows, faults.
+
+mod support;
+
+mod channels;
+mod crash;
+mod elastic;
+mod faults;
+mod load_example;
+mod loading;
+mod login;
+mod wire;

@@ -1,0 +1,54 @@
+//! What the tests share: a scripted service on httpmock, a raw one that misbehaves, and rows.
+
+mod raw;
+mod scripted;
+
+use std::time::Duration;
+
+pub use raw::{Raw, Reply};
+pub use scripted::Scripted;
+use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, Pipe, PrivateKey};
+
+pub const TABLE: &str = "DEMO.PUBLIC.EVENTS";
+
+/// A client with a key pair, of an emulator.
+pub fn client_of(service: &Emulator) -> Client {
+    builder_of(service).build().unwrap()
+}
+
+pub fn builder_of(service: &Emulator) -> ClientBuilder {
+    let key = PrivateKey::from_pem(service.private_key_pem().unwrap()).unwrap();
+    Client::builder(service.account(), Credentials::key_pair(service.user(), key))
+        .url(service.url())
+        .retry_budget(Duration::from_secs(20))
+}
+
+pub fn pipe_of(service: &Emulator) -> Pipe {
+    client_of(service).table("DEMO", "PUBLIC", "EVENTS")
+}
+
+/// A row, as text.
+pub fn row(id: u64) -> String {
+    format!("{{\"ID\":{id},\"TEXT\":\"row {id}\"}}")
+}
+
+/// Rows with these ids, a line each.
+pub fn rows(ids: impl IntoIterator<Item = u64>) -> String {
+    ids.into_iter().map(|id| row(id) + "\n").collect()
+}
+
+/// A batch of rows with these ids, each marked with its id.
+pub fn batch(ids: impl IntoIterator<Item = u64>) -> Batch {
+    let mut batch = Batch::new();
+    for id in ids {
+        batch.push_json(row(id).as_bytes()).unwrap();
+        batch.mark(id);
+    }
+    batch
+}
+
+/// The rows that landed, as text.
+pub fn landed(service: &Emulator) -> String {
+    String::from_utf8(service.rows(TABLE)).unwrap()
+}
