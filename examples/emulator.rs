@@ -42,6 +42,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
 struct Options {
     dir: PathBuf,
     port: u16,
+    tls: bool,
     account: Option<String>,
     user: Option<String>,
     public_keys: Vec<PathBuf>,
@@ -56,6 +57,7 @@ impl Options {
         let mut options = Self {
             dir: PathBuf::new(),
             port: 0,
+            tls: false,
             account: None,
             user: None,
             public_keys: Vec::new(),
@@ -69,6 +71,10 @@ impl Options {
             };
             if matches!(name.as_str(), "-h" | "--help") {
                 return Ok(None);
+            }
+            if name == "--tls" && inline.is_none() {
+                options.tls = true;
+                continue;
             }
             if !VALUED.contains(&name.as_str()) {
                 return Err(format!("unknown argument {name:?}; --help lists them"));
@@ -108,6 +114,9 @@ impl Options {
 
     fn builder(&self) -> Result<Builder, String> {
         let mut builder = Emulator::builder().port(self.port);
+        if self.tls {
+            builder = builder.tls();
+        }
         if let Some(account) = &self.account {
             builder = builder.account(account);
         }
@@ -140,6 +149,11 @@ fn write_profile(dir: &Path, emulator: &Emulator) -> io::Result<()> {
         write_secret(&key_file, pem)?;
         profile["private_key_file"] = key_file.to_string_lossy().into();
     }
+    if let Some(pem) = emulator.ca_pem() {
+        let ca_file = dir.join("ca.pem");
+        fs::write(&ca_file, pem)?;
+        profile["ca_file"] = ca_file.to_string_lossy().into();
+    }
     fs::write(dir.join("profile.json"), format!("{profile:#}\n"))
 }
 
@@ -161,8 +175,9 @@ const VALUED: [&str; 7] = ["--dir", "--port", "--account", "--user", "--public-k
 const USAGE: &str = "\
 Usage: emulator --dir DIR [OPTIONS]
 
-  --dir DIR              where profile.json and rsa_key.p8 are written
+  --dir DIR              where profile.json, rsa_key.p8 and ca.pem are written
   --port N               port on 127.0.0.1; default a free one
+  --tls                  speak TLS; the authority to trust is written to ca.pem
   --account A            account identifier; default TESTORG-EMULATOR
   --user U               login name; default LOADER
   --public-key FILE      registered public key (PEM); then no key is generated; twice for a rotation

@@ -41,6 +41,8 @@ mod scoped_token;
 mod server;
 mod service;
 mod stage;
+mod stream;
+mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -66,6 +68,7 @@ pub struct Emulator {
     account: String,
     user: String,
     private_key_pem: Option<String>,
+    ca_pem: Option<String>,
     service: Arc<Service>,
     _server: Server,
 }
@@ -105,6 +108,19 @@ impl Emulator {
     /// Emulators of one process share a generated pair, because generating takes time.
     pub fn private_key_pem(&self) -> Option<&str> {
         self.private_key_pem.as_deref()
+    }
+
+    /// The authority that clients have to trust (PEM); `None` without TLS.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::emulator::Emulator;
+    /// let emulator = Emulator::builder().tls().start()?;
+    /// assert!(emulator.url().starts_with("https://127.0.0.1:"));
+    /// assert!(emulator.ca_pem().is_some());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
     }
 
     /// The committed rows of `DB.SCHEMA.TABLE` as NDJSON: byte for byte as sent, in the order of commits.

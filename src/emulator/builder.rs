@@ -16,6 +16,7 @@ use super::scoped_token::ScopedTokens;
 use super::server::Server;
 use super::service::Service;
 use super::stage::Stage;
+use super::tls;
 
 /// Settings of an [`Emulator`], each with a default.
 ///
@@ -38,6 +39,7 @@ pub struct Builder {
     user: String,
     public_keys: Vec<String>,
     port: u16,
+    tls: bool,
     commit_delay: Duration,
     token_lifetime: Duration,
     pipes: BTreeMap<String, String>,
@@ -50,6 +52,7 @@ impl Builder {
             user: DEFAULT_USER.to_owned(),
             public_keys: Vec::new(),
             port: 0,
+            tls: false,
             commit_delay: DEFAULT_COMMIT_DELAY,
             token_lifetime: DEFAULT_TOKEN_LIFETIME,
             pipes: BTreeMap::new(),
@@ -79,6 +82,12 @@ impl Builder {
     /// The port on 127.0.0.1; a free one unless set.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// Speaks TLS, with a certificate by a private authority made at the start: see [`Emulator::ca_pem`].
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
         self
     }
 
@@ -112,6 +121,7 @@ impl Builder {
     /// When the port is taken, or a public key is no RSA key of at least 2048 bits.
     pub fn start(self) -> io::Result<Emulator> {
         let (keys, private_key_pem) = self.keys()?;
+        let tls = self.tls.then(tls::Identity::make).transpose()?;
         let listener = Server::bind(self.port)?;
         let authority = format!("{HOST}:{}", listener.local_addr()?.port());
         let credentials = Credentials::new(
@@ -123,12 +133,17 @@ impl Builder {
             Ledger::new(self.pipes, self.commit_delay),
             Stage::new(authority.clone()),
         ));
+        let (scheme, config, ca_pem) = match tls {
+            Some(tls) => ("https", Some(tls.config), Some(tls.ca_pem)),
+            None => ("http", None, None),
+        };
         Ok(Emulator {
-            url: format!("http://{authority}"),
+            url: format!("{scheme}://{authority}"),
+            ca_pem,
             account: self.account,
             user: self.user,
             private_key_pem,
-            _server: Server::start(listener, Arc::clone(&service))?,
+            _server: Server::start(listener, config, Arc::clone(&service))?,
             service,
         })
     }

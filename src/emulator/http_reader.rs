@@ -1,7 +1,6 @@
 //! Reads HTTP/1.1 requests off a connection, within bounds.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::request::{BodySize, Request};
@@ -33,36 +32,6 @@ pub(super) enum Unreadable {
 /// A stream whose reads end at a deadline.
 pub(super) trait Deadline: Read {
     fn set_read_deadline(&mut self, deadline: Instant);
-}
-
-/// A socket with a deadline for each read.
-#[derive(Debug)]
-pub(super) struct TimedStream {
-    pub(super) stream: TcpStream,
-    deadline: Instant,
-}
-
-impl TimedStream {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, deadline: Instant::now() + IDLE }
-    }
-}
-
-impl Read for TimedStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.stream.set_read_timeout(Some(left))?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Deadline for TimedStream {
-    fn set_read_deadline(&mut self, deadline: Instant) {
-        self.deadline = deadline;
-    }
 }
 
 /// Reads one head; `None` when the connection ends between two requests.

@@ -8,9 +8,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use rustls::ServerConfig;
 
 use super::connection;
 use super::service::Service;
+use super::stream::Stream;
 
 /// A listener that accepts until it is stopped.
 #[derive(Debug)]
@@ -41,14 +43,18 @@ impl Server {
         TcpListener::bind((Ipv4Addr::LOCALHOST, port))
     }
 
-    pub(super) fn start(listener: TcpListener, service: Arc<Service>) -> io::Result<Self> {
+    pub(super) fn start(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        service: Arc<Service>,
+    ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let open = Arc::new(Open::default());
         let accepting = {
             let (service, open) = (Arc::clone(&service), Arc::clone(&open));
             thread::Builder::new()
                 .name("emulator-accept".to_owned())
-                .spawn(move || accept(&listener, &service, &open))?
+                .spawn(move || accept(&listener, tls.as_ref(), &service, &open))?
         };
         Ok(Self { address, service, open, accepting: Some(accepting) })
     }
@@ -122,28 +128,28 @@ impl Drop for Place {
     }
 }
 
-fn accept(listener: &TcpListener, service: &Arc<Service>, open: &Arc<Open>) {
+fn accept(listener: &TcpListener, tls: Option<&Arc<ServerConfig>>, service: &Arc<Service>, open: &Arc<Open>) {
     while !open.is_stopping() {
-        let Ok((stream, _)) = listener.accept() else {
+        let Ok((socket, _)) = listener.accept() else {
             // Mostly a lack of file descriptors, which only time can mend.
             thread::sleep(AFTER_FAILED_ACCEPT);
             continue;
         };
-        let Some(number) = open.enter(&stream) else {
+        let Some(number) = open.enter(&socket) else {
             continue;
         };
         let place = Place { open: Arc::clone(open), number };
+        let Ok(stream) = Stream::new(socket, tls) else {
+            continue;
+        };
         let service = Arc::clone(service);
-        let spawned = thread::Builder::new().name("emulator-connection".to_owned()).spawn(move || {
-            let closing = stream.try_clone();
+        let serving = move || {
+            // The connection ends with its error: there is nobody to tell.
             let _ = connection::serve(stream, &service);
-            // The registry holds a copy of the socket, which alone would keep it open.
-            if let Ok(closing) = closing {
-                let _ = closing.shutdown(Shutdown::Both);
-            }
             drop(place);
-        });
-        drop(spawned);
+        };
+        let name = "emulator-connection".to_owned();
+        drop(thread::Builder::new().name(name).spawn(serving));
     }
 }
 
