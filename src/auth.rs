@@ -6,6 +6,7 @@ mod key_pair;
 mod private_key;
 mod provided;
 mod signer;
+mod token_file;
 
 use std::fmt;
 use std::sync::Arc;

@@ -39,6 +39,8 @@ pub(crate) struct Request<'r> {
     pub(crate) replay: Replay,
     /// The same over all repetitions of this request.
     pub(crate) request_id: Uuid,
+    /// Whether the query carries request id and retry count, which only the service itself understands.
+    pub(crate) labels: Labels,
     /// Less than the retry budget, where the caller waits for something else at the same time.
     pub(crate) patience: Option<Duration>,
 }
@@ -54,6 +56,7 @@ impl<'r> Request<'r> {
             body: None,
             replay: Replay::Safe,
             request_id: Uuid::new_v4(),
+            labels: Labels::InQuery,
             patience: None,
         }
     }
@@ -69,10 +72,23 @@ impl<'r> Request<'r> {
         self
     }
 
+    /// For a server other than the service.
+    pub(crate) fn unlabelled(mut self) -> Request<'r> {
+        self.labels = Labels::None;
+        self
+    }
+
     pub(crate) fn replay(mut self, replay: Replay) -> Request<'r> {
         self.replay = replay;
         self
     }
+}
+
+/// Where the request id and the retry count are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Labels {
+    InQuery,
+    None,
 }
 
 /// What it means to send the same request twice.

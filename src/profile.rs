@@ -12,6 +12,7 @@ use crate::auth::{Credentials, PrivateKey};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::Origin;
+use crate::secret::Secret;
 
 /// Where to connect and as whom, read from the official SDK's `profile.json` or from `SNOWFLAKE_…` variables.
 ///
@@ -21,11 +22,13 @@ use crate::http::Origin;
 /// | `user` | `LOGIN_NAME` of the user; needed for JWT |
 /// | `url`, or `host` with `scheme` and `port` | account URL, if it does not follow from the account; https, or http to this machine |
 /// | `role` | role to work in; without it the user's default role |
-/// | `authorization_type` | `JWT` (default), `PAT`, `OAUTH` or `TOKEN` |
+/// | `authorization_type` | `JWT` (default), `PAT`, `OAUTH`, `TOKEN` or `SPCS` |
 /// | `private_key` or `private_key_file`, `private_key_passphrase` | for JWT: the key's text, or the path of its file |
 /// | `personal_access_token` | for PAT |
 /// | `oauth_access_token` | for OAUTH: a token obtained elsewhere |
 /// | `token` | for TOKEN: a key-pair JWT made elsewhere |
+/// | `token_file` | for PAT, OAUTH and TOKEN: a file with the token, read again as it changes |
+/// | `spcs_token_path` | for SPCS: the file with the token, `/snowflake/session/token` if not given |
 /// | `ca_file` | PEM file of further authorities to trust |
 ///
 /// Relative paths are relative to the profile. Keys that tune the official SDK are ignored; any other unknown key is an
@@ -186,15 +189,19 @@ fn credentials(properties: &Properties, directory: &Path) -> Result<Credentials,
     match kind.to_ascii_uppercase().as_str() {
         "JWT" => key_pair(properties, directory),
         "PAT" => {
-            let token = properties.required("personal_access_token", "authorization_type is PAT")?;
-            Ok(Credentials::programmatic_access_token(token.clone()))
+            let forms = (Credentials::programmatic_access_token as _, Credentials::programmatic_access_token_file as _);
+            token(properties, directory, "personal_access_token", forms, "authorization_type is PAT")
         }
-        "TOKEN" => Ok(Credentials::jwt(properties.required("token", "authorization_type is TOKEN")?.clone())),
-        "OAUTH" => oauth(properties),
+        "TOKEN" => {
+            let forms = (Credentials::jwt as _, Credentials::jwt_file as _);
+            token(properties, directory, "token", forms, "authorization_type is TOKEN")
+        }
+        "OAUTH" => oauth(properties, directory),
+        "SPCS" => Ok(Credentials::oauth_token_file(properties.text("spcs_token_path").unwrap_or(SPCS_TOKEN))),
         _ => {
             let name = properties.name("authorization_type");
             let happened = format!("{name} is {:?}, which is not known", clean(kind));
-            Err(Error::new(ErrorKind::Config, happened).advise("use JWT, PAT, OAUTH or TOKEN"))
+            Err(Error::new(ErrorKind::Config, happened).advise("use JWT, PAT, OAUTH, TOKEN or SPCS"))
         }
     }
 }
@@ -216,9 +223,27 @@ fn key_pair(properties: &Properties, directory: &Path) -> Result<Credentials, Er
     Ok(Credentials::key_pair(user, key?))
 }
 
-fn oauth(properties: &Properties) -> Result<Credentials, Error> {
-    let token = properties.required("oauth_access_token", "authorization_type is OAUTH")?;
-    Ok(Credentials::oauth_token(token.clone()))
+/// From the text of a token, or from the path of a file that holds it.
+type Forms = (fn(Secret) -> Credentials, fn(PathBuf) -> Credentials);
+
+fn token(
+    properties: &Properties,
+    directory: &Path,
+    key: &str,
+    (of_text, of_file): Forms,
+    because: &str,
+) -> Result<Credentials, Error> {
+    properties.refuse_both(key, "token_file")?;
+    match (properties.secret(key), properties.text("token_file")) {
+        (Some(token), _) => Ok(of_text(token.clone())),
+        (None, Some(path)) => Ok(of_file(directory.join(path))),
+        (None, None) => Err(properties.missing(&[key, "token_file"], because)),
+    }
+}
+
+fn oauth(properties: &Properties, directory: &Path) -> Result<Credentials, Error> {
+    let forms = (Credentials::oauth_token as _, Credentials::oauth_token_file as _);
+    token(properties, directory, "oauth_access_token", forms, "authorization_type is OAUTH")
 }
 
 fn unreadable(error: std::io::Error, attempted: &str) -> Error {
@@ -232,6 +257,9 @@ fn unreadable(error: std::io::Error, attempted: &str) -> Error {
         .advise("check the path and the permissions of the file")
         .with_source(error)
 }
+
+/// Where Snowpark Container Services keep the token of a service.
+const SPCS_TOKEN: &str = "/snowflake/session/token";
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::key_pair::{KeyPair, LONGEST_LIFE};
 use super::provided::Provided;
+use super::token_file::TokenFile;
 use super::{PrivateKey, TokenKind, TokenSource};
 use crate::account::Account;
 use crate::clock::{Clock, ServerClock};
@@ -34,6 +36,7 @@ pub struct Credentials {
 enum Login {
     KeyPair { user: String, key: PrivateKey },
     Provided { bearer: Secret, kind: TokenKind },
+    File { path: PathBuf, kind: TokenKind },
 }
 
 impl Credentials {
@@ -85,6 +88,40 @@ impl Credentials {
     /// ```
     pub fn oauth_token(token: impl Into<Secret>) -> Credentials {
         Credentials::of(Login::Provided { bearer: token.into(), kind: TokenKind::OAuth })
+    }
+
+    /// A file in which somebody else keeps a fresh key-pair JWT: read again before its end, and when it is refused.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Credentials;
+    ///
+    /// let credentials = Credentials::jwt_file("/run/secrets/jwt");
+    /// ```
+    pub fn jwt_file(path: impl Into<PathBuf>) -> Credentials {
+        Credentials::of(Login::File { path: path.into(), kind: TokenKind::KeyPairJwt })
+    }
+
+    /// A file with a programmatic access token: read again every minute, so that the token can be rotated.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Credentials;
+    ///
+    /// let credentials = Credentials::programmatic_access_token_file("/run/secrets/pat");
+    /// ```
+    pub fn programmatic_access_token_file(path: impl Into<PathBuf>) -> Credentials {
+        Credentials::of(Login::File { path: path.into(), kind: TokenKind::ProgrammaticAccessToken })
+    }
+
+    /// A file in which somebody else keeps a fresh OAuth access token, as in Snowpark Container Services
+    /// (`/snowflake/session/token`) or beside an agent of a workload identity: read again every minute.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Credentials;
+    ///
+    /// let credentials = Credentials::oauth_token_file("/snowflake/session/token");
+    /// ```
+    pub fn oauth_token_file(path: impl Into<PathBuf>) -> Credentials {
+        Credentials::of(Login::File { path: path.into(), kind: TokenKind::OAuth })
     }
 
     /// How long a JWT made from the key pair is good for; an hour, if not said, which is also the most the service honours.
@@ -157,6 +194,10 @@ impl Credentials {
                 self.refuse_jwt_settings()?;
                 Ok(Box::new(Provided::new(bearer, *kind, origin, clock, server_clock)?))
             }
+            Login::File { path, kind } => {
+                self.refuse_jwt_settings()?;
+                Ok(Box::new(TokenFile::new(path.clone(), *kind, origin, clock, server_clock)))
+            }
         }
     }
 
@@ -164,7 +205,7 @@ impl Credentials {
     pub(crate) fn kind(&self) -> TokenKind {
         match &self.login {
             Login::KeyPair { .. } => TokenKind::KeyPairJwt,
-            Login::Provided { kind, .. } => *kind,
+            Login::Provided { kind, .. } | Login::File { kind, .. } => *kind,
         }
     }
 
@@ -176,7 +217,10 @@ impl Credentials {
                 let (account, user) = (account.jwt_name(), user.trim().to_uppercase());
                 format!("account {account}, user {user}, public key {}", key.fingerprint())
             }
-            Login::Provided { kind, .. } => format!("account {}, a {kind} given by the caller", account.identifier()),
+            Login::Provided { kind, .. } => format!("account {}, the {kind} given by the caller", account.identifier()),
+            Login::File { path, kind } => {
+                format!("account {}, the {kind} in the file {}", account.identifier(), path.display())
+            }
         }
     }
 
@@ -206,6 +250,7 @@ impl fmt::Debug for Credentials {
         match &self.login {
             Login::KeyPair { user, key } => out.field("user", user).field("key", key),
             Login::Provided { kind, .. } => out.field("kind", kind),
+            Login::File { path, kind } => out.field("kind", kind).field("path", path),
         };
         out.finish_non_exhaustive()
     }
@@ -269,7 +314,7 @@ mod tests {
         let credentials = Credentials::programmatic_access_token("open-sesame");
         assert_eq!(
             credentials.describe(&account()),
-            "account myorg-account1, a programmatic access token given by the caller"
+            "account myorg-account1, the programmatic access token given by the caller"
         );
         assert_eq!(format!("{credentials:?}"), "Credentials { kind: ProgrammaticAccessToken, .. }");
     }

@@ -33,11 +33,7 @@ impl Provided {
         server_clock: Arc<ServerClock>,
     ) -> Result<Provided, Error> {
         let bearer = tidy(bearer, kind)?;
-        let end = match kind {
-            TokenKind::KeyPairJwt => Some(JwtTimes::of(bearer.expose()).ok_or_else(not_a_jwt)?.end_by(LONGEST_LIFE)),
-            TokenKind::OAuth => JwtTimes::of(bearer.expose()).map(|times| times.end()),
-            TokenKind::ProgrammaticAccessToken => None,
-        };
+        let end = end(&bearer, kind)?;
         Ok(Provided { bearer, kind, end, origin, clock, server_clock })
     }
 }
@@ -47,7 +43,11 @@ impl TokenSource for Provided {
         let asked = self.clock.now();
         let life = match self.end {
             None => Duration::MAX,
-            Some(end) => left(end, self.server_clock.at(asked.wall)).map_err(|ago| expired(self.kind, ago))?,
+            Some(end) => left(end, self.server_clock.at(asked.wall)).map_err(|ago| {
+                let happened = format!("the {} that was given expired {} s ago", self.kind, ago.as_secs());
+                Error::new(ErrorKind::Credentials, happened + BY_OUR_CLOCK)
+                    .advise("obtain a new one and build a new client; check the clock")
+            })?,
         };
         Ok(Grant { bearer: self.bearer.clone(), kind: self.kind, origin: self.origin.clone(), life, asked })
     }
@@ -61,25 +61,40 @@ impl TokenSource for Provided {
     }
 }
 
+/// When the token ends by its own words; it is an error if one that must be a JWT is none.
+pub(super) fn end(bearer: &Secret, kind: TokenKind) -> Result<Option<SystemTime>, Error> {
+    let times = JwtTimes::of(bearer.expose());
+    match kind {
+        TokenKind::KeyPairJwt => Ok(Some(times.ok_or_else(not_a_jwt)?.end_by(LONGEST_LIFE))),
+        TokenKind::OAuth => Ok(times.map(|times| moment(times.exp))),
+        TokenKind::ProgrammaticAccessToken => Ok(None),
+    }
+}
+
+/// Time left, or how long ago the end was, when that is more than clocks differ.
+pub(super) fn left(end: SystemTime, now: SystemTime) -> Result<Duration, Duration> {
+    match end.duration_since(now) {
+        Ok(left) => Ok(left),
+        Err(past) if past.duration() <= TOLERANCE => Ok(Duration::ZERO),
+        Err(past) => Err(past.duration()),
+    }
+}
+
 /// What a JWT tells of its times (RFC 7519, section 4.1), in seconds, or milliseconds as the service accepts them too.
 #[derive(Deserialize)]
-pub(super) struct JwtTimes {
+struct JwtTimes {
     exp: f64,
     iat: Option<f64>,
 }
 
 impl JwtTimes {
     /// Nothing for what is no JWT, or tells no end. The signature is the service's to check.
-    pub(super) fn of(token: &str) -> Option<JwtTimes> {
+    fn of(token: &str) -> Option<JwtTimes> {
         let [header, claims, _signature] = token.split('.').collect::<Vec<_>>()[..] else {
             return None;
         };
         let _: serde::de::IgnoredAny = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
-    }
-
-    pub(super) fn end(&self) -> SystemTime {
-        moment(self.exp)
     }
 
     /// The service counts no more than this from `iat`.
@@ -93,15 +108,6 @@ fn moment(numeric_date: f64) -> SystemTime {
     let seconds = if numeric_date > MILLISECONDS_FROM { numeric_date / 1000.0 } else { numeric_date };
     // A clock can tell neither negative nor absurd times.
     SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds.clamp(0.0, LATEST))
-}
-
-/// Time left, or how long ago the end was, when that is more than clocks differ.
-fn left(end: SystemTime, now: SystemTime) -> Result<Duration, Duration> {
-    match end.duration_since(now) {
-        Ok(left) => Ok(left),
-        Err(past) if past.duration() <= TOLERANCE => Ok(Duration::ZERO),
-        Err(past) => Err(past.duration()),
-    }
 }
 
 /// Line ends come with files and shells; what else no header can carry is refused without being repeated.
@@ -121,14 +127,11 @@ pub(super) fn tidy(bearer: &Secret, kind: TokenKind) -> Result<Secret, Error> {
 }
 
 fn not_a_jwt() -> Error {
-    Error::new(ErrorKind::Config, "the JWT that was given is not three parts of base64url with an exp among its claims")
+    Error::new(ErrorKind::Config, "the JWT is not three parts of base64url with an exp among its claims")
         .advise("give it whole, or use the constructor for the kind of token it is")
 }
 
-fn expired(kind: TokenKind, ago: Duration) -> Error {
-    let happened = format!("the {kind} that was given expired {} s ago by this machine's clock", ago.as_secs());
-    Error::new(ErrorKind::Credentials, happened).advise("obtain a new one and build a new client; check the clock")
-}
+pub(super) const BY_OUR_CLOCK: &str = " by this machine's clock";
 
 /// No date in seconds is so large for 3000 years.
 const MILLISECONDS_FROM: f64 = 1e11;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use super::retry::{FEW, Next, judge};
-use super::{Answer, Call, Failure, Origin, Request, RetryPolicy, Transport};
+use super::{Answer, Call, Failure, Labels, Origin, Request, RetryPolicy, Transport};
 use crate::clock::{Clock, Moment, ServerClock};
 
 /// Sends a request until it is answered for good or the budget ends; knows nothing of tokens.
@@ -102,9 +102,13 @@ impl Sender {
 }
 
 fn url(origin: &Origin, request: &Request<'_>, retry_count: u32) -> String {
-    let joint = if request.query.is_empty() { "" } else { "&" };
     let (path, query, id) = (&request.path, &request.query, request.request_id);
-    format!("{origin}{path}?{query}{joint}requestId={id}&retryCount={retry_count}")
+    match (request.labels, query.is_empty()) {
+        (Labels::InQuery, true) => format!("{origin}{path}?requestId={id}&retryCount={retry_count}"),
+        (Labels::InQuery, false) => format!("{origin}{path}?{query}&requestId={id}&retryCount={retry_count}"),
+        (Labels::None, true) => format!("{origin}{path}"),
+        (Labels::None, false) => format!("{origin}{path}?{query}"),
+    }
 }
 
 /// Only a success tells what became of the earlier tries: a refusal may concern the repetition alone.

@@ -62,6 +62,13 @@ fn each_way_to_log_in_has_its_key() {
         (r#"{"account": "a", "authorization_type": "pat", "personal_access_token": "x"}"#, "ProgrammaticAccessToken"),
         (r#"{"account": "a", "authorization_type": "OAUTH", "oauth_access_token": "x"}"#, "OAuth"),
         (r#"{"account": "a", "authorization_type": "TOKEN", "token": "a.b.c"}"#, "KeyPairJwt"),
+        (
+            r#"{"account": "a", "authorization_type": "PAT", "token_file": "/t"}"#,
+            "ProgrammaticAccessToken, path: \"/t\"",
+        ),
+        (r#"{"account": "a", "authorization_type": "OAUTH", "token_file": "/t"}"#, "OAuth, path: \"/t\""),
+        (r#"{"account": "a", "authorization_type": "TOKEN", "token_file": "/t"}"#, "KeyPairJwt, path: \"/t\""),
+        (r#"{"account": "a", "authorization_type": "SPCS"}"#, "OAuth, path: \"/snowflake/session/token\""),
     ] {
         let shown = format!("{:?}", read(text).unwrap().credentials());
         assert!(shown.contains(kind), "{shown}");
@@ -94,8 +101,8 @@ fn what_is_wrong_with_a_profile_is_named() {
             r#"{"account": "a", "user": "u", "private_key": "x", "private_key_file": "y"}"#.into(),
             "both private_key and",
         ),
-        (r#"{"account": "a", "authorization_type": "PAT"}"#.into(), "personal_access_token is missing"),
-        (r#"{"account": "a", "authorization_type": "TOKEN"}"#.into(), "token is missing"),
+        (r#"{"account": "a", "authorization_type": "PAT"}"#.into(), "personal_access_token or token_file is missing"),
+        (r#"{"account": "a", "authorization_type": "TOKEN"}"#.into(), "token or token_file is missing"),
         (r#"{"account": "a", "authorization_type": "OAUTH"}"#.into(), "oauth_access_token"),
         (r#"{"account": "a", "authorization_type": "LDAP"}"#.into(), "\"LDAP\""),
         (format!(r#"{{"acount": "a", {pat}}}"#), "account may be meant"),

@@ -57,13 +57,10 @@ fn normalised(text: &str) -> Zeroizing<String> {
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
-        match rest.chars().next() {
-            Some('n' | 'r') => {
-                out.push('\n');
-                rest = &rest[1..];
-            }
-            // A line continued with a backslash, or an escaped slash of JSON.
-            _ => {}
+        // Any other backslash continued a line, or escaped a slash in JSON.
+        if let Some(after) = rest.strip_prefix(['n', 'r']) {
+            out.push('\n');
+            rest = after;
         }
     }
     out.push_str(rest.trim_end_matches(around));
