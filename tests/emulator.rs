@@ -1249,3 +1249,119 @@ fn tls_is_spoken_with_a_certificate_by_the_given_authority() {
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/"));
 }
+
+// ---- state
+
+fn fresh_dir() -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("emulator-{}", uuid::Uuid::new_v4()))
+}
+
+fn with_state(dir: &std::path::Path) -> Emulator {
+    Emulator::builder()
+        .commit_delay(Duration::ZERO)
+        .state(dir)
+        .start()
+        .unwrap()
+}
+
+#[test]
+fn what_was_committed_outlives_the_process_and_the_rest_does_not() {
+    let dir = fresh_dir();
+    let emulator = with_state(&dir);
+    let token = scoped(&emulator);
+    let first = opened(&emulator, &token, "c");
+    let query = format!("endOffsetToken=2&continuationToken={first}&requestId={UUID}");
+    let second = next(&append(&emulator, &token, &query, b"{\"a\":1}\nbad\n"));
+    assert_eq!(
+        status(&emulator, &token)["last_committed_offset_token"],
+        "2"
+    );
+    assert_eq!(elastic(&emulator, &token, "", b"{\"e\":1}\n").status, 200);
+    let zstd = zstd::bulk::compress(&b"{\"z\":1}\n".repeat(99), 1).unwrap();
+    emulator.hold_commits(true);
+    assert_eq!(
+        elastic(&emulator, &token, "Content-Encoding: zstd\r\n", &zstd).status,
+        200
+    );
+    let query = format!("endOffsetToken=3&continuationToken={second}");
+    let third = next(&append(&emulator, &token, &query, b"{\"a\":3}\n"));
+    assert!(
+        Emulator::builder().state(&dir).start().is_err(),
+        "one process at a time"
+    );
+    drop(emulator);
+
+    let emulator = with_state(&dir);
+    let rows = [
+        b"{\"a\":1}\n{\"e\":1}\n".as_slice(),
+        &b"{\"z\":1}\n".repeat(99),
+    ]
+    .concat();
+    assert_eq!(emulator.rows(TABLE), rows);
+    assert_eq!(emulator.row_count(TABLE), 101);
+    let restored = status(&emulator, &token);
+    assert_eq!(restored["last_committed_offset_token"], "2");
+    assert_eq!(restored["rows_inserted"], 1);
+    assert_eq!(restored["rows_error_count"], 1);
+    assert_eq!(restored["channel_name"], "c");
+    let elastic = statuses(&emulator, &token, r#"{"channel_names":["ELASTIC"]}"#);
+    assert_eq!(elastic["ELASTIC"]["rows_inserted"], 100);
+    let query = format!("continuationToken={third}");
+    assert_eq!(
+        append(&emulator, &token, &query, b"{}\n").refusal(),
+        (400, "STALE_CONTINUATION_TOKEN_SEQUENCER".to_owned())
+    );
+    let query = format!("endOffsetToken=2&continuationToken={first}&requestId={UUID}");
+    assert_eq!(
+        next(&append(&emulator, &token, &query, b"{\"a\":1}\n")),
+        second
+    );
+    let reopened = opened(&emulator, &token, "c");
+    assert_ne!(reopened.split('_').next(), first.split('_').next());
+    let dropped = send(
+        &emulator,
+        "DELETE",
+        &format!("{PIPE}/channels/c"),
+        &bearer(&token),
+        b"",
+    );
+    assert_eq!(dropped.status, 200);
+    emulator.revoke_scoped_tokens();
+    drop(emulator);
+
+    let emulator = with_state(&dir);
+    assert_eq!(emulator.rows(TABLE), rows);
+    assert_eq!(
+        open(&emulator, &token, "c", "{}").status,
+        401,
+        "revoked for good"
+    );
+    assert_eq!(status(&emulator, &scoped(&emulator)), Value::Null);
+    drop(emulator);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn discarded_rows_are_counted() {
+    let emulator = Emulator::builder()
+        .commit_delay(Duration::ZERO)
+        .discard_rows()
+        .start()
+        .unwrap();
+    let token = scoped(&emulator);
+    assert_eq!(elastic(&emulator, &token, "", b"{}\n[]\n{}\n").status, 200);
+    assert_eq!(emulator.row_count(TABLE), 2);
+    let target = "/_emulator/counts?table=DEMO.PUBLIC.FLIGHTS";
+    assert_eq!(
+        send(&emulator, "GET", target, "", b"").json(),
+        json!({"rows": 2})
+    );
+    let rows = send(
+        &emulator,
+        "GET",
+        "/_emulator/rows?table=DEMO.PUBLIC.FLIGHTS",
+        "",
+        b"",
+    );
+    assert_eq!(rows.status, 409);
+}

@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::request::Request;
 use super::request_log::{LoggedRequest, RequestLog};
 use super::route::Route;
+use super::stage::Stage;
 
 /// All that connections share.
 #[derive(Debug)]
@@ -28,7 +29,9 @@ pub(super) struct Service {
     /// A text whose rows do not land.
     pub(super) rejected: Mutex<Option<Arc<[u8]>>>,
     pub(super) scratch: Scratch,
-    pub(super) stage: super::stage::Stage,
+    pub(super) stage: Stage,
+    /// Rows are counted only.
+    pub(super) discards_rows: bool,
     stopping: Mutex<bool>,
     stopped: Condvar,
 }
@@ -45,7 +48,8 @@ impl Service {
     pub(super) fn new(
         credentials: Credentials,
         ledger: Ledger,
-        stage: super::stage::Stage,
+        stage: Stage,
+        discards_rows: bool,
     ) -> Self {
         Self {
             clock: Clock::default(),
@@ -56,6 +60,7 @@ impl Service {
             rejected: Mutex::new(None),
             scratch: Scratch::default(),
             stage,
+            discards_rows,
             stopping: Mutex::new(false),
             stopped: Condvar::new(),
         }

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rsa::rand_core::{OsRng, RngCore};
 use serde_json::{Value, json};
 
 /// Where files would go, and the key that they would be encrypted with.
@@ -13,9 +12,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(endpoint: String) -> Self {
-        let mut pipe_key = [0; 32];
-        OsRng.fill_bytes(&mut pipe_key);
+    pub(super) fn new(endpoint: String, pipe_key: [u8; 32]) -> Self {
         Self { endpoint, pipe_key }
     }
 
