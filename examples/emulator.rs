@@ -42,6 +42,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     }
 }
 
+#[derive(Default)]
 struct Options {
     dir: PathBuf,
     port: u16,
@@ -58,19 +59,7 @@ struct Options {
 impl Options {
     /// Gives `None` when only the usage is wanted.
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut dir = None;
-        let mut options = Self {
-            dir: PathBuf::new(),
-            port: 0,
-            tls: false,
-            discard_rows: false,
-            state: None,
-            account: None,
-            user: None,
-            public_keys: Vec::new(),
-            commit_delay: None,
-            pipes: Vec::new(),
-        };
+        let mut options = Self::default();
         while let Some(argument) = arguments.next() {
             let (name, inline) = match argument.split_once('=') {
                 Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
@@ -93,12 +82,11 @@ impl Options {
             }
             let value = inline.or_else(|| arguments.next());
             let value = value.ok_or_else(|| format!("{name} needs a value"))?;
-            match name.as_str() {
-                "--dir" => dir = Some(PathBuf::from(value)),
-                _ => options.set(&name, value)?,
-            }
+            options.set(&name, value)?;
         }
-        options.dir = dir.ok_or("--dir DIR is needed: the profile is written there")?;
+        if options.dir.as_os_str().is_empty() {
+            return Err("--dir DIR is needed: the profile is written there".to_owned());
+        }
         Ok(Some(options))
     }
 
@@ -109,6 +97,7 @@ impl Options {
                     .parse()
                     .map_err(|_| format!("--port: {value:?} is no port"))?;
             }
+            "--dir" => self.dir = PathBuf::from(value),
             "--state" => self.state = Some(PathBuf::from(value)),
             "--account" => self.account = Some(value),
             "--user" => self.user = Some(value),

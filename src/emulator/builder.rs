@@ -106,7 +106,7 @@ impl Builder {
     }
 
     /// Keeps channels, rows and secrets in this folder, so that they outlive the process, however it ends.
-    /// Rows are then read from there and take no memory.
+    /// Rows are then read from there and take no memory. One emulator at a time can use a folder.
     pub fn state(mut self, dir: impl Into<PathBuf>) -> Self {
         self.state = Some(dir.into());
         self
@@ -146,7 +146,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When the port is taken, the folder cannot be used or another emulator uses it, or a public key is no RSA key of at least 2048 bits.
+    /// When the port is taken, the folder cannot be used, or a public key is no RSA key of at least 2048 bits.
     pub fn start(self) -> io::Result<Emulator> {
         let (keys, private_key_pem) = self.keys()?;
         let mut ledger = Ledger::new(self.pipes, self.commit_delay);

@@ -1,15 +1,15 @@
 //! What the service remembers: channels, batches on their way, and tables.
 
+mod durable;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 use super::channel::{self, Applied, Channel, LastError, Turn};
 use super::in_flight::InFlight;
-use super::journal::{Journal, Record};
+use super::journal::{Journal, Opened, Record};
 use super::landing::Table;
 use super::name::{ChannelName, ELASTIC, PipeName, TableName, bare, canonical};
 use super::refusal::Refusal;
@@ -59,18 +59,6 @@ impl Ledger {
         }
     }
 
-    /// Goes on where the last process with this folder was stopped.
-    pub(super) fn restore(&mut self, dir: &Path) -> io::Result<()> {
-        let mut accepted = VecDeque::new();
-        let journal = Journal::open(dir, |record| self.replay(record, &mut accepted))?;
-        // Rows without order were durable when they were acknowledged, landed or not.
-        for rows in accepted {
-            self.land(rows);
-        }
-        self.journal = Some(journal);
-        Ok(())
-    }
-
     pub(super) fn open(
         &mut self,
         name: &ChannelName,
@@ -85,7 +73,7 @@ impl Ledger {
             self.refuse_uncommitted(name)?;
         }
         let present = self.channels.get(name);
-        let record = Record::Opened {
+        let record = Record::Opened(Opened {
             channel: name.clone(),
             spelling: present.map_or_else(|| bare(spelling), |channel| channel.spelling.clone()),
             created_on_ms: present.map_or(now_ms, |channel| channel.created_on_ms),
@@ -93,7 +81,7 @@ impl Ledger {
             offset_token: opening
                 .offset_token
                 .or_else(|| present?.committed.offset_token.clone()),
-        };
+        });
         self.note(record)?;
         let channel = self
             .channels
@@ -277,77 +265,6 @@ impl Ledger {
             }
             if let Some(channel) = self.channels.get_mut(&key) {
                 channel.in_flight = channel.in_flight.saturating_sub(1);
-            }
-        }
-    }
-
-    fn land(&mut self, rows: InFlight) {
-        if let Some(channel) = self.channels.get_mut(&rows.channel) {
-            channel.committed.add(&rows);
-        }
-        let table = self.tables.entry(rows.table).or_default();
-        table.rows += rows.batch.good;
-        table.blocks.extend(rows.batch.block);
-    }
-
-    /// Writes a change down and carries it out.
-    fn note(&mut self, record: Record) -> Result<(), Refusal> {
-        let record = self.journaled(record)?;
-        self.replay(record, &mut VecDeque::new());
-        Ok(())
-    }
-
-    fn journaled(&mut self, mut record: Record) -> Result<Record, Refusal> {
-        if let Some(journal) = &mut self.journal {
-            journal.append(&mut record).map_err(|error| {
-                Refusal::new(
-                    503,
-                    "ERR_GENERAL_EXCEPTION_RETRY_REQUEST",
-                    "The state cannot be written.",
-                )
-                .with_detail(error.to_string())
-            })?;
-        }
-        Ok(record)
-    }
-
-    fn replay(&mut self, record: Record, accepted: &mut VecDeque<InFlight>) {
-        match record {
-            Record::Opened {
-                channel: name,
-                spelling,
-                created_on_ms,
-                client_sequencer,
-                offset_token,
-            } => {
-                self.discard(&name);
-                self.openings = client_sequencer;
-                let channel = self
-                    .channels
-                    .entry(name)
-                    .or_insert_with(|| Channel::new(spelling, created_on_ms));
-                channel.take_over(client_sequencer);
-                channel.committed.offset_token = offset_token;
-            }
-            Record::Gone { channel } => {
-                self.discard(&channel);
-                self.channels.remove(&channel);
-            }
-            Record::Committed(rows) => {
-                if let Some(channel) = self.channels.get_mut(&rows.channel) {
-                    channel.advance(rows.row_sequencer, rows.applied.clone());
-                }
-                self.land(rows);
-            }
-            Record::Accepted(rows) => {
-                let at_ms = rows.error.as_ref().map_or(0, |error| error.at_ms);
-                self.elastic(&rows.channel.pipe, at_ms);
-                accepted.push_back(rows);
-            }
-            Record::Landed => {
-                if let Some(rows) = accepted.pop_front() {
-                    self.land(rows);
-                }
             }
         }
     }
