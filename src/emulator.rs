@@ -17,6 +17,7 @@
 //! `specs/emulator.md`.
 
 mod answer;
+mod aws_chunked;
 mod builder;
 mod channel;
 mod clock;

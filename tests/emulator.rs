@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ctr::cipher::{KeyIvInit, StreamCipher};
 use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::sha2::{Digest, Sha256};
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
@@ -810,6 +811,123 @@ fn the_undocumented_calls_of_the_official_client_are_answered() {
         logged.json(),
         json!({"code": null, "data": "Log Received", "message": null, "success": true})
     );
+}
+
+#[test]
+fn files_are_uploaded_decrypted_and_landed_in_order() {
+    let emulator = prompt();
+    let token = scoped(&emulator);
+    let json = format!("{JSON}{}", bearer(&token));
+    let info = send(
+        &emulator,
+        "POST",
+        &format!("{PIPE}:pipe-info"),
+        &json,
+        b"{}",
+    )
+    .json();
+    let stage = &info["durable_stage_location"];
+    assert_eq!(
+        emulator.url(),
+        format!("http://{}", stage["storage_endpoint"].as_str().unwrap())
+    );
+    let path = format!("{}0.ndjson", stage["location"].as_str().unwrap());
+
+    let rows = b"{\"a\":1}\n\n{\"a\":2}\n\n".repeat(3000);
+    let mut file = zstd::bulk::compress(&rows, 1).unwrap();
+    let key = STANDARD
+        .decode(info["encryption_info"]["pipe_key"].as_str().unwrap())
+        .unwrap();
+    let cipher = ctr::Ctr128BE::<aes::Aes256>::new_from_slices(&key, &[7; 16]);
+    cipher.unwrap().apply_keystream(&mut file);
+
+    let (half, rest) = file.split_at(file.len() / 2);
+    let mut crc = flate2::Crc::new();
+    crc.update(&file);
+    let framed = [
+        format!("{:x}\r\n", half.len()).as_bytes(),
+        half,
+        format!("\r\n{:x}\r\n", rest.len()).as_bytes(),
+        rest,
+        format!(
+            "\r\n0\r\nx-amz-checksum-crc32:{}\r\n\r\n",
+            STANDARD.encode(crc.sum().to_be_bytes())
+        )
+        .as_bytes(),
+    ]
+    .concat();
+    let creds = &stage["creds"];
+    let headers = format!(
+        "Authorization: AWS4-HMAC-SHA256 Credential={}/20261121/us-west-2/s3/aws4_request, SignedHeaders=host, Signature=00\r\n\
+         x-amz-security-token: {}\r\nx-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\n\
+         content-encoding: aws-chunked\r\nx-amz-decoded-content-length: {}\r\n",
+        creds["AWS_KEY_ID"].as_str().unwrap(),
+        creds["AWS_TOKEN"].as_str().unwrap(),
+        file.len()
+    );
+    let target = format!("/{path}?x-id=PutObject");
+    assert_eq!(send(&emulator, "PUT", &target, "", &framed).status, 403);
+    let broken = send(
+        &emulator,
+        "PUT",
+        &target,
+        &headers,
+        &framed[..framed.len() - 9],
+    );
+    assert_eq!(
+        (
+            broken.status,
+            broken.text().contains("<Code>BadDigest</Code>")
+        ),
+        (400, true)
+    );
+    let put = send(&emulator, "PUT", &target, &headers, &framed);
+    assert_eq!((put.status, put.body.len()), (200, 0));
+    let etag = put.header("etag").unwrap().trim_matches('"').to_owned();
+    assert_eq!(put.header("etag"), Some(format!("\"{etag}\"").as_str()));
+
+    let first = opened(&emulator, &token, "c");
+    let list = |etag: &str| {
+        json!([{
+            "file_path": path, "content_type": "application/x-ndjson", "file_etag": etag,
+            "file_length_bytes": file.len(), "fragment_length_bytes": file.len(),
+            "fragment_length_uncompressed_bytes": rows.len(),
+            "fragment_start_offset_token": "0", "fragment_end_offset_token": "5999",
+            "fragment_row_count": 6000, "fragment_start_byte_offset": 0, "diversifier": "1",
+            "master_key_id": "1", "iv_base64": STANDARD.encode([7; 16]),
+            "encryption_version": "AES-CTR-128.1", "min_append_timestamp_ms": 1,
+        }])
+        .to_string()
+    };
+    let target = format!(
+        "{DATA}/channels/c/filebuffer?continuationToken={first}&requestId={UUID}&retryCount=0"
+    );
+    let register = |etag: &str| send(&emulator, "POST", &target, &json, list(etag).as_bytes());
+    assert_eq!(register("other").refusal().0, 400);
+    emulator.inject(Fault::lose_reply(Endpoint::Register));
+    assert!(
+        try_send(
+            &emulator,
+            &request("POST", &target, &json, list(&etag).as_bytes())
+        )
+        .is_none()
+    );
+    let second = next(&register(&etag));
+    assert_eq!(next(&register(&etag)), second);
+    assert_eq!(emulator.rows(TABLE), b"{\"a\":1}\n{\"a\":2}\n".repeat(3000));
+    assert_eq!(
+        status(&emulator, &token)["last_committed_offset_token"],
+        "5999"
+    );
+    let query = format!("endOffsetToken=6000&continuationToken={second}");
+    next(&append(&emulator, &token, &query, b"{\"a\":3}\n"));
+    assert!(
+        emulator
+            .requests()
+            .iter()
+            .any(|r| r.path.ends_with("/0.ndjson") && r.status == Some(200))
+    );
+    assert!(!format!("{:?}", emulator.requests()).contains(creds["AWS_TOKEN"].as_str().unwrap()));
 }
 
 // ---- rows on the wire

@@ -152,8 +152,13 @@ impl LastError {
     }
 }
 
-/// The refusal of a token that another opening or append has outdated, or that is missing.
-pub(super) fn stale() -> Refusal {
+/// The refusal of an append that shows no token at all.
+pub(super) fn missing_token() -> Refusal {
+    stale()
+}
+
+/// The refusal of a token that another opening or append has outdated.
+fn stale() -> Refusal {
     Refusal::new(
         400,
         "STALE_CONTINUATION_TOKEN_SEQUENCER",

@@ -2,6 +2,7 @@
 
 mod account;
 mod channels;
+mod files;
 mod rows;
 
 use super::answer::Answer;
@@ -18,6 +19,9 @@ pub(super) fn carry_out(
     route: Route,
     request: Request,
 ) -> Result<Answer, Refusal> {
+    if let Route::Upload(path) = &route {
+        return Ok(files::upload(service, path, request));
+    }
     refuse_too_long(&request)?;
     refuse_other_answers(&route, &request)?;
     let now_ms = service.clock.unix_ms();
@@ -28,6 +32,7 @@ pub(super) fn carry_out(
     check_tracing(&request)?;
     match route {
         Route::Append(name) => rows::append(service, &name, request, now_ms),
+        Route::Register(name) => files::register(service, &name, &request, now_ms),
         Route::Elastic(pipe) => rows::append_elastic(service, &pipe, request, now_ms),
         other => channels::carry_out(service, &other, &request, now_ms),
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::channel::{self, Applied, Channel, LastError, Turn};
+use super::channel::{Applied, Channel, LastError, Turn};
 use super::in_flight::InFlight;
 use super::journal::{Journal, Opened, Record};
 use super::landing::Table;
@@ -126,6 +126,18 @@ impl Ledger {
             due: Instant::now() + self.commit_delay,
         });
         Ok(channel.continuation_token())
+    }
+
+    /// The answer that a repeated append got the first time; `None` for any other append.
+    pub(super) fn replayed(
+        &self,
+        name: &ChannelName,
+        token: &str,
+        request_id: Option<&str>,
+    ) -> Option<String> {
+        let channel = self.channels.get(name)?;
+        let turn = channel.judge(token, request_id).ok()?;
+        (turn == Turn::Replay).then(|| channel.continuation_token())
     }
 
     /// Takes rows without order. They are durable at once and land when they are due.
@@ -339,9 +351,4 @@ fn unknown_channel(name: &ChannelName) -> Refusal {
 
 fn latency_ms(delay: Duration) -> u64 {
     u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An append that shows no token at all.
-pub(super) fn missing_token() -> Refusal {
-    channel::stale()
 }

@@ -11,11 +11,13 @@ use super::control;
 use super::credentials::Credentials;
 use super::endpoints;
 use super::fault::{Effect, Faults};
-use super::ledger::Ledger;
+use super::ledger::{Append, Ledger};
+use super::name::{ChannelName, PipeName};
 use super::refusal::Refusal;
 use super::request::Request;
 use super::request_log::{LoggedRequest, RequestLog};
 use super::route::Route;
+use super::rows::Batch;
 use super::stage::Stage;
 
 /// All that connections share.
@@ -102,6 +104,39 @@ impl Service {
         }
     }
 
+    /// Takes the rows of an append, or their number only.
+    pub(super) fn append(
+        &self,
+        name: &ChannelName,
+        mut append: Append,
+        now_ms: i64,
+    ) -> Result<String, Refusal> {
+        if self.discards_rows {
+            append.batch.block = None;
+        }
+        self.ledger.lock().append(name, append, now_ms)
+    }
+
+    /// The same without order.
+    pub(super) fn append_elastic(
+        &self,
+        pipe: &PipeName,
+        mut batch: Batch,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
+        if self.discards_rows {
+            batch.block = None;
+        }
+        self.ledger.lock().append_elastic(pipe, batch, now_ms)
+    }
+
+    /// What a request may hold, on the wire.
+    pub(super) fn max_body(&self, request: &Request) -> u64 {
+        let is_file = Route::find(&request.method, &request.path)
+            .is_ok_and(|route| matches!(route, Route::Upload(_)));
+        if is_file { MAX_FILE } else { MAX_BODY }
+    }
+
     /// Ends every pause.
     pub(super) fn stop(&self) {
         *self.stopping.lock() = true;
@@ -174,5 +209,8 @@ fn scripted(status: u16, body: &str, headers: &[(String, String)]) -> Answer {
     )
 }
 
+/// The service's own limit.
+const MAX_BODY: u64 = 4_194_304;
+const MAX_FILE: u64 = 256 << 20;
 const MAX_FREE: usize = 4;
 const MAX_KEPT: usize = 64 << 20;

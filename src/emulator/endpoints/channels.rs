@@ -93,7 +93,7 @@ fn optional<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refus
     parsed(request)
 }
 
-fn parsed<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+pub(super) fn parsed<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     if request.content_type().as_deref() != Some("application/json") {
         return Err(Refusal::new(
             415,

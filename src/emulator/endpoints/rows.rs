@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::super::answer::Answer;
+use super::super::channel::missing_token;
 use super::super::encoding::{Encoding, Undecodable};
-use super::super::ledger::{Append, missing_token};
+use super::super::ledger::Append;
 use super::super::name::{ChannelName, PipeName};
 use super::super::refusal::Refusal;
 use super::super::request::Request;
@@ -26,7 +27,7 @@ pub(super) fn append(
         offset_token: get("endOffsetToken").or_else(|| get("offsetToken")),
         batch: batch(service, request)?,
     };
-    let next = service.ledger.lock().append(name, append, now_ms)?;
+    let next = service.append(name, append, now_ms)?;
     Ok(Answer::json(200, &json!({"next_continuation_token": next})))
 }
 
@@ -43,21 +44,13 @@ pub(super) fn append_elastic(
         )));
     }
     let batch = batch(service, request)?;
-    service.ledger.lock().append_elastic(pipe, batch, now_ms)?;
+    service.append_elastic(pipe, batch, now_ms)?;
     let body = json!({"message": "OK", "next_continuation_token": ""});
     Ok(Answer::json(200, &body))
 }
 
-fn batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
-    let mut batch = read(service, request)?;
-    if service.discards_rows {
-        batch.block = None;
-    }
-    Ok(batch)
-}
-
 /// Unpacks and looks at every row, before anything is locked.
-fn read(service: &Service, request: Request) -> Result<Batch, Refusal> {
+fn batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
     if request.content_type().as_deref() != Some("application/x-ndjson") {
         return Err(Refusal::new(
             415,
