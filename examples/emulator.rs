@@ -39,10 +39,13 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     }
 }
 
+#[derive(Default)]
 struct Options {
     dir: PathBuf,
     port: u16,
     tls: bool,
+    discard_rows: bool,
+    state: Option<PathBuf>,
     account: Option<String>,
     user: Option<String>,
     public_keys: Vec<PathBuf>,
@@ -53,17 +56,7 @@ struct Options {
 impl Options {
     /// Gives `None` when only the usage is wanted.
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut dir = None;
-        let mut options = Self {
-            dir: PathBuf::new(),
-            port: 0,
-            tls: false,
-            account: None,
-            user: None,
-            public_keys: Vec::new(),
-            commit_delay: None,
-            pipes: Vec::new(),
-        };
+        let mut options = Self::default();
         while let Some(argument) = arguments.next() {
             let (name, inline) = match argument.split_once('=') {
                 Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
@@ -72,8 +65,13 @@ impl Options {
             if matches!(name.as_str(), "-h" | "--help") {
                 return Ok(None);
             }
-            if name == "--tls" && inline.is_none() {
-                options.tls = true;
+            let flag = match name.as_str() {
+                "--tls" => Some(&mut options.tls),
+                "--discard-rows" => Some(&mut options.discard_rows),
+                _ => None,
+            };
+            if let Some(flag) = flag.filter(|_| inline.is_none()) {
+                *flag = true;
                 continue;
             }
             if !VALUED.contains(&name.as_str()) {
@@ -81,12 +79,11 @@ impl Options {
             }
             let value = inline.or_else(|| arguments.next());
             let value = value.ok_or_else(|| format!("{name} needs a value"))?;
-            match name.as_str() {
-                "--dir" => dir = Some(PathBuf::from(value)),
-                _ => options.set(&name, value)?,
-            }
+            options.set(&name, value)?;
         }
-        options.dir = dir.ok_or("--dir DIR is needed: the profile is written there")?;
+        if options.dir.as_os_str().is_empty() {
+            return Err("--dir DIR is needed: the profile is written there".to_owned());
+        }
         Ok(Some(options))
     }
 
@@ -95,6 +92,8 @@ impl Options {
             "--port" => {
                 self.port = value.parse().map_err(|_| format!("--port: {value:?} is no port"))?;
             }
+            "--dir" => self.dir = PathBuf::from(value),
+            "--state" => self.state = Some(PathBuf::from(value)),
             "--account" => self.account = Some(value),
             "--user" => self.user = Some(value),
             "--public-key" => self.public_keys.push(PathBuf::from(value)),
@@ -112,10 +111,30 @@ impl Options {
         Ok(())
     }
 
+    /// The key of an earlier run: clients that hold it should be able to go on after a restart.
+    fn earlier_key(&self) -> Result<Option<String>, String> {
+        let file = self.dir.join(KEY_FILE);
+        match fs::read_to_string(&file) {
+            _ if !self.public_keys.is_empty() => Ok(None),
+            Ok(pem) => Ok(Some(pem)),
+            Err(error) if missing(&error) => Ok(None),
+            Err(error) => Err(format!("cannot read {}: {error}", file.display())),
+        }
+    }
+
     fn builder(&self) -> Result<Builder, String> {
         let mut builder = Emulator::builder().port(self.port);
         if self.tls {
             builder = builder.tls();
+        }
+        if self.discard_rows {
+            builder = builder.discard_rows();
+        }
+        if let Some(dir) = &self.state {
+            builder = builder.state(dir);
+        }
+        if let Some(pem) = self.earlier_key()? {
+            builder = builder.private_key_pem(pem);
         }
         if let Some(account) = &self.account {
             builder = builder.account(account);
@@ -137,6 +156,10 @@ impl Options {
     }
 }
 
+fn missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
 /// Writes the profile and, unless the caller has the private key, that too.
 fn write_profile(dir: &Path, emulator: &Emulator) -> io::Result<()> {
     let mut profile = serde_json::json!({
@@ -145,7 +168,7 @@ fn write_profile(dir: &Path, emulator: &Emulator) -> io::Result<()> {
         "url": emulator.url(),
     });
     if let Some(pem) = emulator.private_key_pem() {
-        let key_file = dir.join("rsa_key.p8");
+        let key_file = dir.join(KEY_FILE);
         write_secret(&key_file, pem)?;
         profile["private_key_file"] = key_file.to_string_lossy().into();
     }
@@ -160,7 +183,7 @@ fn write_profile(dir: &Path, emulator: &Emulator) -> io::Result<()> {
 fn write_secret(file: &Path, text: &str) -> io::Result<()> {
     // The mode of a file is set when it is made; one that is there keeps its own.
     match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if !missing(&error) => return Err(error),
         _ => {}
     }
     let mut options = fs::OpenOptions::new();
@@ -170,7 +193,9 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
     options.open(file)?.write_all(text.as_bytes())
 }
 
-const VALUED: [&str; 7] = ["--dir", "--port", "--account", "--user", "--public-key", "--commit-delay-ms", "--pipe"];
+const KEY_FILE: &str = "rsa_key.p8";
+const VALUED: [&str; 8] =
+    ["--state", "--dir", "--port", "--account", "--user", "--public-key", "--commit-delay-ms", "--pipe"];
 
 const USAGE: &str = "\
 Usage: emulator --dir DIR [OPTIONS]
@@ -182,5 +207,7 @@ Usage: emulator --dir DIR [OPTIONS]
   --user U               login name; default LOADER
   --public-key FILE      registered public key (PEM); then no key is generated; twice for a rotation
   --commit-delay-ms N    how long rows wait before they are committed; default 50
+  --state DIR            keep channels and rows there, so that they survive a restart
+  --discard-rows         count rows only
   --pipe NAME=TABLE      declares a pipe that is not <TABLE>-STREAMING; any number of times
 ";

@@ -8,7 +8,7 @@ use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::Exchange;
 use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
-use crate::session::{Session, Tally};
+use crate::session::{Bearer, Session, Tally};
 
 /// How a client is to be; made by [`Client::builder`].
 ///
@@ -111,7 +111,10 @@ impl ClientBuilder {
             TokenCache::new(login, clock.clone()),
             sender.clone(),
             tally.clone(),
-            self.credentials.describe(&account),
+            Bearer {
+                identity: self.credentials.describe(&account),
+                cure: "compare the user's key and login name with DESC USER, and the account with the account URL",
+            },
         ));
         let kind = self.credentials.kind();
         let exchange = Exchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
@@ -119,7 +122,7 @@ impl ClientBuilder {
             TokenCache::new(Box::new(exchange), clock.clone()),
             sender,
             tally,
-            "the login was accepted, but its scoped token is refused: check the role and its grants".into(),
+            Bearer { identity: "the login itself was accepted".into(), cure: "check the role and its grants" },
         ));
         Ok(Client::new(control, ingest, clock, server_clock))
     }

@@ -17,6 +17,7 @@
 //! `specs/emulator.md`.
 
 mod answer;
+mod aws_chunked;
 mod builder;
 mod channel;
 mod clock;
@@ -27,6 +28,8 @@ mod encoding;
 mod endpoints;
 mod fault;
 mod http_reader;
+mod in_flight;
+mod journal;
 mod jwt;
 mod key_pair;
 mod landing;
@@ -38,6 +41,7 @@ mod request_log;
 mod route;
 mod rows;
 mod scoped_token;
+mod secrets;
 mod server;
 mod service;
 mod stage;
@@ -51,6 +55,7 @@ pub use builder::Builder;
 pub use fault::{Endpoint, Fault};
 pub use request_log::LoggedRequest;
 
+use landing::Table;
 use name::{PipeName, TableName};
 use server::Server;
 use service::Service;
@@ -134,13 +139,24 @@ impl Emulator {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn rows(&self, table: &str) -> Vec<u8> {
-        let blocks = self.service.landed(table).unwrap_or_default();
+        let blocks = self.service.look_into(table, |table| table.blocks.clone());
         let mut all = Vec::new();
-        for block in blocks {
+        for block in blocks.unwrap_or_default() {
             // A block was unpacked once before it was taken.
             let _ = block.write(&mut all);
         }
         all
+    }
+
+    /// How many rows are committed in `DB.SCHEMA.TABLE`, also when they are not kept.
+    ///
+    /// ```
+    /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+    /// assert_eq!(emulator.row_count("DEMO.PUBLIC.FLIGHTS"), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn row_count(&self, table: &str) -> u64 {
+        self.service.look_into(table, |table| table.rows).unwrap_or_default()
     }
 
     /// Every request that reached the service so far, in the order of answers, control requests left out.
@@ -178,7 +194,8 @@ impl Emulator {
 
     /// From now on every scoped token issued so far is refused with 401.
     pub fn revoke_scoped_tokens(&self) {
-        self.service.credentials.scoped.revoke_all();
+        // Only a state folder that is gone can refuse this, and then nothing else works either.
+        let _ = self.service.credentials.scoped.revoke_all();
     }
 
     /// From now on rows that hold this text count as errors and do not land. An empty text ends that.
@@ -214,16 +231,16 @@ impl Emulator {
 }
 
 impl Service {
-    /// The blocks of a table; `None` when the name is malformed.
-    fn landed(&self, table: &str) -> Option<Vec<Arc<landing::Block>>> {
+    /// Looks into a table; one that nothing landed in is empty. `None` when the name is malformed.
+    fn look_into<T: Default>(&self, table: &str, look: impl Fn(&Table) -> T) -> Option<T> {
         let as_written = TableName::parse(table)?;
         let now_ms = self.clock.unix_ms();
         let mut ledger = self.ledger.lock();
-        let blocks = ledger.rows(&as_written, now_ms).or_else(|| {
-            let quoted = TableName::parse_as_quoted(table)?;
-            ledger.rows(&quoted, now_ms)
-        });
-        Some(blocks.unwrap_or_default())
+        if let Some(found) = ledger.table(&as_written, now_ms).map(&look) {
+            return Some(found);
+        }
+        let quoted = TableName::parse_as_quoted(table)?;
+        Some(ledger.table(&quoted, now_ms).map(look).unwrap_or_default())
     }
 
     fn reject_rows_containing(&self, text: &str) {

@@ -41,9 +41,11 @@ pub struct Loader<'p> {
     commit_timeout: Duration,
     open_timeout: Option<Duration>,
     discard_uncommitted: bool,
-    on_progress: Option<Box<dyn FnMut(&Report) + 'p>>,
+    on_progress: Option<OnProgress<'p>>,
     report: Report,
 }
+
+type OnProgress<'p> = Box<dyn FnMut(&Report) + 'p>;
 
 /// How far a load has come.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -145,7 +147,7 @@ impl<'p> Loader<'p> {
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn load(&mut self, source: Source<'_>) -> Result<Report, Error> {
         self.report = Report::default();
-        Run::start(self, source)?.to_end()?;
+        Run::start(self, source)?.complete()?;
         Ok(self.report.clone())
     }
 

@@ -27,13 +27,21 @@ pub(crate) struct Session {
     tokens: TokenCache,
     sender: Arc<Sender>,
     tally: Arc<Tally>,
-    /// Whose token it is, for the diagnosis of a refusal.
-    identity: String,
+    bearer: Bearer,
+}
+
+/// Whose token a session bears, for the diagnosis of a refusal.
+#[derive(Debug)]
+pub(crate) struct Bearer {
+    /// Who is claimed, without anything secret.
+    pub(crate) identity: String,
+    /// What to look at when it is refused.
+    pub(crate) cure: &'static str,
 }
 
 impl Session {
-    pub(crate) fn new(tokens: TokenCache, sender: Arc<Sender>, tally: Arc<Tally>, identity: String) -> Session {
-        Session { tokens, sender, tally, identity }
+    pub(crate) fn new(tokens: TokenCache, sender: Arc<Sender>, tally: Arc<Tally>, bearer: Bearer) -> Session {
+        Session { tokens, sender, tally, bearer }
     }
 
     pub(crate) fn tokens(&self) -> &TokenCache {
@@ -99,7 +107,7 @@ impl Session {
             0 => "no clock difference found".to_string(),
             _ => format!("the server's clock is {:+} s from this machine's", ahead / 1000),
         };
-        format!("{}; {clock}", self.identity)
+        format!("{}; {clock}; {}", self.bearer.identity, self.bearer.cure)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ctr::cipher::{KeyIvInit, StreamCipher};
 use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::sha2::{Digest, Sha256};
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
@@ -568,6 +569,79 @@ fn the_undocumented_calls_of_the_official_client_are_answered() {
     assert_eq!(logged.json(), json!({"code": null, "data": "Log Received", "message": null, "success": true}));
 }
 
+#[test]
+fn files_are_uploaded_decrypted_and_landed_in_order() {
+    let emulator = prompt();
+    let token = scoped(&emulator);
+    let json = format!("{JSON}{}", bearer(&token));
+    let info = send(&emulator, "POST", &format!("{PIPE}:pipe-info"), &json, b"{}").json();
+    let stage = &info["durable_stage_location"];
+    assert_eq!(emulator.url(), format!("http://{}", stage["storage_endpoint"].as_str().unwrap()));
+    let path = format!("{}0.ndjson", stage["location"].as_str().unwrap());
+
+    let rows = b"{\"a\":1}\n\n{\"a\":2}\n\n".repeat(3000);
+    let mut file = zstd::bulk::compress(&rows, 1).unwrap();
+    let key = STANDARD.decode(info["encryption_info"]["pipe_key"].as_str().unwrap()).unwrap();
+    let cipher = ctr::Ctr128BE::<aes::Aes256>::new_from_slices(&key, &[7; 16]);
+    cipher.unwrap().apply_keystream(&mut file);
+
+    let (half, rest) = file.split_at(file.len() / 2);
+    let mut crc = flate2::Crc::new();
+    crc.update(&file);
+    let framed = [
+        format!("{:x}\r\n", half.len()).as_bytes(),
+        half,
+        format!("\r\n{:x}\r\n", rest.len()).as_bytes(),
+        rest,
+        format!("\r\n0\r\nx-amz-checksum-crc32:{}\r\n\r\n", STANDARD.encode(crc.sum().to_be_bytes())).as_bytes(),
+    ]
+    .concat();
+    let creds = &stage["creds"];
+    let headers = format!(
+        "Authorization: AWS4-HMAC-SHA256 Credential={}/20261121/us-west-2/s3/aws4_request, SignedHeaders=host, Signature=00\r\n\
+         x-amz-security-token: {}\r\nx-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\n\
+         content-encoding: aws-chunked\r\nx-amz-decoded-content-length: {}\r\n",
+        creds["AWS_KEY_ID"].as_str().unwrap(),
+        creds["AWS_TOKEN"].as_str().unwrap(),
+        file.len()
+    );
+    let target = format!("/{path}?x-id=PutObject");
+    assert_eq!(send(&emulator, "PUT", &target, "", &framed).status, 403);
+    let broken = send(&emulator, "PUT", &target, &headers, &framed[..framed.len() - 9]);
+    assert_eq!((broken.status, broken.text().contains("<Code>BadDigest</Code>")), (400, true));
+    let put = send(&emulator, "PUT", &target, &headers, &framed);
+    assert_eq!((put.status, put.body.len()), (200, 0));
+    let etag = put.header("etag").unwrap().trim_matches('"').to_owned();
+    assert_eq!(put.header("etag"), Some(format!("\"{etag}\"").as_str()));
+
+    let first = opened(&emulator, &token, "c");
+    let list = |etag: &str| {
+        json!([{
+            "file_path": path, "content_type": "application/x-ndjson", "file_etag": etag,
+            "file_length_bytes": file.len(), "fragment_length_bytes": file.len(),
+            "fragment_length_uncompressed_bytes": rows.len(),
+            "fragment_start_offset_token": "0", "fragment_end_offset_token": "5999",
+            "fragment_row_count": 6000, "fragment_start_byte_offset": 0, "diversifier": "1",
+            "master_key_id": "1", "iv_base64": STANDARD.encode([7; 16]),
+            "encryption_version": "AES-CTR-128.1", "min_append_timestamp_ms": 1,
+        }])
+        .to_string()
+    };
+    let target = format!("{DATA}/channels/c/filebuffer?continuationToken={first}&requestId={UUID}&retryCount=0");
+    let register = |etag: &str| send(&emulator, "POST", &target, &json, list(etag).as_bytes());
+    assert_eq!(register("other").refusal().0, 400);
+    emulator.inject(Fault::lose_reply(Endpoint::Register));
+    assert!(try_send(&emulator, &request("POST", &target, &json, list(&etag).as_bytes())).is_none());
+    let second = next(&register(&etag));
+    assert_eq!(next(&register(&etag)), second);
+    assert_eq!(emulator.rows(TABLE), b"{\"a\":1}\n{\"a\":2}\n".repeat(3000));
+    assert_eq!(status(&emulator, &token)["last_committed_offset_token"], "5999");
+    let query = format!("endOffsetToken=6000&continuationToken={second}");
+    next(&append(&emulator, &token, &query, b"{\"a\":3}\n"));
+    assert!(emulator.requests().iter().any(|r| r.path.ends_with("/0.ndjson") && r.status == Some(200)));
+    assert!(!format!("{:?}", emulator.requests()).contains(creds["AWS_TOKEN"].as_str().unwrap()));
+}
+
 // ---- rows on the wire
 
 #[test]
@@ -864,4 +938,76 @@ fn tls_is_spoken_with_a_certificate_by_the_given_authority() {
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/"));
+}
+
+// ---- state
+
+fn fresh_dir() -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("emulator-{}", uuid::Uuid::new_v4()))
+}
+
+fn with_state(dir: &std::path::Path) -> Emulator {
+    Emulator::builder().commit_delay(Duration::ZERO).state(dir).start().unwrap()
+}
+
+#[test]
+fn what_was_committed_outlives_the_process_and_the_rest_does_not() {
+    let dir = fresh_dir();
+    let emulator = with_state(&dir);
+    let token = scoped(&emulator);
+    let first = opened(&emulator, &token, "c");
+    let query = format!("endOffsetToken=2&continuationToken={first}&requestId={UUID}");
+    let second = next(&append(&emulator, &token, &query, b"{\"a\":1}\nbad\n"));
+    assert_eq!(status(&emulator, &token)["last_committed_offset_token"], "2");
+    assert_eq!(elastic(&emulator, &token, "", b"{\"e\":1}\n").status, 200);
+    let zstd = zstd::bulk::compress(&b"{\"z\":1}\n".repeat(99), 1).unwrap();
+    emulator.hold_commits(true);
+    assert_eq!(elastic(&emulator, &token, "Content-Encoding: zstd\r\n", &zstd).status, 200);
+    let query = format!("endOffsetToken=3&continuationToken={second}");
+    let third = next(&append(&emulator, &token, &query, b"{\"a\":3}\n"));
+    drop(emulator);
+
+    let emulator = with_state(&dir);
+    let rows = [b"{\"a\":1}\n{\"e\":1}\n".as_slice(), &b"{\"z\":1}\n".repeat(99)].concat();
+    assert_eq!(emulator.rows(TABLE), rows);
+    assert_eq!(emulator.row_count(TABLE), 101);
+    let restored = status(&emulator, &token);
+    assert_eq!(restored["last_committed_offset_token"], "2");
+    assert_eq!(restored["rows_inserted"], 1);
+    assert_eq!(restored["rows_error_count"], 1);
+    assert_eq!(restored["channel_name"], "c");
+    let elastic = statuses(&emulator, &token, r#"{"channel_names":["ELASTIC"]}"#);
+    assert_eq!(elastic["ELASTIC"]["rows_inserted"], 100);
+    let query = format!("continuationToken={third}");
+    assert_eq!(
+        append(&emulator, &token, &query, b"{}\n").refusal(),
+        (400, "STALE_CONTINUATION_TOKEN_SEQUENCER".to_owned())
+    );
+    let query = format!("endOffsetToken=2&continuationToken={first}&requestId={UUID}");
+    assert_eq!(next(&append(&emulator, &token, &query, b"{\"a\":1}\n")), second);
+    let reopened = opened(&emulator, &token, "c");
+    assert_ne!(reopened.split('_').next(), first.split('_').next());
+    let dropped = send(&emulator, "DELETE", &format!("{PIPE}/channels/c"), &bearer(&token), b"");
+    assert_eq!(dropped.status, 200);
+    emulator.revoke_scoped_tokens();
+    drop(emulator);
+
+    let emulator = with_state(&dir);
+    assert_eq!(emulator.rows(TABLE), rows);
+    assert_eq!(open(&emulator, &token, "c", "{}").status, 401, "revoked for good");
+    assert_eq!(status(&emulator, &scoped(&emulator)), Value::Null);
+    drop(emulator);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn discarded_rows_are_counted() {
+    let emulator = Emulator::builder().commit_delay(Duration::ZERO).discard_rows().start().unwrap();
+    let token = scoped(&emulator);
+    assert_eq!(elastic(&emulator, &token, "", b"{}\n[]\n{}\n").status, 200);
+    assert_eq!(emulator.row_count(TABLE), 2);
+    let target = "/_emulator/counts?table=DEMO.PUBLIC.FLIGHTS";
+    assert_eq!(send(&emulator, "GET", target, "", b"").json(), json!({"rows": 2}));
+    let rows = send(&emulator, "GET", "/_emulator/rows?table=DEMO.PUBLIC.FLIGHTS", "", b"");
+    assert_eq!(rows.status, 409);
 }

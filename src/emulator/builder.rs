@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use super::Emulator;
 use super::credentials::Credentials;
 use super::endpoints::HOST;
 use super::jwt::Identity;
-use super::key_pair::{GeneratedPair, RegisteredKey};
+use super::key_pair::{Pair, RegisteredKey};
 use super::ledger::Ledger;
 use super::name::canonical;
 use super::scoped_token::ScopedTokens;
+use super::secrets::Secrets;
 use super::server::Server;
 use super::service::Service;
 use super::stage::Stage;
@@ -38,8 +40,11 @@ pub struct Builder {
     account: String,
     user: String,
     public_keys: Vec<String>,
+    private_key: Option<String>,
     port: u16,
     tls: bool,
+    state: Option<PathBuf>,
+    discards_rows: bool,
     commit_delay: Duration,
     token_lifetime: Duration,
     pipes: BTreeMap<String, String>,
@@ -51,8 +56,11 @@ impl Builder {
             account: DEFAULT_ACCOUNT.to_owned(),
             user: DEFAULT_USER.to_owned(),
             public_keys: Vec::new(),
+            private_key: None,
             port: 0,
             tls: false,
+            state: None,
+            discards_rows: false,
             commit_delay: DEFAULT_COMMIT_DELAY,
             token_lifetime: DEFAULT_TOKEN_LIFETIME,
             pipes: BTreeMap::new(),
@@ -79,6 +87,12 @@ impl Builder {
         self
     }
 
+    /// Registers the public half of this key (unencrypted PKCS#8 PEM) instead of a generated pair's.
+    pub fn private_key_pem(mut self, pem: impl Into<String>) -> Self {
+        self.private_key = Some(pem.into());
+        self
+    }
+
     /// The port on 127.0.0.1; a free one unless set.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -88,6 +102,19 @@ impl Builder {
     /// Speaks TLS, with a certificate by a private authority made at the start: see [`Emulator::ca_pem`].
     pub fn tls(mut self) -> Self {
         self.tls = true;
+        self
+    }
+
+    /// Keeps channels, rows and secrets in this folder, so that they outlive the process, however it ends.
+    /// Rows are then read from there and take no memory. One emulator at a time can use a folder.
+    pub fn state(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.state = Some(dir.into());
+        self
+    }
+
+    /// Only counts rows, and keeps none.
+    pub fn discard_rows(mut self) -> Self {
+        self.discards_rows = true;
         self
     }
 
@@ -118,21 +145,26 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When the port is taken, or a public key is no RSA key of at least 2048 bits.
+    /// When the port is taken, the folder cannot be used, or a public key is no RSA key of at least 2048 bits.
     pub fn start(self) -> io::Result<Emulator> {
         let (keys, private_key_pem) = self.keys()?;
-        let tls = self.tls.then(tls::Identity::make).transpose()?;
+        let mut ledger = Ledger::new(self.pipes, self.commit_delay);
+        let secrets = match &self.state {
+            Some(dir) => {
+                ledger.restore(dir)?;
+                Secrets::kept_in(dir)?
+            }
+            None => Secrets::fresh()?,
+        };
+        let tls = self.tls.then(|| tls::Identity::make(&secrets.authority())).transpose()?;
         let listener = Server::bind(self.port)?;
         let authority = format!("{HOST}:{}", listener.local_addr()?.port());
+        let stage = Stage::new(authority.clone(), secrets.pipe_key());
         let credentials = Credentials::new(
             Identity::new(&self.account, &self.user, keys),
-            ScopedTokens::new(self.token_lifetime.as_secs()),
+            ScopedTokens::new(secrets, self.token_lifetime.as_secs()),
         );
-        let service = Arc::new(Service::new(
-            credentials,
-            Ledger::new(self.pipes, self.commit_delay),
-            Stage::new(authority.clone()),
-        ));
+        let service = Arc::new(Service::new(credentials, ledger, stage, self.discards_rows));
         let (scheme, config, ca_pem) = match tls {
             Some(tls) => ("https", Some(tls.config), Some(tls.ca_pem)),
             None => ("http", None, None),
@@ -149,14 +181,17 @@ impl Builder {
     }
 
     fn keys(&self) -> io::Result<(Vec<RegisteredKey>, Option<String>)> {
-        if self.public_keys.is_empty() {
-            let pair = GeneratedPair::of_this_process()?;
-            return Ok((vec![pair.registered], Some(pair.private_key_pem)));
-        }
         let first = self.public_keys.len().saturating_sub(KEYS_PER_USER);
         let keys = self.public_keys[first..].iter();
-        let keys = keys.map(|pem| RegisteredKey::from_pem(pem)).collect::<io::Result<_>>()?;
-        Ok((keys, None))
+        let mut keys: Vec<_> = keys.map(|pem| RegisteredKey::from_pem(pem)).collect::<io::Result<_>>()?;
+        let pair = match &self.private_key {
+            Some(pem) => Pair::from_pem(pem)?,
+            None if keys.is_empty() => Pair::of_this_process()?,
+            None => return Ok((keys, None)),
+        };
+        keys.truncate(KEYS_PER_USER - 1);
+        keys.push(pair.registered);
+        Ok((keys, Some(pair.private_key_pem)))
     }
 }
 

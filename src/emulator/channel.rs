@@ -1,9 +1,12 @@
 //! One channel: its two sequencers, its counters and its status.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::in_flight::InFlight;
 use super::name::ChannelName;
 use super::refusal::Refusal;
+use super::rows::Batch;
 
 /// A channel that exists.
 #[derive(Clone, Debug)]
@@ -20,7 +23,7 @@ pub(super) struct Channel {
 }
 
 /// The append that came last, to know it again when its answer was lost.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Applied {
     pub(super) request_id: String,
     pub(super) token: String,
@@ -37,7 +40,7 @@ pub(super) struct Committed {
 }
 
 /// The latest row that did not land.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LastError {
     pub(super) message: String,
     pub(super) offset_upper_bound: Option<String>,
@@ -95,10 +98,9 @@ impl Channel {
         Err(stale())
     }
 
-    pub(super) fn advance(&mut self, token: &str, request_id: Option<&str>) {
-        self.row_sequencer += 1;
-        self.in_flight += 1;
-        self.last_append = request_id.map(|id| Applied { request_id: id.to_owned(), token: token.to_owned() });
+    pub(super) fn advance(&mut self, row_sequencer: u64, applied: Option<Applied>) {
+        self.row_sequencer = row_sequencer;
+        self.last_append = applied;
     }
 
     pub(super) fn status(&self, name: &ChannelName, latency_ms: u64) -> Value {
@@ -123,8 +125,37 @@ impl Channel {
     }
 }
 
-/// The refusal of a token that another opening or append has outdated, or that is missing.
-pub(super) fn stale() -> Refusal {
+impl Committed {
+    pub(super) fn add(&mut self, rows: &InFlight) {
+        self.rows_inserted += rows.batch.good;
+        self.rows_parsed += rows.batch.parsed();
+        self.rows_error_count += rows.batch.bad;
+        if rows.error.is_some() {
+            self.last_error.clone_from(&rows.error);
+        }
+        if rows.offset_token.is_some() {
+            self.offset_token.clone_from(&rows.offset_token);
+        }
+    }
+}
+
+impl LastError {
+    pub(super) fn of(batch: &Batch, offset: Option<&str>, at_ms: i64) -> Option<Self> {
+        batch.last_error.as_ref().map(|message| Self {
+            message: message.to_string(),
+            offset_upper_bound: offset.map(str::to_owned),
+            at_ms,
+        })
+    }
+}
+
+/// The refusal of an append that shows no token at all.
+pub(super) fn missing_token() -> Refusal {
+    stale()
+}
+
+/// The refusal of a token that another opening or append has outdated.
+fn stale() -> Refusal {
     Refusal::new(
         400,
         "STALE_CONTINUATION_TOKEN_SEQUENCER",
@@ -147,11 +178,16 @@ mod tests {
         channel
     }
 
+    fn append(channel: &mut Channel, token: &str, request_id: &str) {
+        let applied = Applied { request_id: request_id.to_owned(), token: token.to_owned() };
+        channel.advance(channel.row_sequencer + 1, Some(applied));
+    }
+
     #[test]
     fn the_last_append_is_known_again_by_request_and_token_together() {
         let mut channel = opened();
         let first = channel.continuation_token();
-        channel.advance(&first, Some("id-1"));
+        append(&mut channel, &first, "id-1");
         assert_eq!(channel.judge(&first, Some("id-1")).unwrap(), Turn::Replay);
         for (token, id) in [(first.as_str(), Some("id-2")), (&first, None)] {
             let refusal = channel.judge(token, id).unwrap_err();
@@ -165,7 +201,7 @@ mod tests {
     fn another_opening_outdates_every_token() {
         let mut channel = opened();
         let old = channel.continuation_token();
-        channel.advance(&old, Some("id"));
+        append(&mut channel, &old, "id");
         channel.take_over(8);
         assert_eq!(channel.judge(&old, Some("id")).unwrap_err().status, 400);
         assert_eq!(channel.judge("no token", None).unwrap_err().code, "ERR_INVALID_CONTINUATION_TOKEN");

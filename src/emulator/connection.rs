@@ -14,7 +14,7 @@ pub(super) fn serve(stream: Stream, service: &Service) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(BUFFER, stream);
     loop {
         let next = read_head(&mut reader).and_then(|head| match head {
-            Some(head) => receive(&mut reader, head).map(Some),
+            Some(head) => receive(&mut reader, head, service).map(Some),
             None => Ok(None),
         });
         let (request, keep_alive) = match next {
@@ -39,16 +39,15 @@ pub(super) fn serve(stream: Stream, service: &Service) -> io::Result<()> {
     }
 }
 
-fn receive(reader: &mut BufReader<Stream>, head: Head) -> Result<(Request, bool), Unreadable> {
+fn receive(reader: &mut BufReader<Stream>, head: Head, service: &Service) -> Result<(Request, bool), Unreadable> {
     let mut request = head.request;
     if head.expects_continue {
         let invited = reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
         invited.map_err(|_| Unreadable::Gone)?;
     }
-    request.size = read_body(reader, head.framing, MAX_BODY, &mut request.body)?;
+    let limit = service.max_body(&request);
+    request.size = read_body(reader, head.framing, limit, &mut request.body)?;
     Ok((request, head.keep_alive))
 }
 
-/// What the service takes in one request, on the wire.
-pub(super) const MAX_BODY: u64 = 4_194_304;
 const BUFFER: usize = 64 * 1024;

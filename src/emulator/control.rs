@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::fault::Fault;
+use super::landing::Table;
 use super::name::PipeName;
 use super::request::Request;
 use super::service::Service;
@@ -16,6 +17,7 @@ pub(super) const PREFIX: &str = "/_emulator/";
 pub(super) fn answer(service: &Service, action: &str, request: &Request) -> Answer {
     let outcome = match (request.method.as_str(), action) {
         ("GET", "rows") => rows(service, request),
+        ("GET", "counts") => counts(service, request),
         ("GET", "requests") => Ok(Answer::json(200, &json!(service.log.all()))),
         ("DELETE", "requests") => done(|| service.log.clear()),
         ("GET", "login-failures") => Ok(Answer::json(200, &json!(service.credentials.failures()))),
@@ -69,9 +71,22 @@ struct ClockOffset {
 }
 
 fn rows(service: &Service, request: &Request) -> Outcome {
+    if service.discards_rows {
+        return Err((409, "rows are counted and discarded; see /_emulator/counts".to_owned()));
+    }
+    table(service, request, |table| table.blocks.clone()).map(Answer::rows)
+}
+
+fn counts(service: &Service, request: &Request) -> Outcome {
+    let rows = table(service, request, |table| table.rows)?;
+    Ok(Answer::json(200, &json!({"rows": rows})))
+}
+
+/// Looks into the table that the request names; one that nothing landed in is empty.
+fn table<T: Default>(service: &Service, request: &Request, look: impl Fn(&Table) -> T) -> Result<T, (u16, String)> {
     let parameters = request.parameters();
-    let table = parameters.get("table").ok_or_else(|| (400, "?table=DB.SCHEMA.TABLE is missing".to_owned()))?;
-    service.landed(table).map(Answer::rows).ok_or_else(|| (400, format!("{table:?} is not DB.SCHEMA.TABLE")))
+    let name = parameters.get("table").ok_or_else(|| (400, "?table=DB.SCHEMA.TABLE is missing".to_owned()))?;
+    service.look_into(name, look).ok_or_else(|| (400, format!("{name:?} is not DB.SCHEMA.TABLE")))
 }
 
 fn commits(service: &Service, body: &[u8]) -> Outcome {
@@ -88,7 +103,11 @@ fn faults(service: &Service, body: &[u8]) -> Outcome {
 fn tokens(service: &Service, body: &[u8]) -> Outcome {
     let tokens: Tokens = parsed(body)?;
     match (tokens.revoke.as_deref(), tokens.lifetime_seconds) {
-        (Some("scoped"), None) => done(|| service.credentials.scoped.revoke_all()),
+        (Some("scoped"), None) => {
+            let revoked = service.credentials.scoped.revoke_all();
+            revoked.map_err(|error| (500, error.to_string()))?;
+            done(|| ())
+        }
         (None, Some(seconds)) => done(|| service.credentials.scoped.set_lifetime(seconds)),
         _ => Err((400, "either \"revoke\": \"scoped\" or \"lifetime_seconds\": n".to_owned())),
     }
@@ -130,5 +149,5 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, (u16, String)> {
     serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
 }
 
-const KNOWN: [&str; 9] =
-    ["rows", "requests", "commits", "faults", "tokens", "rejections", "channels", "clock", "login-failures"];
+const KNOWN: [&str; 10] =
+    ["rows", "counts", "requests", "commits", "faults", "tokens", "rejections", "channels", "clock", "login-failures"];

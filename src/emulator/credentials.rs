@@ -63,8 +63,7 @@ impl Credentials {
         }
         self.scoped.check(token, host, now_ms).map_err(|why| match why {
             Unusable::Expired => oauth_refusal("390318", "OAuth access token expired.", "expired"),
-            Unusable::Revoked => oauth_refusal("390303", invalid, "revoked"),
-            Unusable::Forged => oauth_refusal("390303", invalid, "not issued here"),
+            Unusable::Unknown => oauth_refusal("390303", invalid, "revoked or not issued here"),
             Unusable::OtherHost => oauth_refusal("390303", invalid, "issued for another host"),
         })
     }

@@ -2,8 +2,10 @@
 
 use std::io::Read;
 
+use serde::{Deserialize, Serialize};
+
 /// How a body is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Encoding {
     Identity,
     Gzip,

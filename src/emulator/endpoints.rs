@@ -2,6 +2,7 @@
 
 mod account;
 mod channels;
+mod files;
 mod rows;
 
 use super::answer::Answer;
@@ -14,6 +15,9 @@ use super::service::Service;
 pub(super) const HOST: &str = "127.0.0.1";
 
 pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Result<Answer, Refusal> {
+    if let Route::Upload(path) = &route {
+        return Ok(files::upload(service, path, request));
+    }
     refuse_too_long(&request)?;
     refuse_other_answers(&route, &request)?;
     let now_ms = service.clock.unix_ms();
@@ -24,6 +28,7 @@ pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Re
     check_tracing(&request)?;
     match route {
         Route::Append(name) => rows::append(service, &name, request, now_ms),
+        Route::Register(name) => files::register(service, &name, &request, now_ms),
         Route::Elastic(pipe) => rows::append_elastic(service, &pipe, request, now_ms),
         other => channels::carry_out(service, &other, &request, now_ms),
     }

@@ -27,6 +27,10 @@ pub enum Endpoint {
     Elastic,
     /// `POST /telemetry/send/sessionless`
     Telemetry,
+    /// `PUT` of a file into the storage of a pipe
+    Upload,
+    /// `POST …/channels/{channel}/filebuffer`
+    Register,
 }
 
 impl Endpoint {
@@ -47,6 +51,8 @@ impl Endpoint {
             Self::PipeInfo => "pipe-info",
             Self::Elastic => "elastic",
             Self::Telemetry => "telemetry",
+            Self::Upload => "upload",
+            Self::Register => "filebuffer",
         }
     }
 
@@ -271,7 +277,7 @@ fn header((name, value): (&String, &Value)) -> Result<(String, String), String> 
     Ok((name.clone(), value.to_owned()))
 }
 
-const ALL: [Endpoint; 9] = [
+const ALL: [Endpoint; 11] = [
     Endpoint::Hostname,
     Endpoint::Token,
     Endpoint::Open,
@@ -281,6 +287,8 @@ const ALL: [Endpoint; 9] = [
     Endpoint::PipeInfo,
     Endpoint::Elastic,
     Endpoint::Telemetry,
+    Endpoint::Upload,
+    Endpoint::Register,
 ];
 
 #[cfg(test)]

@@ -178,15 +178,23 @@ fn parse_head(bytes: &[u8]) -> Result<Head, Unreadable> {
     if modern && request.header("host").is_none() {
         return Err(Unreadable::Malformed(400, "The Host header is missing."));
     }
-    let connection = request.header("connection").unwrap_or_default();
-    let names = |token: &str| connection.split(',').any(|t| t.trim().eq_ignore_ascii_case(token));
-    let expect = request.header("expect").unwrap_or_default();
     Ok(Head {
-        keep_alive: if modern { !names("close") } else { names("keep-alive") },
-        expects_continue: modern && expect.eq_ignore_ascii_case("100-continue"),
+        keep_alive: keeps_alive(&request, modern),
+        expects_continue: modern && expects_continue(&request),
         framing: framing(&request)?,
         request,
     })
+}
+
+fn keeps_alive(request: &Request, modern: bool) -> bool {
+    let mut tokens = request.header("connection").unwrap_or_default().split(',');
+    let wanted = if modern { "close" } else { "keep-alive" };
+    tokens.any(|token| token.trim().eq_ignore_ascii_case(wanted)) != modern
+}
+
+fn expects_continue(request: &Request) -> bool {
+    let expect = request.header("expect").unwrap_or_default();
+    expect.eq_ignore_ascii_case("100-continue")
 }
 
 /// Two ways to find the end of a body are one too many: a proxy might have taken the other.

@@ -129,7 +129,7 @@ const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
 #[cfg(test)]
 mod tests {
-    use super::super::key_pair::GeneratedPair;
+    use super::super::key_pair::Pair;
     use super::*;
     use rsa::pkcs8::DecodePrivateKey;
     use rsa::sha2::{Digest, Sha256};
@@ -138,11 +138,11 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000;
 
-    fn identity(pair: &GeneratedPair) -> Identity {
+    fn identity(pair: &Pair) -> Identity {
         Identity::new("myorg-acct", "loader", vec![pair.registered.clone()])
     }
 
-    fn sign(pair: &GeneratedPair, header: &Value, claims: &Value) -> String {
+    fn sign(pair: &Pair, header: &Value, claims: &Value) -> String {
         let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let signed = format!("{}.{}", part(header), part(claims));
         let key = RsaPrivateKey::from_pkcs8_pem(&pair.private_key_pem).unwrap();
@@ -151,7 +151,7 @@ mod tests {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    fn claims(pair: &GeneratedPair) -> Value {
+    fn claims(pair: &Pair) -> Value {
         let fingerprint = pair.registered.fingerprint();
         json!({
             "iss": format!("MYORG-ACCT.LOADER.SHA256:{fingerprint}"),
@@ -163,7 +163,7 @@ mod tests {
 
     /// Verifies the usual token with some claims replaced; null removes one.
     fn judge(changes: Value) -> Result<Login, Invalid> {
-        let pair = GeneratedPair::of_this_process().unwrap();
+        let pair = Pair::of_this_process().unwrap();
         let mut all = claims(&pair);
         for (name, value) in changes.as_object().unwrap() {
             if value.is_null() {
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn only_an_untouched_rs256_signature_passes() {
-        let pair = GeneratedPair::of_this_process().unwrap();
+        let pair = Pair::of_this_process().unwrap();
         let us = identity(&pair);
         let good = sign(&pair, &json!({"alg": "RS256"}), &claims(&pair));
         assert!(us.verify(&good, NOW * 1000).is_ok());

@@ -5,7 +5,7 @@ use std::io;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
-use rsa::pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::rand_core::OsRng;
 use rsa::sha2::{Digest, Sha256};
 use rsa::traits::PublicKeyParts;
@@ -56,12 +56,12 @@ impl RegisteredKey {
 
 /// A private key and what has to be registered for it.
 #[derive(Clone, Debug)]
-pub(super) struct GeneratedPair {
+pub(super) struct Pair {
     pub(super) private_key_pem: String,
     pub(super) registered: RegisteredKey,
 }
 
-impl GeneratedPair {
+impl Pair {
     /// The pair of this process, made at the first call.
     pub(super) fn of_this_process() -> io::Result<Self> {
         let mut made = MADE.lock();
@@ -73,17 +73,25 @@ impl GeneratedPair {
         Ok(pair)
     }
 
+    /// A pair that was made before.
+    pub(super) fn from_pem(pem: &str) -> io::Result<Self> {
+        Self::of(&RsaPrivateKey::from_pkcs8_pem(pem).map_err(unusable)?)
+    }
+
     fn generate() -> io::Result<Self> {
-        let key = RsaPrivateKey::new(&mut OsRng, MIN_BITS).map_err(unusable)?;
+        Self::of(&RsaPrivateKey::new(&mut OsRng, MIN_BITS).map_err(unusable)?)
+    }
+
+    fn of(key: &RsaPrivateKey) -> io::Result<Self> {
         let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(unusable)?;
         Ok(Self { private_key_pem: pem.as_str().to_owned(), registered: RegisteredKey::new(key.to_public_key())? })
     }
 }
 
 fn unusable(error: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("public key: {}", error.to_string()))
+    io::Error::new(io::ErrorKind::InvalidInput, format!("RSA key: {}", error.to_string()))
 }
 
 /// A suite of tests starts hundreds of emulators, and a pair takes a noticeable part of a second.
-static MADE: Mutex<Option<GeneratedPair>> = Mutex::new(None);
+static MADE: Mutex<Option<Pair>> = Mutex::new(None);
 const MIN_BITS: usize = 2048;

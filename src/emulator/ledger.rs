@@ -1,13 +1,16 @@
 //! What the service remembers: channels, batches on their way, and tables.
 
+mod durable;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::channel::{self, Channel, LastError, Turn};
-use super::landing::Block;
+use super::channel::{Applied, Channel, LastError, Turn};
+use super::in_flight::InFlight;
+use super::journal::{Journal, Opened, Record};
+use super::landing::Table;
 use super::name::{ChannelName, ELASTIC, PipeName, TableName, bare, canonical};
 use super::refusal::Refusal;
 use super::rows::Batch;
@@ -22,16 +25,8 @@ pub(super) struct Ledger {
     openings: u64,
     channels: HashMap<ChannelName, Channel>,
     in_flight: VecDeque<InFlight>,
-    tables: HashMap<TableName, Vec<Arc<Block>>>,
-}
-
-#[derive(Debug)]
-struct InFlight {
-    channel: ChannelName,
-    table: TableName,
-    due: Instant,
-    offset_token: Option<String>,
-    batch: Batch,
+    tables: HashMap<TableName, Table>,
+    journal: Option<Journal>,
 }
 
 /// How a channel is to be opened.
@@ -60,6 +55,7 @@ impl Ledger {
             channels: HashMap::new(),
             in_flight: VecDeque::new(),
             tables: HashMap::new(),
+            journal: None,
         }
     }
 
@@ -76,13 +72,16 @@ impl Ledger {
         if opening.fail_on_uncommitted_rows {
             self.refuse_uncommitted(name)?;
         }
-        self.discard(name);
-        self.openings += 1;
-        let channel = self.channels.entry(name.clone()).or_insert_with(|| Channel::new(bare(spelling), now_ms));
-        channel.take_over(self.openings);
-        if opening.offset_token.is_some() {
-            channel.committed.offset_token = opening.offset_token;
-        }
+        let present = self.channels.get(name);
+        let record = Record::Opened(Opened {
+            channel: name.clone(),
+            spelling: present.map_or_else(|| bare(spelling), |channel| channel.spelling.clone()),
+            created_on_ms: present.map_or(now_ms, |channel| channel.created_on_ms),
+            client_sequencer: self.openings + 1,
+            offset_token: opening.offset_token.or_else(|| present?.committed.offset_token.clone()),
+        });
+        self.note(record)?;
+        let channel = self.channels.get(name).ok_or_else(|| unknown_channel(name))?;
         Ok(json!({
             "next_continuation_token": channel.continuation_token(),
             "channel_status": channel.status(name, latency_ms(self.commit_delay)),
@@ -92,34 +91,54 @@ impl Ledger {
     pub(super) fn append(&mut self, name: &ChannelName, append: Append, now_ms: i64) -> Result<String, Refusal> {
         let table = self.table_of(&name.pipe)?;
         self.settle(now_ms);
-        let due = Instant::now() + self.commit_delay;
         let channel = self.channels.get_mut(name).ok_or_else(|| unknown_channel(name))?;
         let request_id = append.request_id.as_deref();
-        if channel.judge(&append.token, request_id)? == Turn::Next {
-            channel.advance(&append.token, request_id);
-            self.in_flight.push_back(InFlight {
-                channel: name.clone(),
-                table,
-                due,
-                offset_token: append.offset_token,
-                batch: append.batch,
-            });
+        if channel.judge(&append.token, request_id)? == Turn::Replay {
+            return Ok(channel.continuation_token());
         }
+        let applied = append.request_id.map(|request_id| Applied { request_id, token: append.token });
+        channel.in_flight += 1;
+        channel.advance(channel.row_sequencer + 1, applied.clone());
+        self.in_flight.push_back(InFlight {
+            channel: name.clone(),
+            table,
+            row_sequencer: channel.row_sequencer,
+            applied,
+            error: LastError::of(&append.batch, append.offset_token.as_deref(), now_ms),
+            offset_token: append.offset_token,
+            batch: append.batch,
+            due: Instant::now() + self.commit_delay,
+        });
         Ok(channel.continuation_token())
+    }
+
+    /// The answer that a repeated append got the first time; `None` for any other append.
+    pub(super) fn replayed(&self, name: &ChannelName, token: &str, request_id: Option<&str>) -> Option<String> {
+        let channel = self.channels.get(name)?;
+        let turn = channel.judge(token, request_id).ok()?;
+        (turn == Turn::Replay).then(|| channel.continuation_token())
     }
 
     /// Takes rows without order. They are durable at once and land when they are due.
     pub(super) fn append_elastic(&mut self, pipe: &PipeName, batch: Batch, now_ms: i64) -> Result<(), Refusal> {
         let table = self.table_of(pipe)?;
         self.settle(now_ms);
-        self.elastic(pipe, now_ms).in_flight += 1;
-        self.in_flight.push_back(InFlight {
+        let rows = InFlight {
             channel: pipe.channel(ELASTIC),
             table,
-            due: Instant::now() + self.commit_delay,
+            row_sequencer: 0,
+            applied: None,
+            error: LastError::of(&batch, None, now_ms),
             offset_token: None,
             batch,
-        });
+            due: Instant::now() + self.commit_delay,
+        };
+        let accepted = match self.journaled(Record::Accepted(rows))? {
+            Record::Accepted(rows) => rows,
+            _ => return Ok(()),
+        };
+        self.elastic(pipe, now_ms).in_flight += 1;
+        self.in_flight.push_back(accepted);
         Ok(())
     }
 
@@ -138,8 +157,7 @@ impl Ledger {
         if fail_on_uncommitted_rows {
             self.refuse_uncommitted(name)?;
         }
-        self.forget(name);
-        Ok(())
+        self.note(Record::Gone { channel: name.clone() })
     }
 
     /// The status of those of the named channels that exist, by the names as they were asked for.
@@ -180,60 +198,51 @@ impl Ledger {
         self.settle(now_ms);
     }
 
-    pub(super) fn rows(&mut self, table: &TableName, now_ms: i64) -> Option<Vec<Arc<Block>>> {
+    pub(super) fn table(&mut self, table: &TableName, now_ms: i64) -> Option<&Table> {
         self.settle(now_ms);
-        self.tables.get(table).cloned()
+        self.tables.get(table)
     }
 
     /// Opens a channel behind its owner's back; `false` when there is none.
     pub(super) fn steal(&mut self, name: &ChannelName, now_ms: i64) -> bool {
-        self.settle(now_ms);
-        self.discard(name);
-        self.openings += 1;
-        let Some(channel) = self.channels.get_mut(name) else {
-            return false;
-        };
-        channel.take_over(self.openings);
-        true
+        let present = self.channels.contains_key(name) && !name.is_elastic();
+        present && self.open(name, "", Opening::default(), now_ms).is_ok()
     }
 
     /// Removes a channel and its offset, as long idleness does; `false` when there is none.
     pub(super) fn expire(&mut self, name: &ChannelName, now_ms: i64) -> bool {
-        self.settle(now_ms);
-        self.forget(name)
+        self.drop_channel(name, false, now_ms).is_ok()
     }
 
-    /// Commits what is due.
+    /// Commits what is due. What cannot be written down stays uncommitted.
     fn settle(&mut self, now_ms: i64) {
         let now = Instant::now();
-        while !self.held && self.in_flight.front().is_some_and(|batch| batch.due <= now) {
-            if let Some(batch) = self.in_flight.pop_front() {
-                self.commit(batch, now_ms);
+        while !self.held && self.in_flight.front().is_some_and(|rows| rows.due <= now) {
+            let Some(rows) = self.in_flight.pop_front() else {
+                return;
+            };
+            let key = rows.channel.clone();
+            if rows.is_elastic() {
+                if self.journaled(Record::Landed).is_err() {
+                    return self.in_flight.push_front(rows);
+                }
+                self.elastic(&key.pipe, now_ms);
+                self.land(rows);
+            } else {
+                let mut record = Record::Committed(rows);
+                let written = self.journal.as_mut().map_or(Ok(()), |journal| journal.append(&mut record));
+                let Record::Committed(rows) = record else {
+                    return;
+                };
+                if written.is_err() {
+                    return self.in_flight.push_front(rows);
+                }
+                self.land(rows);
+            }
+            if let Some(channel) = self.channels.get_mut(&key) {
+                channel.in_flight = channel.in_flight.saturating_sub(1);
             }
         }
-    }
-
-    fn commit(&mut self, landing: InFlight, now_ms: i64) {
-        let batch = landing.batch;
-        if let Some(channel) = self.channels.get_mut(&landing.channel) {
-            channel.in_flight = channel.in_flight.saturating_sub(1);
-            let committed = &mut channel.committed;
-            committed.rows_inserted += batch.good;
-            committed.rows_parsed += batch.parsed();
-            committed.rows_error_count += batch.bad;
-            if let Some(message) = batch.last_error {
-                committed.last_error = Some(LastError {
-                    message: message.to_owned(),
-                    offset_upper_bound: landing.offset_token.clone(),
-                    at_ms: now_ms,
-                });
-            }
-            if landing.offset_token.is_some() {
-                committed.offset_token = landing.offset_token;
-            }
-        }
-        let blocks = self.tables.entry(landing.table).or_default();
-        blocks.extend(batch.block);
     }
 
     fn refuse_uncommitted(&self, name: &ChannelName) -> Result<(), Refusal> {
@@ -254,13 +263,8 @@ impl Ledger {
         };
         if channel.in_flight > 0 {
             channel.in_flight = 0;
-            self.in_flight.retain(|batch| batch.channel != *name);
+            self.in_flight.retain(|rows| rows.channel != *name);
         }
-    }
-
-    fn forget(&mut self, name: &ChannelName) -> bool {
-        self.discard(name);
-        self.channels.remove(name).is_some()
     }
 
     fn elastic(&mut self, pipe: &PipeName, now_ms: i64) -> &mut Channel {
@@ -294,9 +298,4 @@ fn unknown_channel(name: &ChannelName) -> Refusal {
 
 fn latency_ms(delay: Duration) -> u64 {
     u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An append that shows no token at all.
-pub(super) fn missing_token() -> Refusal {
-    channel::stale()
 }

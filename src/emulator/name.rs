@@ -1,7 +1,9 @@
 //! Names of databases, schemas, pipes, tables and channels, with the service's case rule.
 
+use serde::{Deserialize, Serialize};
+
 /// A pipe, by canonical names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct PipeName {
     pub(super) database: String,
     pub(super) schema: String,
@@ -9,7 +11,7 @@ pub(super) struct PipeName {
 }
 
 /// A table, by canonical names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct TableName {
     pub(super) database: String,
     pub(super) schema: String,
@@ -17,7 +19,7 @@ pub(super) struct TableName {
 }
 
 /// A channel of a pipe. Two spellings that differ in case only are one channel, unless quoted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct ChannelName {
     pub(super) pipe: PipeName,
     pub(super) channel: String,

@@ -5,6 +5,7 @@ use percent_encoding::percent_decode_str;
 use super::fault::Endpoint;
 use super::name::{ChannelName, PipeName, TableName};
 use super::refusal::Refusal;
+use super::stage::BUCKET;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) enum Route {
     Elastic(PipeName),
     Status(PipeName),
     PipeInfo(PipeName),
+    Register(ChannelName),
+    Upload(String),
 }
 
 impl Route {
@@ -43,6 +46,8 @@ impl Route {
             Self::Elastic(_) => Endpoint::Elastic,
             Self::Status(_) => Endpoint::Status,
             Self::PipeInfo(_) => Endpoint::PipeInfo,
+            Self::Register(_) => Endpoint::Register,
+            Self::Upload(_) => Endpoint::Upload,
         }
     }
 }
@@ -60,6 +65,9 @@ fn resource(segments: &[&str]) -> Result<Option<Choices>, Refusal> {
         ["v2", "streaming", "databases", db, "schemas", schema, "pipes", rest @ ..] => {
             return control(db, schema, rest);
         }
+        [BUCKET, key @ ..] if !key.is_empty() => {
+            vec![("PUT", Route::Upload(name(&segments.join("/"))?))]
+        }
         _ => return Ok(None),
     };
     Ok(Some(choices))
@@ -70,6 +78,9 @@ fn data(db: &str, schema: &str, rest: &[&str]) -> Result<Option<Choices>, Refusa
         ["tables", table, "rows"] => {
             let table = TableName::new(&name(db)?, &name(schema)?, &name(table)?);
             Route::Elastic(PipeName::default_of(&table))
+        }
+        ["pipes", pipe, "channels", channel, "filebuffer"] => {
+            Route::Register(pipe_name(db, schema, pipe)?.channel(&name(channel)?))
         }
         ["pipes", pipe, "channels", channel, "rows"] => {
             let channel = pipe_name(db, schema, pipe)?.channel(&name(channel)?);

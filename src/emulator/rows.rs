@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use memchr::memmem;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::encoding::Encoding;
 use super::landing::Block;
 
 /// What became of the rows of one request.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Batch {
+    #[serde(with = "kept")]
     pub(super) block: Option<Arc<Block>>,
     pub(super) good: u64,
     pub(super) bad: u64,
+    #[serde(skip)]
     pub(super) last_error: Option<&'static str>,
 }
 
@@ -57,6 +60,23 @@ impl Batch {
 
     pub(super) fn parsed(&self) -> u64 {
         self.good + self.bad
+    }
+}
+
+/// Only how rows are kept goes into a description; the rows themselves follow it.
+mod kept {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Block;
+
+    pub(super) fn serialize<S: Serializer>(block: &Option<Arc<Block>>, to: S) -> Result<S::Ok, S::Error> {
+        block.as_deref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Block>>, D::Error> {
+        Ok(Option::<Block>::deserialize(from)?.map(Arc::new))
     }
 }
 

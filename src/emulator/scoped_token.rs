@@ -1,30 +1,29 @@
 //! Tokens that the ingest host takes: issued, bound to a host, expiring, revocable.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
-use rsa::rand_core::{OsRng, RngCore};
 use rsa::sha2::Sha256;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::secrets::Secrets;
+
 /// Makes scoped tokens and knows its own again.
 #[derive(Debug)]
 pub(super) struct ScopedTokens {
-    secret: [u8; 32],
-    /// Tokens of an earlier epoch are revoked.
-    epoch: AtomicU64,
+    secrets: Secrets,
     lifetime_seconds: AtomicU64,
 }
 
 /// Why a scoped token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
-    Forged,
+    Unknown,
     Expired,
-    Revoked,
     OtherHost,
 }
 
@@ -38,22 +37,20 @@ struct Claims {
     iat: i64,
     exp: i64,
     jti: String,
-    epoch: u64,
 }
 
 impl ScopedTokens {
-    pub(super) fn new(lifetime_seconds: u64) -> Self {
-        let mut secret = [0; 32];
-        OsRng.fill_bytes(&mut secret);
-        Self { secret, epoch: AtomicU64::new(0), lifetime_seconds: AtomicU64::new(lifetime_seconds) }
+    pub(super) fn new(secrets: Secrets, lifetime_seconds: u64) -> Self {
+        Self { secrets, lifetime_seconds: AtomicU64::new(lifetime_seconds) }
     }
 
     pub(super) fn set_lifetime(&self, seconds: u64) {
         self.lifetime_seconds.store(seconds, Ordering::Relaxed);
     }
 
-    pub(super) fn revoke_all(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+    /// Makes every token issued so far one that was not issued here.
+    pub(super) fn revoke_all(&self) -> io::Result<()> {
+        self.secrets.renew_tokens()
     }
 
     pub(super) fn issue(&self, user: &str, host: &str, scope: Option<String>, now_ms: i64) -> String {
@@ -67,7 +64,6 @@ impl ScopedTokens {
             iat: now,
             exp: now.saturating_add_unsigned(life),
             jti: Uuid::new_v4().to_string(),
-            epoch: self.epoch.load(Ordering::SeqCst),
         };
         let claims = serde_json::json!(claims).to_string();
         let signed =
@@ -77,10 +73,7 @@ impl ScopedTokens {
     }
 
     pub(super) fn check(&self, token: &str, host: &str, now_ms: i64) -> Result<(), Unusable> {
-        let claims = self.own_claims(token).ok_or(Unusable::Forged)?;
-        if claims.epoch != self.epoch.load(Ordering::SeqCst) {
-            return Err(Unusable::Revoked);
-        }
+        let claims = self.own_claims(token).ok_or(Unusable::Unknown)?;
         if claims.exp <= now_ms.div_euclid(1000) {
             return Err(Unusable::Expired);
         }
@@ -100,7 +93,7 @@ impl ScopedTokens {
 
     /// HMAC takes a key of any length, so there is always one.
     fn mac(&self, signed: &str) -> Option<Hmac<Sha256>> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).ok()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secrets.tokens()).ok()?;
         mac.update(signed.as_bytes());
         Some(mac)
     }
@@ -114,15 +107,19 @@ mod tests {
 
     const HOST: &str = "127.0.0.1";
 
+    fn issuer() -> ScopedTokens {
+        ScopedTokens::new(Secrets::fresh().unwrap(), 60)
+    }
+
     #[test]
     fn a_token_is_good_for_its_host_until_it_expires_or_is_revoked() {
-        let tokens = ScopedTokens::new(60);
+        let tokens = issuer();
         let token = tokens.issue("U", HOST, None, 1_000_000);
         assert_eq!(tokens.check(&token, HOST, 1_059_999), Ok(()));
         assert_eq!(tokens.check(&token, HOST, 1_060_000), Err(Unusable::Expired));
         assert_eq!(tokens.check(&token, "other", 1_000_000), Err(Unusable::OtherHost));
-        tokens.revoke_all();
-        assert_eq!(tokens.check(&token, HOST, 1_000_000), Err(Unusable::Revoked));
+        tokens.revoke_all().unwrap();
+        assert_eq!(tokens.check(&token, HOST, 1_000_000), Err(Unusable::Unknown));
         let next = tokens.issue("U", HOST, None, 1_000_000);
         assert_eq!(tokens.check(&next, HOST, 1_000_000), Ok(()));
         assert_ne!(token, next);
@@ -130,13 +127,13 @@ mod tests {
 
     #[test]
     fn a_forged_token_is_refused() {
-        let tokens = ScopedTokens::new(60);
-        let strange = ScopedTokens::new(60).issue("U", HOST, None, 0);
-        assert_eq!(tokens.check(&strange, HOST, 0), Err(Unusable::Forged));
+        let tokens = issuer();
+        let strange = issuer().issue("U", HOST, None, 0);
+        assert_eq!(tokens.check(&strange, HOST, 0), Err(Unusable::Unknown));
         let own = tokens.issue("U", HOST, None, 0);
         let cut = &own[..own.len() - 2];
         for forged in ["", "a.b.c", "x", cut] {
-            assert_eq!(tokens.check(forged, HOST, 0), Err(Unusable::Forged));
+            assert_eq!(tokens.check(forged, HOST, 0), Err(Unusable::Unknown));
         }
     }
 }

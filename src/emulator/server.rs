@@ -62,8 +62,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.service.stop();
+        // In this order: an answer that waits must not go out after all.
         self.open.close_all();
+        self.service.stop();
         // Accepting blocks; one more connection makes it look around.
         let _ = TcpStream::connect_timeout(&self.address, LONGEST_GOODBYE);
         if let Some(accepting) = self.accepting.take() {

@@ -11,11 +11,14 @@ use super::control;
 use super::credentials::Credentials;
 use super::endpoints;
 use super::fault::{Effect, Faults};
-use super::ledger::Ledger;
+use super::ledger::{Append, Ledger};
+use super::name::{ChannelName, PipeName};
 use super::refusal::Refusal;
 use super::request::Request;
 use super::request_log::{LoggedRequest, RequestLog};
 use super::route::Route;
+use super::rows::Batch;
+use super::stage::Stage;
 
 /// All that connections share.
 #[derive(Debug)]
@@ -28,7 +31,9 @@ pub(super) struct Service {
     /// A text whose rows do not land.
     pub(super) rejected: Mutex<Option<Arc<[u8]>>>,
     pub(super) scratch: Scratch,
-    pub(super) stage: super::stage::Stage,
+    pub(super) stage: Stage,
+    /// Rows are counted only.
+    pub(super) discards_rows: bool,
     stopping: Mutex<bool>,
     stopped: Condvar,
 }
@@ -42,7 +47,7 @@ pub(super) enum Delivery {
 }
 
 impl Service {
-    pub(super) fn new(credentials: Credentials, ledger: Ledger, stage: super::stage::Stage) -> Self {
+    pub(super) fn new(credentials: Credentials, ledger: Ledger, stage: Stage, discards_rows: bool) -> Self {
         Self {
             clock: Clock::default(),
             credentials,
@@ -52,6 +57,7 @@ impl Service {
             rejected: Mutex::new(None),
             scratch: Scratch::default(),
             stage,
+            discards_rows,
             stopping: Mutex::new(false),
             stopped: Condvar::new(),
         }
@@ -84,6 +90,28 @@ impl Service {
             }
             (_, Some(answer)) => Delivery::Whole(answer),
         }
+    }
+
+    /// Takes the rows of an append, or their number only.
+    pub(super) fn append(&self, name: &ChannelName, mut append: Append, now_ms: i64) -> Result<String, Refusal> {
+        if self.discards_rows {
+            append.batch.block = None;
+        }
+        self.ledger.lock().append(name, append, now_ms)
+    }
+
+    /// The same without order.
+    pub(super) fn append_elastic(&self, pipe: &PipeName, mut batch: Batch, now_ms: i64) -> Result<(), Refusal> {
+        if self.discards_rows {
+            batch.block = None;
+        }
+        self.ledger.lock().append_elastic(pipe, batch, now_ms)
+    }
+
+    /// What a request may hold, on the wire.
+    pub(super) fn max_body(&self, request: &Request) -> u64 {
+        let is_file = Route::find(&request.method, &request.path).is_ok_and(|route| matches!(route, Route::Upload(_)));
+        if is_file { MAX_FILE } else { MAX_BODY }
     }
 
     /// Ends every pause.
@@ -148,5 +176,8 @@ fn scripted(status: u16, body: &str, headers: &[(String, String)]) -> Answer {
     })
 }
 
+/// The service's own limit.
+const MAX_BODY: u64 = 4_194_304;
+const MAX_FILE: u64 = 256 << 20;
 const MAX_FREE: usize = 4;
 const MAX_KEPT: usize = 64 << 20;

@@ -20,12 +20,13 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn make() -> io::Result<Self> {
-        Self::try_make().map_err(|error| io::Error::other(format!("TLS: {error}")))
+    /// The same key gives an authority that is as good as the one before.
+    pub(super) fn make(authority_key: &[u8]) -> io::Result<Self> {
+        Self::try_make(authority_key).map_err(|error| io::Error::other(format!("TLS: {error}")))
     }
 
-    fn try_make() -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let (authority, issuer) = authority()?;
+    fn try_make(authority_key: &[u8]) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let (authority, issuer) = authority(KeyPair::try_from(authority_key)?)?;
         let key = KeyPair::generate()?;
         let leaf = leaf(&key, &issuer)?;
         // Two providers can be linked into one program, so the choice is never left to the process.
@@ -41,11 +42,10 @@ impl Identity {
     }
 }
 
-fn authority() -> Result<(Certificate, Issuer<'static, KeyPair>), rcgen::Error> {
+fn authority(key: KeyPair) -> Result<(Certificate, Issuer<'static, KeyPair>), rcgen::Error> {
     let mut params = named("Snowpipe Streaming emulator authority")?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     Ok((certificate, Issuer::new(params, key)))
 }

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::lines::{Lines, TOO_LONG, is_blank};
-use super::source::{Input, Source};
+use super::source::{Input, NextRow, Source};
 use crate::error::{Error, ErrorKind};
 use crate::rows::Batch;
 
@@ -157,11 +157,7 @@ fn skip_lines(lines: &mut Lines, input: &mut dyn Read, position: u64) -> io::Res
     Ok(last_is_row.then_some(rows))
 }
 
-fn skip_rows(
-    next: &mut dyn FnMut(Option<&mut Batch>) -> Option<Result<(), Error>>,
-    at: &mut u64,
-    position: u64,
-) -> Result<u64, Error> {
+fn skip_rows(next: &mut NextRow<'_>, at: &mut u64, position: u64) -> Result<u64, Error> {
     let rows = position.saturating_sub(*at);
     while *at < position {
         next(None).unwrap_or_else(|| Err(foreign(position)))?;

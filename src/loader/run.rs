@@ -62,7 +62,7 @@ impl<'l, 'p, 's> Run<'l, 'p, 's> {
     }
 
     /// Sends and waits; whenever the channel is lost, opens it again and goes on from what is committed.
-    pub(super) fn to_end(mut self) -> Result<(), Error> {
+    pub(super) fn complete(mut self) -> Result<(), Error> {
         loop {
             let error = match self.pass() {
                 Ok(source_failure) => return self.finish(source_failure),

@@ -35,7 +35,7 @@ pub(super) enum Input<'s> {
 }
 
 /// Puts the next row into the batch, or passes over it where there is none; `None` at the end.
-type NextRow<'s> = Box<dyn FnMut(Option<&mut Batch>) -> Option<Result<(), Error>> + Send + 's>;
+pub(super) type NextRow<'s> = Box<dyn FnMut(Option<&mut Batch>) -> Option<Result<(), Error>> + Send + 's>;
 
 impl<'s> Source<'s> {
     /// A file of NDJSON: one object a line, UTF-8; blank lines and a byte order mark are skipped.

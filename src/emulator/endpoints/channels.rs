@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::super::answer::Answer;
 use super::super::ledger::Opening;
+use super::super::name::PipeName;
 use super::super::refusal::Refusal;
 use super::super::request::Request;
 use super::super::route::Route;
@@ -38,7 +39,8 @@ pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now
                 offset_token: body.offset_token,
                 fail_on_uncommitted_rows: body.fail_on_uncommitted_rows.unwrap_or(false),
             };
-            let opened = service.ledger.lock().open(name, spelling, opening, now_ms)?;
+            let mut ledger = service.ledger.lock();
+            let opened = ledger.open(name, spelling, opening, now_ms)?;
             Ok(Answer::json(200, &opened))
         }
         Route::Drop(name) => {
@@ -47,26 +49,27 @@ pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now
             service.ledger.lock().drop_channel(name, guarded, now_ms)?;
             Ok(Answer::json(200, &json!({})))
         }
-        Route::Status(pipe) => {
-            let body: StatusBody = parsed(request)?;
-            if body.channel_names.len() > MAX_NAMES {
-                return Err(Refusal::new(
-                    400,
-                    "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS",
-                    format!("At most {MAX_NAMES} channels can be asked for."),
-                ));
-            }
-            let names = &body.channel_names;
-            let statuses = service.ledger.lock().status(pipe, names, now_ms)?;
-            Ok(Answer::json(200, &statuses))
-        }
+        Route::Status(pipe) => status(service, pipe, &parsed(request)?, now_ms),
         Route::PipeInfo(pipe) => {
-            parsed::<serde_json::Map<String, serde_json::Value>>(request)?;
+            parsed::<Map<String, Value>>(request)?;
             service.ledger.lock().table_of(pipe)?;
             Ok(Answer::json(200, &service.stage.describe(now_ms)))
         }
         _ => Err(Refusal::new(404, "ERR_RESOURCE_NOT_FOUND", "Nothing is here.")),
     }
+}
+
+fn status(service: &Service, pipe: &PipeName, body: &StatusBody, now_ms: i64) -> Result<Answer, Refusal> {
+    if body.channel_names.len() > MAX_NAMES {
+        return Err(Refusal::new(
+            400,
+            "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS",
+            format!("At most {MAX_NAMES} channels can be asked for."),
+        ));
+    }
+    let mut ledger = service.ledger.lock();
+    let statuses = ledger.status(pipe, &body.channel_names, now_ms)?;
+    Ok(Answer::json(200, &statuses))
 }
 
 fn optional<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refusal> {
@@ -76,7 +79,7 @@ fn optional<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refus
     parsed(request)
 }
 
-fn parsed<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+pub(super) fn parsed<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     if request.content_type().as_deref() != Some("application/json") {
         return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/json."));
     }

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::super::answer::Answer;
+use super::super::channel::missing_token;
 use super::super::encoding::{Encoding, Undecodable};
-use super::super::ledger::{Append, missing_token};
+use super::super::ledger::Append;
 use super::super::name::{ChannelName, PipeName};
 use super::super::refusal::Refusal;
 use super::super::request::Request;
@@ -21,7 +22,7 @@ pub(super) fn append(service: &Service, name: &ChannelName, request: Request, no
         offset_token: get("endOffsetToken").or_else(|| get("offsetToken")),
         batch: batch(service, request)?,
     };
-    let next = service.ledger.lock().append(name, append, now_ms)?;
+    let next = service.append(name, append, now_ms)?;
     Ok(Answer::json(200, &json!({"next_continuation_token": next})))
 }
 
@@ -36,7 +37,7 @@ pub(super) fn append_elastic(
         return Err(Refusal::malformed(format!("{name} does not go with an Elastic append.")));
     }
     let batch = batch(service, request)?;
-    service.ledger.lock().append_elastic(pipe, batch, now_ms)?;
+    service.append_elastic(pipe, batch, now_ms)?;
     let body = json!({"message": "OK", "next_continuation_token": ""});
     Ok(Answer::json(200, &body))
 }

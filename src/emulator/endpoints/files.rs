@@ -1,0 +1,150 @@
+//! File mode: encrypted files are put into storage, then registered to a channel.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::answer::Answer;
+use super::super::aws_chunked;
+use super::super::channel::missing_token;
+use super::super::encoding::Encoding;
+use super::super::ledger::Append;
+use super::super::name::ChannelName;
+use super::super::refusal::Refusal;
+use super::super::request::Request;
+use super::super::rows::Batch;
+use super::super::service::Service;
+
+/// A part of a file that holds rows of one channel.
+#[derive(Deserialize)]
+struct Fragment {
+    file_path: String,
+    content_type: String,
+    file_etag: String,
+    fragment_start_byte_offset: usize,
+    fragment_length_bytes: usize,
+    fragment_end_offset_token: Option<String>,
+    iv_base64: String,
+    encryption_version: String,
+}
+
+/// Answers as object storage does, errors included.
+pub(super) fn upload(service: &Service, path: &str, request: Request) -> Answer {
+    let header = |name: &str| request.header(name).unwrap_or_default();
+    if !service.stage.knows(header("authorization"), header("x-amz-security-token")) {
+        return storage_error(403, "InvalidAccessKeyId");
+    }
+    if request.size.too_long {
+        return storage_error(400, "EntityTooLarge");
+    }
+    let framed = header("x-amz-content-sha256").starts_with("STREAMING-");
+    let stated = header("x-amz-decoded-content-length").parse::<usize>().ok();
+    let bytes = if framed { aws_chunked::unframe(&request.body) } else { Some(request.body) };
+    let Some(bytes) = bytes else {
+        return storage_error(400, "BadDigest");
+    };
+    if framed && stated.is_some_and(|stated| stated != bytes.len()) {
+        return storage_error(400, "IncompleteBody");
+    }
+    match service.stage.put(path, bytes) {
+        Some(etag) => Answer::text(200, "").with_header("ETag", &format!("\"{etag}\"")),
+        None => storage_error(503, "SlowDown"),
+    }
+}
+
+pub(super) fn register(
+    service: &Service,
+    name: &ChannelName,
+    request: &Request,
+    now_ms: i64,
+) -> Result<Answer, Refusal> {
+    let next = if name.is_elastic() {
+        let (fragments, batch) = read(service, request)?;
+        service.append_elastic(&name.pipe, batch, now_ms)?;
+        free(service, &fragments);
+        String::new()
+    } else {
+        register_in_order(service, name, request, now_ms)?
+    };
+    Ok(Answer::json(200, &json!({"next_continuation_token": next})))
+}
+
+fn register_in_order(service: &Service, name: &ChannelName, request: &Request, now_ms: i64) -> Result<String, Refusal> {
+    let parameters = request.parameters();
+    let get = |name: &str| parameters.get(name).map(str::to_owned);
+    let token = get("continuationToken").ok_or_else(missing_token)?;
+    let request_id = get("requestId");
+    // The file of a registration that is repeated may be gone by now.
+    let repeated = service.ledger.lock().replayed(name, &token, request_id.as_deref());
+    if let Some(next) = repeated {
+        return Ok(next);
+    }
+    let (fragments, batch) = read(service, request)?;
+    let last = fragments.last().and_then(|last| last.fragment_end_offset_token.clone());
+    let append = Append { token, request_id, offset_token: last.filter(|token| !token.is_empty()), batch };
+    let next = service.append(name, append, now_ms)?;
+    free(service, &fragments);
+    Ok(next)
+}
+
+fn read(service: &Service, request: &Request) -> Result<(Vec<Fragment>, Batch), Refusal> {
+    let fragments: Vec<Fragment> = super::channels::parsed(request)?;
+    if fragments.is_empty() {
+        return Err(Refusal::malformed("There is no fragment."));
+    }
+    let mut plain = Vec::new();
+    for fragment in &fragments {
+        unpack(service, fragment, &mut plain)?;
+    }
+    let rejected = service.rejected.lock().clone();
+    Ok((fragments, Batch::read_plain(plain, rejected.as_deref())))
+}
+
+fn free(service: &Service, fragments: &[Fragment]) {
+    for fragment in fragments {
+        service.stage.registered(&fragment.file_path, fragment.fragment_length_bytes);
+    }
+}
+
+fn unpack(service: &Service, fragment: &Fragment, plain: &mut Vec<u8>) -> Result<(), Refusal> {
+    if fragment.content_type != "application/x-ndjson" || fragment.encryption_version != ENCRYPTION {
+        return Err(Refusal::malformed("The fragment is of an unknown type or encryption."));
+    }
+    let path = &fragment.file_path;
+    let file = service
+        .stage
+        .get(path)
+        .filter(|file| file.etag == fragment.file_etag.trim_matches('"'))
+        .ok_or_else(|| Refusal::new(400, "ERR_FILE_NOT_FOUND", format!("No such file: {path}.")))?;
+    let start = fragment.fragment_start_byte_offset;
+    let end = start.saturating_add(fragment.fragment_length_bytes);
+    let mut bytes =
+        file.bytes.get(start..end).ok_or_else(|| Refusal::malformed("The fragment lies beyond its file."))?.to_vec();
+    let iv = STANDARD.decode(&fragment.iv_base64).ok();
+    let iv = iv
+        .and_then(|iv| <[u8; 16]>::try_from(iv).ok())
+        .ok_or_else(|| Refusal::malformed("iv_base64 is not 16 bytes in base64."))?;
+    service.stage.decrypt(&mut bytes, &iv);
+    let mut part = Vec::new();
+    Encoding::Zstd
+        .decode(&bytes, MAX_PLAIN.saturating_sub(plain.len()), None, &mut part)
+        .map_err(|_| Refusal::malformed("The fragment does not unpack: wrong key, or too long."))?;
+    if plain.is_empty() {
+        *plain = part;
+    } else {
+        plain.extend_from_slice(&part);
+    }
+    Ok(())
+}
+
+fn storage_error(status: u16, code: &str) -> Answer {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{code}</Message></Error>"
+    );
+    Answer::bytes(status, "application/xml", body.into_bytes())
+}
+
+const ENCRYPTION: &str = "AES-CTR-128.1";
+/// A bound of the emulator's own.
+const MAX_PLAIN: usize = 1 << 30;
