@@ -1,10 +1,15 @@
 //! Tokens: what they are, who makes them, and the cache that keeps them until near their end.
 
 mod cache;
+mod client_credentials;
 mod credentials;
+mod discovery;
+mod endpoint;
 mod key_pair;
 mod private_key;
 mod provided;
+#[cfg(test)]
+mod scripted;
 mod signer;
 mod token_file;
 
@@ -18,6 +23,7 @@ use crate::http::Origin;
 use crate::secret::Secret;
 
 pub(crate) use self::cache::TokenCache;
+pub use self::client_credentials::{ClientAuthentication, ClientCredentials};
 pub use self::credentials::Credentials;
 pub use self::private_key::PrivateKey;
 

@@ -97,10 +97,15 @@ impl ClientBuilder {
         let role = self.role.map(checked_role).transpose()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let server_clock = Arc::new(ServerClock::default());
-        let login = self.credentials.source(&account, &origin, &clock, &server_clock)?;
-        // No proxy stands between this machine and itself.
-        let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), origin.is_loopback())?;
-        let sender = Arc::new(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock.clone()));
+        let connect = |origin: &Origin, server_clock| {
+            // No proxy stands between this machine and itself.
+            let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), origin.is_loopback())?;
+            Ok(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock))
+        };
+        // An authorization server has a clock of its own.
+        let apart = |origin: &Origin| connect(origin, Arc::default());
+        let login = self.credentials.source(&account, &origin, &clock, &server_clock, &apart)?;
+        let sender = Arc::new(connect(&origin, server_clock.clone())?);
         let tally = Arc::new(Tally::default());
         let control = Arc::new(Session::new(
             TokenCache::new(login, clock.clone()),

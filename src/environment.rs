@@ -18,6 +18,7 @@ impl Environment<'static> {
 
 impl<'e> Environment<'e> {
     /// Variables that come from elsewhere.
+    #[cfg(test)]
     pub(crate) fn new(look_up: &'e dyn Fn(&str) -> Option<OsString>) -> Environment<'e> {
         Environment { look_up }
     }

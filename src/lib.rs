@@ -75,7 +75,7 @@ mod exchange;
 mod session;
 pub use session::Counters;
 mod auth;
-pub use auth::{Credentials, PrivateKey};
+pub use auth::{ClientAuthentication, ClientCredentials, Credentials, PrivateKey};
 mod http;
 
 mod clock;

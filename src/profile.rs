@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use self::properties::Properties;
 use crate::account::Account;
-use crate::auth::{Credentials, PrivateKey};
+use crate::auth::{ClientCredentials, Credentials, PrivateKey};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::Origin;
@@ -26,6 +26,9 @@ use crate::secret::Secret;
 /// | `private_key` or `private_key_file`, `private_key_passphrase` | for JWT: the key's text, or the path of its file |
 /// | `personal_access_token` | for PAT |
 /// | `oauth_access_token` | for OAUTH: a token obtained elsewhere |
+/// | `oauth_client_id`, `oauth_client_secret` | for OAUTH: a client that logs in as itself |
+/// | `oauth_issuer` or `oauth_token_endpoint` | where that client asks; with both, the endpoint stands in when discovery fails |
+/// | `oauth_scope`, `oauth_audience` | what that client asks for, if the server needs it said |
 /// | `token` | for TOKEN: a key-pair JWT made elsewhere |
 /// | `token_file` | for PAT, OAUTH and TOKEN: a file with the token, read again as it changes |
 /// | `spcs_token_path` | for SPCS: the file with the token, `/snowflake/session/token` if not given |
@@ -242,8 +245,41 @@ fn token(
 }
 
 fn oauth(properties: &Properties, directory: &Path) -> Result<Credentials, Error> {
+    if let Some(name) = properties.secret("oauth_refresh_token").map(|_| properties.name("oauth_refresh_token")) {
+        return Err(Error::new(ErrorKind::Config, format!("{name} is given, but refresh tokens are not supported"))
+            .advise("use a client that logs in as itself (oauth_client_id, oauth_client_secret), or a token_file"));
+    }
+    if properties.secret("oauth_client_id").is_some() {
+        return client(properties);
+    }
     let forms = (Credentials::oauth_token as _, Credentials::oauth_token_file as _);
-    token(properties, directory, "oauth_access_token", forms, "authorization_type is OAUTH")
+    token(
+        properties,
+        directory,
+        "oauth_access_token",
+        forms,
+        "authorization_type is OAUTH and oauth_client_id is missing",
+    )
+}
+
+fn client(properties: &Properties) -> Result<Credentials, Error> {
+    let because = "an OAuth client asks there for its token";
+    let id = properties.text("oauth_client_id").unwrap_or_default();
+    let secret = properties.required("oauth_client_secret", "oauth_client_id is given")?.clone();
+    let mut client = match (properties.text("oauth_issuer"), properties.text("oauth_token_endpoint")) {
+        (Some(issuer), None) => ClientCredentials::of_issuer(issuer, id, secret),
+        (Some(issuer), Some(endpoint)) => ClientCredentials::of_issuer(issuer, id, secret).fallback(endpoint),
+        (None, Some(endpoint)) => ClientCredentials::at(endpoint, id, secret),
+        (None, None) => return Err(properties.missing(&["oauth_issuer", "oauth_token_endpoint"], because)),
+    };
+    if let Some(scope) = properties.text("oauth_scope") {
+        client = client.scope(scope);
+    }
+    if let Some(audience) = properties.text("oauth_audience") {
+        client = client.audience(audience);
+    }
+    client.check()?;
+    Ok(Credentials::client_credentials(client))
 }
 
 fn unreadable(error: std::io::Error, attempted: &str) -> Error {

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::client_credentials::{ClientCredentials, Connect};
 use super::key_pair::{KeyPair, LONGEST_LIFE};
 use super::provided::Provided;
 use super::token_file::TokenFile;
@@ -37,6 +38,7 @@ enum Login {
     KeyPair { user: String, key: PrivateKey },
     Provided { bearer: Secret, kind: TokenKind },
     File { path: PathBuf, kind: TokenKind },
+    Client(ClientCredentials),
 }
 
 impl Credentials {
@@ -124,6 +126,19 @@ impl Credentials {
         Credentials::of(Login::File { path: path.into(), kind: TokenKind::OAuth })
     }
 
+    /// An OAuth client that logs in as itself, for an account that trusts its issuer (External OAuth): tokens are fetched
+    /// and renewed as needed.
+    ///
+    /// ```
+    /// use snowpipe_streaming::{ClientCredentials, Credentials};
+    ///
+    /// let client = ClientCredentials::of_issuer("https://auth.example.com", "loader", "open sesame");
+    /// let credentials = Credentials::client_credentials(client);
+    /// ```
+    pub fn client_credentials(client: ClientCredentials) -> Credentials {
+        Credentials::of(Login::Client(client))
+    }
+
     /// How long a JWT made from the key pair is good for; an hour, if not said, which is also the most the service honours.
     ///
     /// ```
@@ -175,12 +190,15 @@ impl Credentials {
 
 impl Credentials {
     /// The source of login tokens for the account behind the origin; all that can be wrong is found here.
+    ///
+    /// `connect` is used by those that ask a server other than the service.
     pub(crate) fn source(
         &self,
         account: &Account,
         origin: &Origin,
         clock: &Arc<dyn Clock>,
         server_clock: &Arc<ServerClock>,
+        connect: &Connect<'_>,
     ) -> Result<Box<dyn TokenSource>, Error> {
         let (origin, clock, server_clock) = (origin.clone(), Arc::clone(clock), Arc::clone(server_clock));
         match &self.login {
@@ -198,6 +216,10 @@ impl Credentials {
                 self.refuse_jwt_settings()?;
                 Ok(Box::new(TokenFile::new(path.clone(), *kind, origin, clock, server_clock)))
             }
+            Login::Client(client) => {
+                self.refuse_jwt_settings()?;
+                Ok(Box::new(client.source(origin, clock, connect)?))
+            }
         }
     }
 
@@ -206,6 +228,7 @@ impl Credentials {
         match &self.login {
             Login::KeyPair { .. } => TokenKind::KeyPairJwt,
             Login::Provided { kind, .. } | Login::File { kind, .. } => *kind,
+            Login::Client(_) => TokenKind::OAuth,
         }
     }
 
@@ -221,6 +244,7 @@ impl Credentials {
             Login::File { path, kind } => {
                 format!("account {}, the {kind} in the file {}", account.identifier(), path.display())
             }
+            Login::Client(client) => format!("account {}, {}", account.identifier(), client.describe()),
         }
     }
 
@@ -251,6 +275,7 @@ impl fmt::Debug for Credentials {
             Login::KeyPair { user, key } => out.field("user", user).field("key", key),
             Login::Provided { kind, .. } => out.field("kind", kind),
             Login::File { path, kind } => out.field("kind", kind).field("path", path),
+            Login::Client(client) => out.field("client", client),
         };
         out.finish_non_exhaustive()
     }
@@ -272,7 +297,8 @@ mod tests {
     fn source(credentials: &Credentials) -> Result<Box<dyn TokenSource>, Error> {
         let origin = Origin::parse("https://a.example", "test URL").unwrap();
         let clock: Arc<dyn Clock> = Arc::new(FakeClock::new());
-        credentials.source(&account(), &origin, &clock, &Arc::default())
+        let connect = |_: &Origin| Err(Error::new(ErrorKind::Unavailable, "not in this test"));
+        credentials.source(&account(), &origin, &clock, &Arc::default(), &connect)
     }
 
     #[test]

@@ -56,6 +56,10 @@ impl Origin {
         is_loopback(&self.host)
     }
 
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// Lower case, without the port.
     pub(crate) fn host(&self) -> &str {
         &self.host

@@ -76,6 +76,37 @@ fn each_way_to_log_in_has_its_key() {
 }
 
 #[test]
+fn an_oauth_client_is_read_with_its_issuer_or_its_endpoint() {
+    let with = |more: &str| {
+        read(&format!(
+            r#"{{"account": "a", "authorization_type": "OAUTH", "oauth_client_id": "id", "oauth_client_secret": "open-sesame"{more}}}"#
+        ))
+    };
+    for more in [
+        r#", "oauth_issuer": "https://auth.example""#,
+        r#", "oauth_token_endpoint": "https://auth.example/t""#,
+        r#", "oauth_issuer": "http://127.0.0.1:1", "oauth_token_endpoint": "https://auth.example/t", "oauth_scope": "s"
+           , "oauth_audience": "a""#,
+    ] {
+        let shown = format!("{:?}", with(more).unwrap());
+        assert!(shown.contains("id: \"id\"") && !shown.contains("sesame"), "{shown}");
+    }
+    for (more, names) in [
+        ("", "oauth_issuer or oauth_token_endpoint is missing"),
+        (r#", "oauth_issuer": "http://auth.example""#, "the issuer"),
+        (r#", "oauth_token_endpoint": "http://auth.example/t""#, "the token endpoint"),
+        (r#", "oauth_refresh_token": "open-sesame""#, "refresh tokens are not supported"),
+    ] {
+        let error = with(more).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(names) && !shown.contains("sesame"), "{shown}");
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
+    let lonely = r#"{"account": "a", "authorization_type": "OAUTH", "oauth_client_id": "id", "oauth_issuer": "https://a.example"}"#;
+    assert!(refused(lonely).contains("oauth_client_secret is missing"));
+}
+
+#[test]
 fn a_host_takes_the_place_of_a_url() {
     let with = |more: &str| {
         let text = format!(r#"{{"account": "a", "authorization_type": "PAT", "personal_access_token": "x", {more}}}"#);

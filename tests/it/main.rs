@@ -9,4 +9,5 @@ mod faults;
 mod load_example;
 mod loading;
 mod login;
+mod oauth;
 mod wire;

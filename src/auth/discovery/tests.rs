@@ -1,0 +1,175 @@
+use super::*;
+use crate::auth::scripted::Script;
+use crate::clock::FakeClock;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Setup {
+    clock: Arc<FakeClock>,
+    script: Script,
+    discovery: Discovery,
+}
+
+impl Setup {
+    fn new(issuer: &str) -> Setup {
+        let (clock, script) = (Arc::new(FakeClock::new()), Script::default());
+        let sender = Arc::new(script.sender(&clock, Duration::from_secs(2)));
+        let discovery = Discovery::new(&Issuer::parse(issuer).unwrap(), sender, clock.clone());
+        Setup { clock, script, discovery }
+    }
+
+    fn find(&self) -> Result<String, Error> {
+        self.discovery.token_endpoint(None).map(|endpoint| endpoint.to_string())
+    }
+}
+
+fn document(issuer: &str, token_endpoint: &str) -> String {
+    format!(r#"{{"issuer":"{issuer}","token_endpoint":"{token_endpoint}","unknown":[],"jwks_uri":null}}"#)
+}
+
+/// The end of asking once and being answered so.
+fn once(issuer: &str, status: u16, body: &str) -> Result<String, Error> {
+    let setup = Setup::new(issuer);
+    setup.script.answer(status, body);
+    setup.find()
+}
+
+#[test]
+fn the_document_lies_below_the_issuer_and_is_asked_for_plainly() {
+    for (issuer, url) in [
+        ("https://a.example", "https://a.example/.well-known/openid-configuration"),
+        ("https://a.example/", "https://a.example/.well-known/openid-configuration"),
+        ("https://a.example/tenant", "https://a.example/tenant/.well-known/openid-configuration"),
+        ("https://a.example/tenant/", "https://a.example/tenant/.well-known/openid-configuration"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/.well-known/openid-configuration"),
+    ] {
+        let setup = Setup::new(issuer);
+        let scheme = issuer.split("://").next().unwrap();
+        setup.script.answer(200, &document(issuer, &format!("{scheme}://localhost/token")));
+        assert_eq!(setup.find().unwrap(), format!("{scheme}://localhost/token"));
+        assert_eq!(setup.script.lines(), [format!("GET {url}")]);
+        assert!(!setup.script.sent()[0].headers.contains_key("authorization"));
+    }
+}
+
+#[test]
+fn an_issuer_is_compared_byte_for_byte_but_for_the_slash_of_an_empty_path() {
+    for (ours, theirs, same) in [
+        ("https://a.example", "https://a.example", true),
+        ("https://a.example", "https://a.example/", true),
+        ("https://a.example/", "https://a.example", true),
+        ("https://a.example/x", "https://a.example/x", true),
+        ("https://a.example/x", "https://a.example/x/", false),
+        ("https://a.example", "https://A.example", false),
+        ("https://a.example", "https://a.example:443", false),
+        ("https://a.example", "https://evil.example", false),
+        ("https://a.example", "https://a.example//", false),
+        ("https://a.example", "", false),
+    ] {
+        let found = once(ours, 200, &document(theirs, "https://a.example/token"));
+        assert_eq!(found.is_ok(), same, "{ours} {theirs}: {found:?}");
+        if let Err(error) = found {
+            assert_eq!(error.kind(), ErrorKind::Config);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_issuer_is_refused_before_anything_is_sent() {
+    for issuer in [
+        "",
+        "a.example",
+        "http://a.example",
+        "https://a.example?x",
+        "https://a.example/#x",
+        "https://a.example/.well-known/openid-configuration",
+    ] {
+        assert_eq!(Issuer::parse(issuer).unwrap_err().kind(), ErrorKind::Config, "{issuer}");
+    }
+}
+
+#[test]
+fn a_document_is_used_only_if_it_is_sound() {
+    let issuer = "https://a.example";
+    for (status, body, kind) in [
+        (200, document(issuer, "http://a.example/token"), ErrorKind::Config),
+        (200, document(issuer, "http://127.0.0.1/token"), ErrorKind::Protocol),
+        (200, document(issuer, "/token"), ErrorKind::Config),
+        (200, r#"{"issuer":"https://a.example"}"#.into(), ErrorKind::Protocol),
+        (200, r#"{"issuer":"https://a.example","token_endpoint":null}"#.into(), ErrorKind::Protocol),
+        (200, "<html>".into(), ErrorKind::Protocol),
+        (200, format!("{}{}", document(issuer, "https://a.example/t"), " ".repeat(MAX_DOCUMENT)), ErrorKind::Protocol),
+        (404, "{}".into(), ErrorKind::Config),
+        (403, String::new(), ErrorKind::Config),
+        (302, String::new(), ErrorKind::Protocol),
+        (429, String::new(), ErrorKind::Throttled),
+        (503, String::new(), ErrorKind::Unavailable),
+    ] {
+        let setup = Setup::new(issuer);
+        for _ in 0..20 {
+            setup.script.answer(status, &body);
+        }
+        let error = setup.find().unwrap_err();
+        assert_eq!(error.kind(), kind, "{status} {:.80}: {error}", body);
+        assert!(error.to_string().contains("could not find the token endpoint of https://a.example"), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_list_of_grants_is_no_objection_and_one_without_ours_is() {
+    let with = |grants: &str| {
+        let body = format!(r#"{{"issuer":"https://a.example","token_endpoint":"https://a.example/t"{grants}}}"#);
+        once("https://a.example", 200, &body)
+    };
+    assert!(with("").is_ok());
+    assert!(with(r#","grant_types_supported":null"#).is_ok());
+    assert!(with(r#","grant_types_supported":["authorization_code","client_credentials"]"#).is_ok());
+    assert_eq!(with(r#","grant_types_supported":["implicit"]"#).unwrap_err().kind(), ErrorKind::Config);
+}
+
+#[test]
+fn a_document_is_kept_as_long_as_the_server_says_within_bounds() {
+    for (directives, minutes) in
+        [("", 60), ("public, max-age=1800", 30), ("max-age=1", 5), ("max-age=99999999", 1440), ("no-store", 60)]
+    {
+        let setup = Setup::new("https://a.example");
+        let body = document("https://a.example", "https://a.example/t");
+        for _ in 0..2 {
+            setup.script.answer_with(200, &[("cache-control", directives)], &body);
+        }
+        setup.find().unwrap();
+        setup.clock.pass(Duration::from_secs(minutes * 60 - 1));
+        setup.find().unwrap();
+        assert_eq!(setup.script.lines().len(), 1, "{directives}");
+        setup.clock.pass(Duration::from_secs(1));
+        setup.find().unwrap();
+        assert_eq!(setup.script.lines().len(), 2, "{directives}");
+    }
+}
+
+#[test]
+fn a_known_endpoint_serves_for_a_day_while_the_issuer_cannot_be_reached() {
+    let setup = Setup::new("https://a.example");
+    setup.script.answer(200, &document("https://a.example", "https://a.example/t"));
+    setup.find().unwrap();
+    setup.clock.pass(2 * HOUR);
+    assert_eq!(setup.find().unwrap(), "https://a.example/t");
+    setup.script.answer(404, "{}");
+    assert_eq!(setup.find().unwrap_err().kind(), ErrorKind::Config, "an answer is not an outage");
+    setup.clock.pass(22 * HOUR);
+    assert_eq!(setup.find().unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn an_endpoint_that_moves_to_another_host_is_not_followed() {
+    let setup = Setup::new("https://a.example");
+    setup.script.answer(200, &document("https://a.example", "https://a.example/t"));
+    setup.find().unwrap();
+    setup.clock.pass(HOUR);
+    setup.script.answer(200, &document("https://a.example", "https://evil.example/t"));
+    let error = setup.find().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().contains("https://evil.example"), "{error}");
+    setup.script.answer(200, &document("https://a.example", "https://a.example/t2"));
+    assert_eq!(setup.find().unwrap(), "https://a.example/t2", "another path on the same host is no move");
+}

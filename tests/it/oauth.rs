@@ -1,0 +1,172 @@
+//! An OAuth client that logs in as itself: what it sends to its authorization server, and what to the service.
+
+use std::time::Duration;
+
+use httpmock::{Mock, MockServer};
+use snowpipe_streaming::{Client, ClientAuthentication, ClientCredentials, Credentials, ErrorKind, Profile};
+
+const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+
+fn client_of(issuer: &MockServer) -> ClientCredentials {
+    ClientCredentials::of_issuer(issuer.base_url(), "loader", "open sesame").scope("session:role:INGEST")
+}
+
+fn connect(service: &MockServer, client: ClientCredentials) -> Client {
+    let credentials = Credentials::client_credentials(client);
+    let builder = Client::builder("myorg-account1", credentials).url(service.base_url());
+    builder.retry_budget(Duration::from_secs(2)).build().unwrap()
+}
+
+fn discovery<'s>(issuer: &'s MockServer, token_endpoint: &str) -> Mock<'s> {
+    let body = format!(r#"{{"issuer":"{}/","token_endpoint":"{token_endpoint}"}}"#, issuer.base_url());
+    issuer.mock(|when, then| {
+        when.method("GET").path(WELL_KNOWN).header("accept", "application/json").header_missing("authorization");
+        then.status(200).header("content-type", "application/json").body(body);
+    })
+}
+
+/// Issues `login-1` to the right client, asked in the right words.
+fn token_endpoint(issuer: &MockServer) -> Mock<'_> {
+    issuer.mock(|when, then| {
+        when.method("POST")
+            .path("/oauth2/token")
+            .query_param_missing("requestId")
+            // loader:open+sesame
+            .header("authorization", "Basic bG9hZGVyOm9wZW4rc2VzYW1l")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("grant_type=client_credentials&scope=session%3Arole%3AINGEST");
+        then.status(200).body(r#"{"access_token":"login-1","token_type":"Bearer","expires_in":3600}"#);
+    })
+}
+
+/// The service takes `login-1` for a login, as an OAuth token.
+fn exchange(service: &MockServer) -> [Mock<'_>; 2] {
+    let host = service.mock(|when, then| {
+        when.method("GET")
+            .path("/v2/streaming/hostname")
+            .header("authorization", "Bearer login-1")
+            .header("x-snowflake-authorization-token-type", "OAUTH");
+        then.status(200).body("127.0.0.1");
+    });
+    let token = service.mock(|when, then| {
+        when.method("POST")
+            .path("/oauth/token")
+            .header("authorization", "Bearer login-1")
+            .body_includes("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant%2Dtype%3Ajwt%2Dbearer");
+        then.status(200).body("scoped-1");
+    });
+    [host, token]
+}
+
+#[test]
+fn an_oauth_client_logs_in_through_discovery_and_its_token_is_kept() {
+    let (issuer, service) = (MockServer::start(), MockServer::start());
+    let found = discovery(&issuer, &format!("{}/oauth2/token", issuer.base_url()));
+    let (issued, exchanged) = (token_endpoint(&issuer), exchange(&service));
+    let client = connect(&service, client_of(&issuer));
+    for _ in 0..3 {
+        assert_eq!(client.token().unwrap().expose(), "scoped-1");
+    }
+    client.refresh().unwrap();
+    assert_eq!((found.calls(), issued.calls()), (1, 2), "the document is kept, a refresh reaches the network");
+    assert_eq!(exchanged.map(|mock| mock.calls()), [2, 2]);
+}
+
+#[test]
+fn without_discovery_the_given_endpoint_is_asked() {
+    let (issuer, service) = (MockServer::start(), MockServer::start());
+    let (issued, _exchanged) = (token_endpoint(&issuer), exchange(&service));
+    let client = client_of(&issuer).fallback(format!("{}/oauth2/token", issuer.base_url()));
+    assert_eq!(connect(&service, client).token().unwrap().expose(), "scoped-1");
+    assert_eq!(issued.calls(), 1);
+}
+
+#[test]
+fn a_refused_client_is_told_once_and_the_service_never_asked() {
+    let (issuer, service) = (MockServer::start(), MockServer::start());
+    discovery(&issuer, &format!("{}/oauth2/token", issuer.base_url()));
+    let refused = issuer.mock(|when, then| {
+        when.method("POST").path("/oauth2/token");
+        then.status(401)
+            .header("www-authenticate", "Basic")
+            .body(r#"{"error":"invalid_client","error_description":"open sesame is not the secret"}"#);
+    });
+    let any = service.mock(|when, then| {
+        when.path_matches("^/");
+        then.status(500);
+    });
+    let client = connect(&service, client_of(&issuer));
+    for _ in 0..3 {
+        let error = client.token().unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Credentials, Some("invalid_client")));
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("sesame"), "{shown}");
+    }
+    assert_eq!((refused.calls(), any.calls()), (1, 0));
+}
+
+#[test]
+fn a_secret_is_not_sent_where_a_redirect_points() {
+    let (issuer, elsewhere, service) = (MockServer::start(), MockServer::start(), MockServer::start());
+    let lured = elsewhere.mock(|when, then| {
+        when.path_matches("^/");
+        then.status(200).body(r#"{"access_token":"login-1","token_type":"Bearer"}"#);
+    });
+    for path in [WELL_KNOWN, "/oauth2/token"] {
+        issuer.mock(|when, then| {
+            when.path(path);
+            then.status(307).header("location", elsewhere.url(path));
+        });
+    }
+    let direct = ClientCredentials::at(format!("{}/oauth2/token", issuer.base_url()), "loader", "open sesame");
+    for client in [client_of(&issuer), direct] {
+        assert_eq!(connect(&service, client).token().unwrap_err().kind(), ErrorKind::Protocol);
+    }
+    assert_eq!(lured.calls(), 0);
+}
+
+#[test]
+fn a_document_of_another_issuer_gets_no_secret() {
+    let (issuer, service) = (MockServer::start(), MockServer::start());
+    let body = format!(r#"{{"issuer":"https://evil.example","token_endpoint":"{}/oauth2/token"}}"#, issuer.base_url());
+    issuer.mock(|when, then| {
+        when.path(WELL_KNOWN);
+        then.status(200).body(body);
+    });
+    let issued = token_endpoint(&issuer);
+    let error = connect(&service, client_of(&issuer)).token().unwrap_err();
+    assert_eq!((error.kind(), issued.calls()), (ErrorKind::Config, 0));
+}
+
+#[test]
+fn a_profile_logs_in_as_an_oauth_client_with_credentials_in_the_header_alone() {
+    let (issuer, service) = (MockServer::start(), MockServer::start());
+    let (issued, _exchanged) = (token_endpoint(&issuer), exchange(&service));
+    let profile = format!(
+        r#"{{"account": "myorg-account1", "url": "{}", "authorization_type": "OAUTH", "oauth_client_id": "loader",
+            "oauth_client_secret": "open sesame", "oauth_token_endpoint": "{}/oauth2/token", "oauth_scope": "session:role:INGEST"}}"#,
+        service.base_url(),
+        issuer.base_url()
+    );
+    let profile = Profile::from_json(&profile).unwrap();
+    let client = Client::with_profile(&profile).unwrap().build().unwrap();
+    assert_eq!(client.token().unwrap().expose(), "scoped-1");
+    assert_eq!(issued.calls(), 1);
+}
+
+#[test]
+fn credentials_in_the_body_stand_in_no_header() {
+    let (issuer, service) = (MockServer::start(), MockServer::start());
+    let issued = issuer.mock(|when, then| {
+        when.method("POST")
+            .path("/oauth2/token")
+            .header_missing("authorization")
+            .body("grant_type=client_credentials&client_id=loader&client_secret=open+sesame");
+        then.status(200).body(r#"{"access_token":"login-1","token_type":"bearer"}"#);
+    });
+    let _exchanged = exchange(&service);
+    let endpoint = format!("{}/oauth2/token", issuer.base_url());
+    let client = ClientCredentials::at(endpoint, "loader", "open sesame").authentication(ClientAuthentication::Body);
+    assert_eq!(connect(&service, client).token().unwrap().expose(), "scoped-1");
+    assert_eq!(issued.calls(), 1);
+}
