@@ -41,7 +41,8 @@ pub(super) fn upload(service: &Service, path: &str, request: Request) -> Answer 
     if request.size.too_long {
         return storage_error(400, "EntityTooLarge");
     }
-    let framed = header("x-amz-content-sha256").starts_with("STREAMING-");
+    let framed = header("x-amz-content-sha256").starts_with("STREAMING-")
+        || header("content-encoding").contains("aws-chunked");
     let stated = header("x-amz-decoded-content-length").parse::<usize>().ok();
     let bytes = if framed {
         aws_chunked::unframe(&request.body)
@@ -151,11 +152,9 @@ fn unpack(service: &Service, fragment: &Fragment, plain: &mut Vec<u8>) -> Result
         .get(start..end)
         .ok_or_else(|| Refusal::malformed("The fragment lies beyond its file."))?
         .to_vec();
-    let iv = STANDARD.decode(&fragment.iv_base64).ok();
-    let iv = iv
-        .and_then(|iv| <[u8; 16]>::try_from(iv).ok())
-        .ok_or_else(|| Refusal::malformed("iv_base64 is not 16 bytes in base64."))?;
-    service.stage.decrypt(&mut bytes, &iv);
+    service
+        .stage
+        .decrypt(&mut bytes, &initial_counter(fragment)?);
     let mut part = Vec::new();
     Encoding::Zstd
         .decode(
@@ -171,6 +170,12 @@ fn unpack(service: &Service, fragment: &Fragment, plain: &mut Vec<u8>) -> Result
         plain.extend_from_slice(&part);
     }
     Ok(())
+}
+
+fn initial_counter(fragment: &Fragment) -> Result<[u8; 16], Refusal> {
+    let iv = STANDARD.decode(&fragment.iv_base64).ok();
+    iv.and_then(|iv| iv.try_into().ok())
+        .ok_or_else(|| Refusal::malformed("iv_base64 is not 16 bytes in base64."))
 }
 
 fn storage_error(status: u16, code: &str) -> Answer {
