@@ -1580,6 +1580,97 @@ fn what_was_committed_outlives_the_process_and_the_rest_does_not() {
     std::fs::remove_dir_all(dir).unwrap();
 }
 
+struct KilledAtLast(std::process::Child);
+
+impl Drop for KilledAtLast {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Serves until it is killed. No test of its own: the next one runs it in another process.
+#[test]
+fn serve_until_killed() {
+    let Ok(dir) = std::env::var("EMULATOR_TEST_STATE") else {
+        return;
+    };
+    let key = std::fs::read_to_string(format!("{dir}/key.pem")).unwrap();
+    let builder = Emulator::builder().commit_delay(Duration::ZERO);
+    let emulator = builder.private_key_pem(key).state(&dir).start().unwrap();
+    std::fs::write(format!("{dir}/url.new"), emulator.url()).unwrap();
+    std::fs::rename(format!("{dir}/url.new"), format!("{dir}/url")).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn what_was_committed_outlives_a_kill() {
+    let dir = fresh_dir();
+    std::fs::create_dir_all(&dir).unwrap();
+    let spare = prompt();
+    std::fs::write(dir.join("key.pem"), spare.private_key_pem().unwrap()).unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "serve_until_killed"])
+        .env("EMULATOR_TEST_STATE", &dir)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let child = KilledAtLast(child);
+    eventually(|| dir.join("url").exists());
+    let url = std::fs::read_to_string(dir.join("url")).unwrap();
+    let address = url.strip_prefix("http://").unwrap();
+    let ask = |bytes: &[u8]| {
+        let mut connection = BufReader::new(TcpStream::connect(address).unwrap());
+        connection.get_mut().write_all(bytes).unwrap();
+        read_answer(&mut connection).unwrap()
+    };
+    let login = format!("{FORM}{}", bearer(&jwt(&spare)));
+    let token = ask(&request(
+        "POST",
+        "/oauth/token",
+        &login,
+        EXCHANGE.as_bytes(),
+    ))
+    .text()
+    .to_owned();
+    let json = format!("{JSON}{}", bearer(&token));
+    let channel = format!("{PIPE}/channels/c");
+    let mut turn = next(&ask(&request("PUT", &channel, &json, b"{}")));
+    for row in 1..=20 {
+        let target =
+            format!("{DATA}/channels/c/rows?endOffsetToken={row}&continuationToken={turn}");
+        turn = next(&ask(&rows_request(
+            &token,
+            &target,
+            "",
+            format!("{{\"n\":{row}}}\n").as_bytes(),
+        )));
+    }
+    let asked = request(
+        "POST",
+        &format!("{PIPE}:bulk-channel-status"),
+        &json,
+        br#"{"channel_names":["c"]}"#,
+    );
+    let status = ask(&asked).json()["channel_statuses"]["c"].clone();
+    assert_eq!(status["last_committed_offset_token"], "20");
+    drop(child);
+
+    let emulator = with_state(&dir);
+    let rows: String = (1..=20).map(|row| format!("{{\"n\":{row}}}\n")).collect();
+    assert_eq!(emulator.rows(TABLE), rows.as_bytes());
+    assert_eq!(
+        self::status(&emulator, &token)["last_committed_offset_token"],
+        "20"
+    );
+    let query = format!("endOffsetToken=21&continuationToken={turn}");
+    next(&append(&emulator, &token, &query, b"{\"n\":21}\n"));
+    drop(emulator);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
 #[test]
 fn discarded_rows_are_counted() {
     let emulator = Emulator::builder()
