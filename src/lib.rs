@@ -49,6 +49,7 @@ struct Readme;
 mod loader;
 pub use loader::{Loader, Report, Source};
 mod channel;
+mod delivery;
 pub use channel::{Channel, ChannelBuilder};
 mod elastic;
 pub use elastic::Elastic;
