@@ -56,6 +56,10 @@ impl Delivery {
         }
     }
 
+    pub(crate) fn set_commit_timeout(&mut self, timeout: Duration) {
+        self.commit_timeout = timeout;
+    }
+
     pub(crate) fn channel(&self) -> &Channel {
         &self.channel
     }
@@ -163,12 +167,9 @@ impl Delivery {
         Ok(())
     }
 
-    /// Rows rejected so far, as an error if there are any.
-    pub(crate) fn check_rejected(&self) -> Result<(), Error> {
-        match self.totals.rejected {
-            0 => Ok(()),
-            rejected => Err(rows_rejected(rejected, &self.last_status)),
-        }
+    /// What there is to say of so many rejected rows.
+    pub(crate) fn rejected(&self, rows: u64) -> Error {
+        rows_rejected(rows, &self.last_status)
     }
 
     /// Looks after the channel now and then while sending, so that a loss and rejected rows are noticed early.

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pipe", &["api", "channel", "clock", "elastic", "error", "session", "status"]),
     ("channel", &["api", "clock", "commit", "error", "pipe", "rows", "session", "status"]),
     ("delivery", &["channel", "clock", "commit", "error", "rows", "status"]),
+    ("writer", &["channel", "clock", "commit", "delivery", "error", "rows"]),
     ("loader", &["channel", "clock", "commit", "delivery", "error", "pipe", "rows", "session"]),
     ("environment", &["error"]),
     ("profile", &["account", "auth", "environment", "error", "http", "secret"]),

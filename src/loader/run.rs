@@ -61,7 +61,7 @@ impl<'r, 's> Run<'r, 's> {
             let result = self.pass();
             self.progress.tell(&self.delivery);
             let error = match result {
-                Ok(None) => return self.delivery.check_rejected(),
+                Ok(None) => return self.check_rejected(),
                 Ok(Some(source_failure)) => return Err(source_failure),
                 Err(error) => error,
             };
@@ -113,6 +113,13 @@ impl<'r, 's> Run<'r, 's> {
             Ok(())
         });
         delivery.send_queue(|delivery| progress.tell(delivery)).and(made)
+    }
+
+    fn check_rejected(&self) -> Result<(), Error> {
+        match self.delivery.totals().rejected {
+            0 => Ok(()),
+            rejected => Err(self.delivery.rejected(rejected)),
+        }
     }
 
     fn forget_landed(&mut self) {
