@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{fs, thread};
 
+use serde_json::json;
 use snowpipe_streaming::emulator::{Builder, Emulator};
 
 fn main() -> ExitCode {
@@ -30,7 +31,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let emulator = options.builder()?.start().map_err(|error| format!("cannot start: {error}"))?;
     fs::create_dir_all(&options.dir)
         .and_then(|()| options.dir.canonicalize())
-        .and_then(|dir| write_profile(&dir, &emulator))
+        .and_then(|dir| write_profiles(&dir, &emulator))
         .map_err(|error| format!("cannot write to {}: {error}", options.dir.display()))?;
     println!("listening on {}", emulator.url());
     io::stdout().flush().map_err(|error| error.to_string())?;
@@ -160,24 +161,39 @@ fn missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 
-/// Writes the profile and, unless the caller has the private key, that too.
-fn write_profile(dir: &Path, emulator: &Emulator) -> io::Result<()> {
-    let mut profile = serde_json::json!({
+/// Writes the profile and, unless the caller has the private key, that too; and a profile for each other
+/// way to log in.
+fn write_profiles(dir: &Path, emulator: &Emulator) -> io::Result<()> {
+    let mut base = json!({
         "account": emulator.account(),
         "user": emulator.user(),
         "url": emulator.url(),
     });
-    if let Some(pem) = emulator.private_key_pem() {
-        let key_file = dir.join(KEY_FILE);
-        write_secret(&key_file, pem)?;
-        profile["private_key_file"] = key_file.to_string_lossy().into();
-    }
     if let Some(pem) = emulator.ca_pem() {
         let ca_file = dir.join("ca.pem");
         fs::write(&ca_file, pem)?;
-        profile["ca_file"] = ca_file.to_string_lossy().into();
+        base["ca_file"] = ca_file.to_string_lossy().into();
     }
-    fs::write(dir.join("profile.json"), format!("{profile:#}\n"))
+    let mut key_pair = base.clone();
+    if let Some(pem) = emulator.private_key_pem() {
+        let key_file = dir.join(KEY_FILE);
+        write_secret(&key_file, pem)?;
+        key_pair["private_key_file"] = key_file.to_string_lossy().into();
+    }
+    fs::write(dir.join("profile.json"), format!("{key_pair:#}\n"))?;
+
+    let mut personal = base.clone();
+    personal["authorization_type"] = "PAT".into();
+    personal["personal_access_token"] = emulator.personal_access_token().into();
+    write_secret(&dir.join("profile-pat.json"), &format!("{personal:#}\n"))?;
+
+    let (id, secret) = emulator.oauth_client();
+    let mut oauth = base;
+    oauth["authorization_type"] = "OAUTH".into();
+    oauth["oauth_client_id"] = id.into();
+    oauth["oauth_client_secret"] = secret.into();
+    oauth["oauth_token_endpoint"] = format!("{}/token", emulator.oauth_issuer()).into();
+    write_secret(&dir.join("profile-oauth.json"), &format!("{oauth:#}\n"))
 }
 
 fn write_secret(file: &Path, text: &str) -> io::Result<()> {
@@ -200,7 +216,8 @@ const VALUED: [&str; 8] =
 const USAGE: &str = "\
 Usage: emulator --dir DIR [OPTIONS]
 
-  --dir DIR              where profile.json, rsa_key.p8 and ca.pem are written
+  --dir DIR              where rsa_key.p8, profile.json, profile-pat.json,
+                         profile-oauth.json and ca.pem are written
   --port N               port on 127.0.0.1; default a free one
   --tls                  speak TLS; the authority to trust is written to ca.pem
   --account A            account identifier; default TESTORG-EMULATOR

@@ -15,7 +15,7 @@ use crate::session::{Bearer, Session, Tally};
 /// ```
 /// use snowpipe_streaming::{Client, Credentials};
 ///
-/// let client = Client::builder("myorg-account123", Credentials::oauth_token("an access token"))
+/// let client = Client::builder("myorg-account123", Credentials::oauth_token("access-token-of-your-identity-provider"))
 ///     .role("INGEST")
 ///     .build()?;
 /// # Ok::<(), snowpipe_streaming::Error>(())

@@ -29,18 +29,19 @@ mod endpoints;
 mod fault;
 mod http_reader;
 mod in_flight;
+mod issued_tokens;
 mod journal;
 mod jwt;
 mod key_pair;
 mod landing;
 mod ledger;
 mod name;
+mod oauth;
 mod refusal;
 mod request;
 mod request_log;
 mod route;
 mod rows;
-mod scoped_token;
 mod secrets;
 mod server;
 mod service;
@@ -48,8 +49,8 @@ mod stage;
 mod stream;
 mod tls;
 
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 pub use builder::Builder;
 pub use fault::{Endpoint, Fault};
@@ -67,9 +68,7 @@ use service::Service;
 /// assert!(emulator.url().starts_with("http://127.0.0.1:"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Emulator {
-    url: String,
     account: String,
     user: String,
     private_key_pem: Option<String>,
@@ -95,7 +94,7 @@ impl Emulator {
 
     /// Where it listens, such as `http://127.0.0.1:40123`; without a slash at the end.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.service.url
     }
 
     /// The account identifier that logins have to name.
@@ -113,6 +112,49 @@ impl Emulator {
     /// Emulators of one process share a generated pair, because generating takes time.
     pub fn private_key_pem(&self) -> Option<&str> {
         self.private_key_pem.as_deref()
+    }
+
+    /// The user's programmatic access token.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::emulator::Emulator;
+    /// let emulator = Emulator::builder().personal_access_token("a-token").start()?;
+    /// assert_eq!(emulator.personal_access_token(), "a-token");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn personal_access_token(&self) -> &str {
+        &self.service.credentials.personal_access_token
+    }
+
+    /// The issuer of the embedded authorization server. Its metadata are below
+    /// `/.well-known/openid-configuration` there, its token endpoint is `/token` there.
+    ///
+    /// ```
+    /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+    /// assert_eq!(emulator.oauth_issuer(), format!("{}/oauth2", emulator.url()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn oauth_issuer(&self) -> String {
+        self.service.issuer()
+    }
+
+    /// Id and secret of the authorization server's client.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::emulator::Emulator;
+    /// let emulator = Emulator::builder().oauth_client("id", "secret").start()?;
+    /// assert_eq!(emulator.oauth_client(), ("id", "secret"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn oauth_client(&self) -> (&str, &str) {
+        let client = &self.service.credentials.client;
+        (&client.id, &client.secret)
+    }
+
+    /// From now on every access token of the authorization server issued so far is refused with 401.
+    pub fn revoke_access_tokens(&self) {
+        // Only a state folder that is gone can refuse this, and then nothing else works either.
+        let _ = self.service.credentials.access.revoke_all();
     }
 
     /// The authority that clients have to trust (PEM); `None` without TLS.
@@ -227,6 +269,16 @@ impl Emulator {
     /// the times in tokens. Positive is ahead.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.service.clock.set_offset(seconds);
+    }
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("url", &self.service.url)
+            .field("account", &self.account)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 

@@ -42,6 +42,10 @@
     clippy::missing_errors_doc
 )]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod loader;
 pub use loader::{Loader, Report, Source};
 mod channel;

@@ -355,6 +355,61 @@ fn a_missing_accept_header_is_refused() {
     assert_eq!(message, "Unsupported Accept header null is specified.");
 }
 
+#[test]
+fn a_personal_access_token_is_exchanged_with_its_own_grant() {
+    let emulator = Emulator::builder().personal_access_token("pat-1").start().unwrap();
+    let typed = "X-Snowflake-Authorization-Token-Type: PROGRAMMATIC_ACCESS_TOKEN\r\n";
+    let headers = |token: &str| format!("{FORM}{typed}{}", bearer(token));
+    let ask = |token: &str| send(&emulator, "GET", "/v2/streaming/hostname", &headers(token), b"");
+    assert_eq!(ask("pat-1").text(), "127.0.0.1");
+    assert_eq!(ask("pat-2").refusal(), (401, "394400".to_owned()));
+    let form = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&scope=127.0.0.1+session%3Arole%3AR&subject_token_type=programmatic_access_token";
+    let trade = |token: &str, form: &str| send(&emulator, "POST", "/oauth/token", &headers(token), form.as_bytes());
+    let scoped = trade("pat-1", &format!("{form}&subject_token=pat-1"));
+    assert_eq!(open(&emulator, scoped.text(), "c", "{}").status, 200);
+    assert_eq!(trade("pat-2", form).status, 401);
+    assert_eq!(trade("pat-1", EXCHANGE).refusal(), (400, "unsupported_grant_type".to_owned()));
+    assert_eq!(exchange(&emulator, "pat-1", form).status, 200, "the type is told from the token");
+    assert_eq!(open(&emulator, "pat-1", "c", "{}").status, 401);
+}
+
+#[test]
+fn the_authorization_server_issues_access_tokens_for_the_account() {
+    let emulator = Emulator::builder().oauth_client("the id", "s:cret").start().unwrap();
+    let target = "/oauth2/.well-known/openid-configuration";
+    let metadata = send(&emulator, "GET", target, "", b"").json();
+    assert_eq!(metadata["issuer"], format!("{}/oauth2", emulator.url()));
+    assert_eq!(metadata["token_endpoint"], format!("{}/oauth2/token", emulator.url()));
+    let ask =
+        |more: &str, form: &str| send(&emulator, "POST", "/oauth2/token", &format!("{FORM}{more}"), form.as_bytes());
+    let posted = "grant_type=client_credentials&client_id=the+id&client_secret=s%3Acret&scope=session%3Arole%3AR";
+    let granted = ask("", posted).json();
+    assert_eq!(granted["token_type"], "Bearer");
+    assert_eq!(granted["expires_in"], 3600);
+    assert_eq!(granted["scope"], "session:role:R");
+    let basic = format!("Authorization: Basic {}\r\n", STANDARD.encode("the+id:s%3Acret"));
+    let granted = ask(&basic, "grant_type=client_credentials").json();
+    let token = granted["access_token"].as_str().unwrap();
+
+    let wrong = ask("", "grant_type=client_credentials&client_id=the+id&client_secret=x");
+    assert_eq!((wrong.status, wrong.json()["error"].clone()), (401, json!("invalid_client")));
+    assert!(wrong.header("www-authenticate").is_some());
+    let wrong = ask(&basic, "grant_type=password");
+    assert_eq!((wrong.status, wrong.json()["error"].clone()), (400, json!("unsupported_grant_type")));
+
+    let typed = |token: &str| format!("X-Snowflake-Authorization-Token-Type: OAUTH\r\n{}", bearer(token));
+    let name = |token: &str| send(&emulator, "GET", "/v2/streaming/hostname", &typed(token), b"");
+    assert_eq!(name(token).text(), "127.0.0.1");
+    let headers = format!("{FORM}{}", typed(token));
+    let scoped = send(&emulator, "POST", "/oauth/token", &headers, EXCHANGE.as_bytes());
+    assert_eq!(open(&emulator, scoped.text(), "c", "{}").status, 200);
+    assert_eq!(name(scoped.text()).refusal(), (401, "390303".to_owned()));
+    assert_eq!(open(&emulator, token, "c", "{}").status, 401);
+    emulator.revoke_access_tokens();
+    assert_eq!(name(token).refusal(), (401, "390303".to_owned()));
+    assert_eq!(open(&emulator, scoped.text(), "c", "{}").status, 200);
+}
+
 // ---- channels
 
 #[test]
@@ -996,6 +1051,76 @@ fn what_was_committed_outlives_the_process_and_the_rest_does_not() {
     assert_eq!(emulator.rows(TABLE), rows);
     assert_eq!(open(&emulator, &token, "c", "{}").status, 401, "revoked for good");
     assert_eq!(status(&emulator, &scoped(&emulator)), Value::Null);
+    drop(emulator);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+struct KilledAtLast(std::process::Child);
+
+impl Drop for KilledAtLast {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Serves until it is killed. No test of its own: the next one runs it in another process.
+#[test]
+fn serve_until_killed() {
+    let Ok(dir) = std::env::var("EMULATOR_TEST_STATE") else {
+        return;
+    };
+    let key = std::fs::read_to_string(format!("{dir}/key.pem")).unwrap();
+    let builder = Emulator::builder().commit_delay(Duration::ZERO);
+    let emulator = builder.private_key_pem(key).state(&dir).start().unwrap();
+    std::fs::write(format!("{dir}/url.new"), emulator.url()).unwrap();
+    std::fs::rename(format!("{dir}/url.new"), format!("{dir}/url")).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn what_was_committed_outlives_a_kill() {
+    let dir = fresh_dir();
+    std::fs::create_dir_all(&dir).unwrap();
+    let spare = prompt();
+    std::fs::write(dir.join("key.pem"), spare.private_key_pem().unwrap()).unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "serve_until_killed"])
+        .env("EMULATOR_TEST_STATE", &dir)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let child = KilledAtLast(child);
+    eventually(|| dir.join("url").exists());
+    let url = std::fs::read_to_string(dir.join("url")).unwrap();
+    let address = url.strip_prefix("http://").unwrap();
+    let ask = |bytes: &[u8]| {
+        let mut connection = BufReader::new(TcpStream::connect(address).unwrap());
+        connection.get_mut().write_all(bytes).unwrap();
+        read_answer(&mut connection).unwrap()
+    };
+    let login = format!("{FORM}{}", bearer(&jwt(&spare)));
+    let token = ask(&request("POST", "/oauth/token", &login, EXCHANGE.as_bytes())).text().to_owned();
+    let json = format!("{JSON}{}", bearer(&token));
+    let channel = format!("{PIPE}/channels/c");
+    let mut turn = next(&ask(&request("PUT", &channel, &json, b"{}")));
+    for row in 1..=20 {
+        let target = format!("{DATA}/channels/c/rows?endOffsetToken={row}&continuationToken={turn}");
+        turn = next(&ask(&rows_request(&token, &target, "", format!("{{\"n\":{row}}}\n").as_bytes())));
+    }
+    let asked = request("POST", &format!("{PIPE}:bulk-channel-status"), &json, br#"{"channel_names":["c"]}"#);
+    let status = ask(&asked).json()["channel_statuses"]["c"].clone();
+    assert_eq!(status["last_committed_offset_token"], "20");
+    drop(child);
+
+    let emulator = with_state(&dir);
+    let rows: String = (1..=20).map(|row| format!("{{\"n\":{row}}}\n")).collect();
+    assert_eq!(emulator.rows(TABLE), rows.as_bytes());
+    assert_eq!(self::status(&emulator, &token)["last_committed_offset_token"], "20");
+    let query = format!("endOffsetToken=21&continuationToken={turn}");
+    next(&append(&emulator, &token, &query, b"{\"n\":21}\n"));
     drop(emulator);
     std::fs::remove_dir_all(dir).unwrap();
 }

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use options::Options;
@@ -34,29 +34,23 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     // Opened before anything is sent, so that a mistyped name costs nothing.
     let source = source(&options.file)?;
-    let service = match options.profile {
-        Some(_) => None,
-        None => Some(Emulator::builder().start()?),
-    };
-    let client = match (&options.profile, &service) {
-        (Some(profile), _) => Client::with_profile(&Profile::from_file(profile)?)?.build()?,
-        (None, Some(service)) => embedded_client(service)?,
-        (None, None) => unreachable!("one of them is there"),
-    };
+    if let Some(profile) = &options.profile {
+        let client = Client::with_profile(&Profile::from_file(profile)?)?.build()?;
+        return load(options, &client, source).map(drop);
+    }
+    let service = Emulator::start()?;
+    let rows = load(options, &embedded_client(&service)?, source)?;
+    if options.json { Ok(()) } else { show_landed(&service, &options.table.join("."), rows) }
+}
+
+/// Tells how many rows are there in the end.
+fn load(options: &Options, client: &Client, source: Source<'_>) -> Result<u64> {
     let [database, schema, table] = &options.table;
     let pipe = match &options.pipe {
         Some(pipe) => client.pipe(database, schema, pipe),
         None => client.table(database, schema, table),
     };
-    if options.elastic {
-        load_elastic(options, &client, &pipe)?
-    } else {
-        load(options, &pipe, source)?
-    }
-    match service {
-        Some(service) if !options.json => show_landed(&service, &options.table.join(".")),
-        _ => Ok(()),
-    }
+    if options.elastic { load_elastic(options, client, &pipe) } else { load_channel(options, &pipe, source) }
 }
 
 /// The client of a service that was just started on this machine, which knows one user and its key.
@@ -66,7 +60,7 @@ fn embedded_client(service: &Emulator) -> Result<Client> {
     Ok(Client::builder(service.account(), credentials).url(service.url()).build()?)
 }
 
-fn load(options: &Options, pipe: &Pipe, source: Source<'_>) -> Result<()> {
+fn load_channel(options: &Options, pipe: &Pipe, source: Source<'_>) -> Result<u64> {
     let mut progress = Progress::new(&options.file);
     let mut loader = Loader::new(pipe, &options.channel)
         .batch_bytes(options.batch_bytes)
@@ -80,11 +74,10 @@ fn load(options: &Options, pipe: &Pipe, source: Source<'_>) -> Result<()> {
     if result.is_ok() || report != Default::default() {
         Summary::of_load(&report).print(options.json);
     }
-    result?;
-    Ok(())
+    Ok(result?.rows)
 }
 
-fn load_elastic(options: &Options, client: &Client, pipe: &Pipe) -> Result<()> {
+fn load_elastic(options: &Options, client: &Client, pipe: &Pipe) -> Result<u64> {
     let began = Instant::now();
     let (mut rows, mut batches) = (0, 0);
     let mut append_all = || -> Result<()> {
@@ -109,7 +102,7 @@ fn load_elastic(options: &Options, client: &Client, pipe: &Pipe) -> Result<()> {
     };
     let result = append_all();
     Summary::of_elastic(rows, batches, client.counters(), began.elapsed()).print(options.json);
-    result
+    result.map(|()| rows)
 }
 
 /// The next line that is not blank, with its number; empty at the end.
@@ -154,11 +147,19 @@ fn reader(file: &str) -> Result<Box<dyn Read + Send>> {
     Ok(if is_gzip { Box::new(MultiGzDecoder::new(BufReader::new(input))) } else { Box::new(input) })
 }
 
-fn show_landed(service: &Emulator, table: &str) -> Result<()> {
-    let landed = service.rows(table);
-    let mut lines = landed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let first = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
-    let count = lines.count() + usize::from(!first.is_empty());
-    println!("in {table} of the embedded service: {count} rows, the first of them {first}");
+/// Elastic rows become visible some time after they were acknowledged.
+fn show_landed(service: &Emulator, table: &str, expected: u64) -> Result<()> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    let landed = loop {
+        let landed = service.rows(table);
+        let count = landed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if count >= expected || Instant::now() > patience {
+            break landed;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let text = String::from_utf8(landed)?;
+    let first = text.lines().next().unwrap_or_default();
+    println!("in {table} of the embedded service: {} rows, the first of them {first}", text.lines().count());
     Ok(())
 }

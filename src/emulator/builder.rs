@@ -1,20 +1,23 @@
 //! How an emulator is to be set up.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
+
+use parking_lot::Mutex;
 
 use super::Emulator;
 use super::credentials::Credentials;
 use super::endpoints::HOST;
+use super::issued_tokens::IssuedTokens;
 use super::jwt::Identity;
 use super::key_pair::{Pair, RegisteredKey};
 use super::ledger::Ledger;
 use super::name::canonical;
-use super::scoped_token::ScopedTokens;
-use super::secrets::Secrets;
+use super::oauth::OauthClient;
+use super::secrets::{Purpose, Secrets};
 use super::server::Server;
 use super::service::Service;
 use super::stage::Stage;
@@ -35,7 +38,7 @@ use super::tls;
 /// assert_eq!(emulator.account(), "MYORG-ACCOUNT");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Builder {
     account: String,
     user: String,
@@ -47,6 +50,9 @@ pub struct Builder {
     discards_rows: bool,
     commit_delay: Duration,
     token_lifetime: Duration,
+    access_token_lifetime: Duration,
+    personal_access_token: Option<String>,
+    oauth_client: Option<OauthClient>,
     pipes: BTreeMap<String, String>,
 }
 
@@ -63,6 +69,9 @@ impl Builder {
             discards_rows: false,
             commit_delay: DEFAULT_COMMIT_DELAY,
             token_lifetime: DEFAULT_TOKEN_LIFETIME,
+            access_token_lifetime: DEFAULT_TOKEN_LIFETIME,
+            personal_access_token: None,
+            oauth_client: None,
             pipes: BTreeMap::new(),
         }
     }
@@ -130,6 +139,26 @@ impl Builder {
         self
     }
 
+    /// How long an access token of the embedded authorization server is good for; an hour unless set.
+    pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.access_token_lifetime = lifetime;
+        self
+    }
+
+    /// The user's programmatic access token; a random one unless set.
+    pub fn personal_access_token(mut self, token: impl Into<String>) -> Self {
+        self.personal_access_token = Some(token.into());
+        self
+    }
+
+    /// The only client of the embedded authorization server; `emulator-client` with a random secret unless
+    /// set.
+    pub fn oauth_client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        let (id, secret) = (id.into(), secret.into());
+        self.oauth_client = Some(OauthClient { id, secret });
+        self
+    }
+
     /// Declares a pipe that is not the default one of a table, in every schema.
     pub fn pipe(mut self, name: impl AsRef<str>, table: impl AsRef<str>) -> Self {
         self.pipes.insert(canonical(name.as_ref()), canonical(table.as_ref()));
@@ -148,29 +177,31 @@ impl Builder {
     /// When the port is taken, the folder cannot be used, or a public key is no RSA key of at least 2048 bits.
     pub fn start(self) -> io::Result<Emulator> {
         let (keys, private_key_pem) = self.keys()?;
-        let mut ledger = Ledger::new(self.pipes, self.commit_delay);
-        let secrets = match &self.state {
+        let identity = Identity::new(&self.account, &self.user, keys);
+        let mut ledger = Ledger::new(self.pipes.clone(), self.commit_delay);
+        let secrets = Arc::new(match &self.state {
             Some(dir) => {
                 ledger.restore(dir)?;
                 Secrets::kept_in(dir)?
             }
             None => Secrets::fresh()?,
-        };
-        let tls = self.tls.then(|| tls::Identity::make(&secrets.authority())).transpose()?;
-        let listener = Server::bind(self.port)?;
-        let authority = format!("{HOST}:{}", listener.local_addr()?.port());
-        let stage = Stage::new(authority.clone(), secrets.pipe_key());
-        let credentials = Credentials::new(
-            Identity::new(&self.account, &self.user, keys),
-            ScopedTokens::new(secrets, self.token_lifetime.as_secs()),
-        );
-        let service = Arc::new(Service::new(credentials, ledger, stage, self.discards_rows));
+        });
+        let authority_key = self.tls.then(|| secrets.authority());
+        let tls = authority_key.map(|key| tls::Identity::make(&key)).transpose()?;
         let (scheme, config, ca_pem) = match tls {
             Some(tls) => ("https", Some(tls.config), Some(tls.ca_pem)),
             None => ("http", None, None),
         };
+        let listener = Server::bind(self.port)?;
+        let authority = format!("{HOST}:{}", listener.local_addr()?.port());
+        let service = Arc::new(Service::new(
+            format!("{scheme}://{authority}"),
+            self.credentials(identity, &secrets),
+            ledger,
+            Stage::new(authority, secrets.pipe_key()),
+            self.discards_rows,
+        ));
         Ok(Emulator {
-            url: format!("{scheme}://{authority}"),
             ca_pem,
             account: self.account,
             user: self.user,
@@ -178,6 +209,21 @@ impl Builder {
             _server: Server::start(listener, config, Arc::clone(&service))?,
             service,
         })
+    }
+
+    fn credentials(&self, identity: Identity, secrets: &Arc<Secrets>) -> Credentials {
+        let issued = |purpose, lifetime: Duration| IssuedTokens::new(Arc::clone(secrets), purpose, lifetime.as_secs());
+        let client = self.oauth_client.clone();
+        let token = self.personal_access_token.clone();
+        Credentials {
+            identity,
+            scoped: issued(Purpose::Scoped, self.token_lifetime),
+            access: issued(Purpose::Access, self.access_token_lifetime),
+            client: client
+                .unwrap_or_else(|| OauthClient { id: DEFAULT_CLIENT.to_owned(), secret: secrets.client_secret() }),
+            personal_access_token: token.unwrap_or_else(|| secrets.personal_access_token()),
+            failures: Mutex::default(),
+        }
     }
 
     fn keys(&self) -> io::Result<(Vec<RegisteredKey>, Option<String>)> {
@@ -195,7 +241,18 @@ impl Builder {
     }
 }
 
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("account", &self.account)
+            .field("user", &self.user)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
 const DEFAULT_ACCOUNT: &str = "TESTORG-EMULATOR";
+const DEFAULT_CLIENT: &str = "emulator-client";
 const DEFAULT_USER: &str = "LOADER";
 const DEFAULT_COMMIT_DELAY: Duration = Duration::from_millis(50);
 const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);

@@ -102,15 +102,18 @@ fn faults(service: &Service, body: &[u8]) -> Outcome {
 
 fn tokens(service: &Service, body: &[u8]) -> Outcome {
     let tokens: Tokens = parsed(body)?;
-    match (tokens.revoke.as_deref(), tokens.lifetime_seconds) {
-        (Some("scoped"), None) => {
-            let revoked = service.credentials.scoped.revoke_all();
-            revoked.map_err(|error| (500, error.to_string()))?;
-            done(|| ())
+    let credentials = &service.credentials;
+    let revoked = match (tokens.revoke.as_deref(), tokens.lifetime_seconds) {
+        (Some("scoped"), None) => credentials.scoped.revoke_all(),
+        (Some("access"), None) => credentials.access.revoke_all(),
+        (None, Some(seconds)) => return done(|| credentials.scoped.set_lifetime(seconds)),
+        _ => {
+            let message = "either \"revoke\": \"scoped\" or \"access\", or \"lifetime_seconds\": n";
+            return Err((400, message.to_owned()));
         }
-        (None, Some(seconds)) => done(|| service.credentials.scoped.set_lifetime(seconds)),
-        _ => Err((400, "either \"revoke\": \"scoped\" or \"lifetime_seconds\": n".to_owned())),
-    }
+    };
+    revoked.map_err(|error| (500, error.to_string()))?;
+    done(|| ())
 }
 
 fn rejections(service: &Service, body: &[u8]) -> Outcome {

@@ -4,17 +4,37 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::jwt::{Identity, Invalid, Login};
+use super::issued_tokens::{IssuedTokens, Unusable};
+use super::jwt::{Identity, Invalid};
+use super::oauth::OauthClient;
 use super::refusal::Refusal;
 use super::request::Request;
-use super::scoped_token::{ScopedTokens, Unusable};
 
 /// Everything that proves something, and what failed to.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    identity: Identity,
-    pub(super) scoped: ScopedTokens,
-    failures: Mutex<Vec<LoginFailure>>,
+    pub(super) identity: Identity,
+    pub(super) scoped: IssuedTokens,
+    pub(super) access: IssuedTokens,
+    pub(super) client: OauthClient,
+    pub(super) personal_access_token: String,
+    pub(super) failures: Mutex<Vec<LoginFailure>>,
+}
+
+/// An accepted account credential.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) method: Method,
+    /// The role that the credential itself asks for.
+    pub(super) scope: Option<String>,
+}
+
+/// What was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    KeyPair,
+    AccessToken,
+    PersonalAccessToken,
 }
 
 /// What an administrator may look up about a refused login.
@@ -27,10 +47,6 @@ pub(super) struct LoginFailure {
 }
 
 impl Credentials {
-    pub(super) fn new(identity: Identity, scoped: ScopedTokens) -> Self {
-        Self { identity, scoped, failures: Mutex::new(Vec::new()) }
-    }
-
     pub(super) fn user(&self) -> &str {
         self.identity.user()
     }
@@ -38,34 +54,58 @@ impl Credentials {
     /// Checks the account credential that a request to the account host bears.
     pub(super) fn login(&self, request: &Request, now_ms: i64) -> Result<Login, Refusal> {
         let token = request.bearer().ok_or_else(no_authorization)?;
-        match token_type(request) {
-            None | Some("KEYPAIR_JWT") => self.verify_jwt(token, now_ms),
-            Some("OAUTH") => Err(oauth_refusal("390303", "Invalid OAuth access token.", "not an access token")),
-            Some(other) => Err(unknown_type(other)),
+        match self.method(request, token)? {
+            Method::KeyPair => self.verify_jwt(token, now_ms),
+            Method::AccessToken => self.verify_access_token(token, now_ms),
+            Method::PersonalAccessToken => self.verify_personal(token),
         }
     }
 
     pub(super) fn verify_jwt(&self, jwt: &str, now_ms: i64) -> Result<Login, Refusal> {
         let verdict = self.identity.verify(jwt, now_ms);
-        verdict.map_err(|why| self.refuse_login(why, now_ms))
+        let scope = verdict.map_err(|why| self.refuse_login(why, now_ms))?;
+        Ok(Login { method: Method::KeyPair, scope })
+    }
+
+    pub(super) fn verify_personal(&self, token: &str) -> Result<Login, Refusal> {
+        if token != self.personal_access_token {
+            let message = "Programmatic access token is invalid.";
+            return Err(Refusal::new(401, "394400", message));
+        }
+        Ok(Login { method: Method::PersonalAccessToken, scope: None })
+    }
+
+    fn verify_access_token(&self, token: &str, now_ms: i64) -> Result<Login, Refusal> {
+        let verdict = self.access.check(token, ACCOUNT, now_ms);
+        let scope = verdict.map_err(refuse_token)?;
+        Ok(Login { method: Method::AccessToken, scope })
+    }
+
+    /// What the request says it bears; without a word, what it looks like.
+    fn method(&self, request: &Request, token: &str) -> Result<Method, Refusal> {
+        match token_type(request) {
+            Some("KEYPAIR_JWT") => Ok(Method::KeyPair),
+            Some("OAUTH") => Ok(Method::AccessToken),
+            Some("PROGRAMMATIC_ACCESS_TOKEN") => Ok(Method::PersonalAccessToken),
+            Some(other) => Err(unknown_type(other)),
+            None if token == self.personal_access_token => Ok(Method::PersonalAccessToken),
+            None if self.access.knows(token) => Ok(Method::AccessToken),
+            None => Ok(Method::KeyPair),
+        }
     }
 
     /// Checks the scoped token that a request to the ingest host bears.
     pub(super) fn check_scoped(&self, request: &Request, host: &str, now_ms: i64) -> Result<(), Refusal> {
         let token = request.bearer().ok_or_else(no_authorization)?;
-        let invalid = "Invalid OAuth access token.";
         match token_type(request) {
             None | Some("OAUTH") => {}
-            Some("KEYPAIR_JWT") => {
-                return Err(oauth_refusal("390303", invalid, "a login where a scoped token belongs"));
+            Some(other) => {
+                let detail = format!("{other} where a scoped token belongs");
+                return Err(oauth_refusal("390303", INVALID, &detail));
             }
-            Some(other) => return Err(unknown_type(other)),
         }
-        self.scoped.check(token, host, now_ms).map_err(|why| match why {
-            Unusable::Expired => oauth_refusal("390318", "OAuth access token expired.", "expired"),
-            Unusable::Unknown => oauth_refusal("390303", invalid, "revoked or not issued here"),
-            Unusable::OtherHost => oauth_refusal("390303", invalid, "issued for another host"),
-        })
+        let verdict = self.scoped.check(token, host, now_ms);
+        verdict.map(|_| ()).map_err(refuse_token)
     }
 
     pub(super) fn failures(&self) -> Vec<LoginFailure> {
@@ -94,7 +134,19 @@ fn unknown_type(given: &str) -> Refusal {
         .with_detail(format!("token type {given}"))
 }
 
+fn refuse_token(why: Unusable) -> Refusal {
+    match why {
+        Unusable::Expired => oauth_refusal("390318", "OAuth access token expired.", "expired"),
+        Unusable::Unknown => oauth_refusal("390303", INVALID, "revoked or not issued here"),
+        Unusable::OtherHost => oauth_refusal("390303", INVALID, "issued for another host"),
+    }
+}
+
 fn oauth_refusal(code: &'static str, message: &str, detail: &str) -> Refusal {
     let message = format!("{message} [{}]", Uuid::new_v4());
     Refusal::new(401, code, message).with_detail(detail)
 }
+
+/// Whom access tokens are for.
+pub(super) const ACCOUNT: &str = "account";
+const INVALID: &str = "Invalid OAuth access token.";

@@ -1,6 +1,7 @@
 //! What each endpoint does, once it is known which one is meant.
 
 mod account;
+mod authorization;
 mod channels;
 mod files;
 mod rows;
@@ -19,6 +20,14 @@ pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Re
         return Ok(files::upload(service, path, request));
     }
     refuse_too_long(&request)?;
+    match route {
+        Route::Discovery => return Ok(authorization::discover(service)),
+        Route::AccessToken => {
+            let now_ms = service.clock.unix_ms();
+            return Ok(authorization::token(service, &request, now_ms));
+        }
+        _ => {}
+    }
     refuse_other_answers(&route, &request)?;
     let now_ms = service.clock.unix_ms();
     if let Route::Hostname | Route::Token | Route::Telemetry = route {

@@ -27,6 +27,10 @@ pub enum Endpoint {
     Elastic,
     /// `POST /telemetry/send/sessionless`
     Telemetry,
+    /// `GET /oauth2/.well-known/openid-configuration`
+    Discovery,
+    /// `POST /oauth2/token`
+    AccessToken,
     /// `PUT` of a file into the storage of a pipe
     Upload,
     /// `POST …/channels/{channel}/filebuffer`
@@ -51,6 +55,8 @@ impl Endpoint {
             Self::PipeInfo => "pipe-info",
             Self::Elastic => "elastic",
             Self::Telemetry => "telemetry",
+            Self::Discovery => "discovery",
+            Self::AccessToken => "access-token",
             Self::Upload => "upload",
             Self::Register => "filebuffer",
         }
@@ -277,7 +283,7 @@ fn header((name, value): (&String, &Value)) -> Result<(String, String), String> 
     Ok((name.clone(), value.to_owned()))
 }
 
-const ALL: [Endpoint; 11] = [
+const ALL: [Endpoint; 13] = [
     Endpoint::Hostname,
     Endpoint::Token,
     Endpoint::Open,
@@ -287,6 +293,8 @@ const ALL: [Endpoint; 11] = [
     Endpoint::PipeInfo,
     Endpoint::Elastic,
     Endpoint::Telemetry,
+    Endpoint::Discovery,
+    Endpoint::AccessToken,
     Endpoint::Upload,
     Endpoint::Register,
 ];

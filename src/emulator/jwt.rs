@@ -21,12 +21,6 @@ pub(super) struct Invalid {
     pub(super) name: &'static str,
 }
 
-/// What an accepted JWT asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Login {
-    pub(super) scope: Option<String>,
-}
-
 impl Identity {
     pub(super) fn new(account: &str, user: &str, keys: Vec<RegisteredKey>) -> Self {
         Self { account: account_name(account), user: user.to_uppercase(), keys }
@@ -36,7 +30,8 @@ impl Identity {
         &self.user
     }
 
-    pub(super) fn verify(&self, token: &str, now_ms: i64) -> Result<Login, Invalid> {
+    /// Gives the scope that an accepted JWT asks for.
+    pub(super) fn verify(&self, token: &str, now_ms: i64) -> Result<Option<String>, Invalid> {
         let (signed, signature) = token.rsplit_once('.').ok_or(MALFORMED)?;
         let (header, claims) = signed.split_once('.').ok_or(MALFORMED)?;
         let header = object(header)?;
@@ -52,7 +47,7 @@ impl Identity {
             return Err(INVALID_SIGNATURE);
         }
         check_times(&claims, now_ms)?;
-        Ok(Login { scope: text(&claims, "scp").map(str::to_owned) })
+        Ok(text(&claims, "scp").map(str::to_owned))
     }
 
     /// Gives the fingerprint that the issuer claims.
@@ -162,7 +157,7 @@ mod tests {
     }
 
     /// Verifies the usual token with some claims replaced; null removes one.
-    fn judge(changes: Value) -> Result<Login, Invalid> {
+    fn judge(changes: Value) -> Result<Option<String>, Invalid> {
         let pair = Pair::of_this_process().unwrap();
         let mut all = claims(&pair);
         for (name, value) in changes.as_object().unwrap() {
@@ -178,11 +173,11 @@ mod tests {
 
     #[test]
     fn seconds_and_milliseconds_are_both_understood() {
-        assert_eq!(judge(json!({})), Ok(Login { scope: None }));
+        assert_eq!(judge(json!({})), Ok(None));
         let ms = json!({"iat": NOW * 1000, "exp": (NOW + 3540) * 1000});
         assert!(judge(ms).is_ok());
         let scope = json!({"scp": "session:role:R"});
-        assert_eq!(judge(scope).unwrap().scope.as_deref(), Some("session:role:R"));
+        assert_eq!(judge(scope).unwrap().as_deref(), Some("session:role:R"));
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl Parameters {
         Self(all)
     }
 
+    /// Undoes form encoding.
+    pub(super) fn decode(text: &str) -> String {
+        decoded(text)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name)?;
         (!value.is_empty()).then_some(value)

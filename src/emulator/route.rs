@@ -13,6 +13,8 @@ pub(super) enum Route {
     Hostname,
     Token,
     Telemetry,
+    Discovery,
+    AccessToken,
     Open { name: ChannelName, spelling: String },
     Drop(ChannelName),
     Append(ChannelName),
@@ -40,6 +42,8 @@ impl Route {
             Self::Hostname => Endpoint::Hostname,
             Self::Token => Endpoint::Token,
             Self::Telemetry => Endpoint::Telemetry,
+            Self::Discovery => Endpoint::Discovery,
+            Self::AccessToken => Endpoint::AccessToken,
             Self::Open { .. } => Endpoint::Open,
             Self::Drop(_) => Endpoint::Drop,
             Self::Append(_) => Endpoint::Append,
@@ -55,22 +59,28 @@ impl Route {
 type Choices = Vec<(&'static str, Route)>;
 
 fn resource(segments: &[&str]) -> Result<Option<Choices>, Refusal> {
-    let choices = match segments {
-        ["v2", "streaming", "hostname"] => vec![("GET", Route::Hostname)],
-        ["oauth", "token"] => vec![("POST", Route::Token)],
-        ["telemetry", "send", "sessionless"] => vec![("POST", Route::Telemetry)],
-        ["v2", "streaming", "data", "databases", db, "schemas", schema, rest @ ..] => {
-            return data(db, schema, rest);
-        }
-        ["v2", "streaming", "databases", db, "schemas", schema, "pipes", rest @ ..] => {
-            return control(db, schema, rest);
-        }
+    match segments {
+        ["v2", "streaming", "data", "databases", db, "schemas", schema, rest @ ..] => data(db, schema, rest),
+        ["v2", "streaming", "databases", db, "schemas", schema, "pipes", rest @ ..] => control(db, schema, rest),
         [BUCKET, key @ ..] if !key.is_empty() => {
-            vec![("PUT", Route::Upload(name(&segments.join("/"))?))]
+            let path = name(&segments.join("/"))?;
+            Ok(Some(vec![("PUT", Route::Upload(path))]))
         }
-        _ => return Ok(None),
+        _ => Ok(account(segments)),
+    }
+}
+
+fn account(segments: &[&str]) -> Option<Choices> {
+    let choice = match segments {
+        ["v2", "streaming", "hostname"] => ("GET", Route::Hostname),
+        ["oauth", "token"] => ("POST", Route::Token),
+        ["telemetry", "send", "sessionless"] => ("POST", Route::Telemetry),
+        ["oauth2", ".well-known", "openid-configuration"]
+        | [".well-known", "oauth-authorization-server" | "openid-configuration", "oauth2"] => ("GET", Route::Discovery),
+        ["oauth2", "token"] => ("POST", Route::AccessToken),
+        _ => return None,
     };
-    Ok(Some(choices))
+    Some(vec![choice])
 }
 
 fn data(db: &str, schema: &str, rest: &[&str]) -> Result<Option<Choices>, Refusal> {

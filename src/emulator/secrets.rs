@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use rcgen::KeyPair;
 use rsa::rand_core::{OsRng, RngCore};
@@ -15,9 +17,21 @@ pub(super) struct Secrets {
     file: Option<PathBuf>,
 }
 
+/// What a token issued here is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A scoped token, for the ingest host.
+    Scoped,
+    /// An OAuth access token, for the account host.
+    Access,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 struct All {
-    tokens: [u8; 32],
+    scoped: [u8; 32],
+    access: [u8; 32],
+    client_secret: [u8; 32],
+    personal_access_token: [u8; 32],
     pipe_key: [u8; 32],
     /// PKCS#8 of the authority behind the TLS certificate.
     authority: Vec<u8>,
@@ -44,16 +58,33 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// What scoped tokens are authenticated with.
-    pub(super) fn tokens(&self) -> [u8; 32] {
-        self.all.lock().tokens
+    /// What tokens are authenticated with.
+    pub(super) fn tokens(&self, purpose: Purpose) -> [u8; 32] {
+        let all = self.all.lock();
+        match purpose {
+            Purpose::Scoped => all.scoped,
+            Purpose::Access => all.access,
+        }
     }
 
     /// Makes every token so far unknown.
-    pub(super) fn renew_tokens(&self) -> io::Result<()> {
+    pub(super) fn renew_tokens(&self, purpose: Purpose) -> io::Result<()> {
         let mut all = self.all.lock();
-        all.tokens = random();
+        match purpose {
+            Purpose::Scoped => all.scoped = random(),
+            Purpose::Access => all.access = random(),
+        }
         self.write(&all)
+    }
+
+    /// A personal access token, unless one was set.
+    pub(super) fn personal_access_token(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.all.lock().personal_access_token)
+    }
+
+    /// The OAuth client's secret, unless one was set.
+    pub(super) fn client_secret(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.all.lock().client_secret)
     }
 
     /// What files are encrypted with.
@@ -89,7 +120,14 @@ impl std::fmt::Debug for Secrets {
 impl All {
     fn fresh() -> io::Result<Self> {
         let authority = KeyPair::generate().map_err(io::Error::other)?;
-        Ok(Self { tokens: random(), pipe_key: random(), authority: authority.serialize_der() })
+        Ok(Self {
+            scoped: random(),
+            access: random(),
+            client_secret: random(),
+            personal_access_token: random(),
+            pipe_key: random(),
+            authority: authority.serialize_der(),
+        })
     }
 }
 

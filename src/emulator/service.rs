@@ -23,6 +23,8 @@ use super::stage::Stage;
 /// All that connections share.
 #[derive(Debug)]
 pub(super) struct Service {
+    /// Where it listens.
+    pub(super) url: String,
     pub(super) clock: Clock,
     pub(super) credentials: Credentials,
     pub(super) ledger: Mutex<Ledger>,
@@ -47,8 +49,15 @@ pub(super) enum Delivery {
 }
 
 impl Service {
-    pub(super) fn new(credentials: Credentials, ledger: Ledger, stage: Stage, discards_rows: bool) -> Self {
+    pub(super) fn new(
+        url: String,
+        credentials: Credentials,
+        ledger: Ledger,
+        stage: Stage,
+        discards_rows: bool,
+    ) -> Self {
         Self {
+            url,
             clock: Clock::default(),
             credentials,
             ledger: Mutex::new(ledger),
@@ -90,6 +99,11 @@ impl Service {
             }
             (_, Some(answer)) => Delivery::Whole(answer),
         }
+    }
+
+    /// The name of the embedded authorization server.
+    pub(super) fn issuer(&self) -> String {
+        format!("{}/oauth2", self.url)
     }
 
     /// Takes the rows of an append, or their number only.

@@ -122,3 +122,118 @@ fn summary(result: &Result<Answer, Failure>) -> String {
         Err(failure) => failure.happened.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use ::http::Method;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::clock::FakeClock;
+    use crate::http::Stage;
+
+    /// Answers as told and remembers the URLs.
+    #[derive(Debug, Default)]
+    struct Script {
+        answers: Mutex<VecDeque<Result<Answer, Failure>>>,
+        urls: Mutex<Vec<String>>,
+    }
+
+    impl Transport for Arc<Script> {
+        fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+            self.urls.lock().push(call.url.to_string());
+            self.answers.lock().pop_front().unwrap_or_else(|| status(200))
+        }
+    }
+
+    fn status(status: u16) -> Result<Answer, Failure> {
+        Ok(Answer { status, headers: HeaderMap::new(), body: Vec::new() })
+    }
+
+    fn with_header(code: u16, name: &'static str, value: &str) -> Result<Answer, Failure> {
+        let mut answer = status(code)?;
+        answer.headers.insert(name, value.parse().unwrap());
+        Ok(answer)
+    }
+
+    fn failed(stage: Stage) -> Result<Answer, Failure> {
+        Err(Failure { stage, happened: "x".into() })
+    }
+
+    struct Sent {
+        outcome: Outcome,
+        urls: Vec<String>,
+        slept: Vec<Duration>,
+        ahead_ms: i64,
+    }
+
+    fn send(answers: impl IntoIterator<Item = Result<Answer, Failure>>) -> Sent {
+        let script = Arc::new(Script { answers: Mutex::new(answers.into_iter().collect()), urls: Mutex::default() });
+        let (clock, server_clock) = (Arc::new(FakeClock::new()), Arc::new(ServerClock::default()));
+        let policy = RetryPolicy::default();
+        let sender = Sender::new(Box::new(script.clone()), policy, clock.clone(), server_clock.clone());
+        let request = Request::new(Method::POST, "/p", "try").query("a=b".into());
+        let origin = Origin::parse("https://h.example:1", "test URL").unwrap();
+        let deadline = sender.deadline(&request);
+        let addressed =
+            Addressed { request: &request, origin: &origin, authorization: HeaderMap::new(), sent: 3, deadline };
+        let outcome = sender.send(&addressed);
+        let id = request.request_id.to_string();
+        let urls = script.urls.lock().iter().map(|url| url.replace(&id, "ID")).collect();
+        Sent { outcome, urls, slept: clock.slept(), ahead_ms: server_clock.ahead_ms() }
+    }
+
+    #[test]
+    fn a_repetition_has_the_same_id_and_counts_on() {
+        let sent = send([status(503), failed(Stage::Connecting), status(200)]);
+        let expected = [3, 4, 5].map(|n| format!("https://h.example:1/p?a=b&requestId=ID&retryCount={n}"));
+        assert_eq!(sent.urls, expected);
+        assert_eq!((sent.outcome.sent, sent.slept.len()), (6, 2));
+    }
+
+    #[test]
+    fn the_budget_ends_the_tries_and_no_wait_reaches_beyond_it() {
+        let sent = send((0..1000).map(|_| status(503)));
+        let waited: Duration = sent.slept.iter().sum();
+        assert!(waited <= RetryPolicy::default().budget, "{waited:?}");
+        assert!(sent.urls.len() > 5);
+        assert_eq!(sent.outcome.result.unwrap().status, 503);
+        assert!(sent.outcome.in_doubt);
+    }
+
+    #[test]
+    fn the_delay_that_the_server_asks_for_is_kept_or_told() {
+        let sent = send([with_header(429, "retry-after", "40"), status(200)]);
+        assert_eq!(sent.slept, [Duration::from_secs(40)]);
+        let sent = send([with_header(429, "retry-after", "121"), status(200)]);
+        assert_eq!((sent.slept.len(), sent.urls.len()), (0, 1));
+        assert_eq!(sent.outcome.retry_after, Some(Duration::from_secs(121)));
+    }
+
+    #[test]
+    fn what_has_little_prospect_is_tried_four_times() {
+        assert_eq!(send((0..9).map(|_| failed(Stage::Sending))).urls.len(), 4);
+        assert_eq!(send((0..9).map(|_| status(404))).urls.len(), 4);
+        let interrupted = [status(404), status(404), status(404), status(503), status(404), status(404), status(200)];
+        assert_eq!(send(interrupted).outcome.result.unwrap().status, 200, "only tries in a row count");
+    }
+
+    #[test]
+    fn doubt_remains_until_a_success() {
+        assert!(send([failed(Stage::Receiving), status(409)]).outcome.in_doubt);
+        assert!(!send([failed(Stage::Receiving), status(200)]).outcome.in_doubt);
+        assert!(!send([failed(Stage::Connecting), status(409)]).outcome.in_doubt);
+        assert!(!send([failed(Stage::Refusing)]).outcome.in_doubt);
+    }
+
+    #[test]
+    fn the_clock_of_the_server_is_learned_from_fresh_answers_only() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert!(send([with_header(200, "date", date)]).ahead_ms < -1_000_000);
+        let mut cached = with_header(200, "date", date).unwrap();
+        cached.headers.insert("age", "0".parse().unwrap());
+        assert_eq!(send([Ok(cached)]).ahead_ms, 0);
+    }
+}

@@ -83,21 +83,21 @@ fn a_run_resumes_after_what_an_earlier_one_committed() {
 #[test]
 fn every_fault_on_the_way_is_healed() {
     let text = rows(1..=300);
-    let faults: [(&str, fn() -> Fault); 9] = [
-        ("append 503", || Fault::status(Endpoint::Append, 503).times(2)),
-        ("append 429", || Fault::status(Endpoint::Append, 429).times(2)),
-        ("append dropped", || Fault::drop_connection(Endpoint::Append).times(2)),
-        ("append reply lost", || Fault::lose_reply(Endpoint::Append).times(2)),
-        ("append 409", || Fault::status(Endpoint::Append, 409)),
-        ("append 401", || Fault::status(Endpoint::Append, 401)),
-        ("open dropped", || Fault::drop_connection(Endpoint::Open).times(2)),
-        ("status 503", || Fault::status(Endpoint::Status, 503).times(2)),
-        ("token 503", || Fault::status(Endpoint::Token, 503).times(1)),
+    let faults = [
+        ("append 503", Fault::status(Endpoint::Append, 503).times(2)),
+        ("append 429", Fault::status(Endpoint::Append, 429).times(2)),
+        ("append dropped", Fault::drop_connection(Endpoint::Append).times(2)),
+        ("append reply lost", Fault::lose_reply(Endpoint::Append).times(2)),
+        ("append 409", Fault::status(Endpoint::Append, 409)),
+        ("append 401", Fault::status(Endpoint::Append, 401)),
+        ("open dropped", Fault::drop_connection(Endpoint::Open).times(2)),
+        ("status 503", Fault::status(Endpoint::Status, 503).times(2)),
+        ("token 503", Fault::status(Endpoint::Token, 503).times(1)),
     ];
     for (name, fault) in faults {
         each_source(&text, |source| {
             let service = Emulator::start().unwrap();
-            service.inject(fault());
+            service.inject(fault.clone());
             let report = loader(&pipe_of(&service)).load(source()).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(landed(&service), text, "{name}");
             assert_eq!(report.rows, 300, "{name}");

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::answer::Answer;
+use super::super::credentials::{Login, Method};
 use super::super::refusal::Refusal;
 use super::super::request::{Parameters, Request};
 use super::super::route::Route;
@@ -35,17 +36,43 @@ fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Answer,
     let form = std::str::from_utf8(&request.body)
         .map(Parameters::parse)
         .map_err(|_| Refusal::malformed("The form is not UTF-8."))?;
-    if form.get("grant_type") != Some(JWT_BEARER) {
-        return Err(Refusal::new(400, "unsupported_grant_type", format!("grant_type must be {JWT_BEARER}.")));
-    }
-    let login = match (request.bearer(), form.get("assertion")) {
-        (None, Some(assertion)) => service.credentials.verify_jwt(assertion, now_ms)?,
-        _ => service.credentials.login(request, now_ms)?,
-    };
+    let login = prove(service, request, &form, now_ms)?;
     let role = requested_role(form.get("scope"))?.or(login.scope);
     let user = service.credentials.user();
     let token = service.credentials.scoped.issue(user, HOST, role, now_ms);
     Ok(Answer::text(200, token))
+}
+
+/// Checks the credential in the way that the grant calls for.
+fn prove(service: &Service, request: &Request, form: &Parameters, now_ms: i64) -> Result<Login, Refusal> {
+    let credentials = &service.credentials;
+    let in_header = request.bearer().is_some();
+    let login = match form.get("grant_type") {
+        Some(JWT_BEARER) => match form.get("assertion").filter(|_| !in_header) {
+            Some(assertion) => credentials.verify_jwt(assertion, now_ms)?,
+            None => credentials.login(request, now_ms)?,
+        },
+        Some(TOKEN_EXCHANGE) if form.get("subject_token_type") == Some(PERSONAL) => {
+            match form.get("subject_token").filter(|_| !in_header) {
+                Some(token) => credentials.verify_personal(token)?,
+                None => credentials.login(request, now_ms)?,
+            }
+        }
+        _ => return Err(unsupported_grant()),
+    };
+    let personal = login.method == Method::PersonalAccessToken;
+    if personal != (form.get("grant_type") == Some(TOKEN_EXCHANGE)) {
+        return Err(unsupported_grant());
+    }
+    Ok(login)
+}
+
+fn unsupported_grant() -> Refusal {
+    Refusal::new(
+        400,
+        "unsupported_grant_type",
+        format!("grant_type must be {JWT_BEARER}, or {TOKEN_EXCHANGE} for a {PERSONAL}."),
+    )
 }
 
 /// Reads `<host>`, `<host> session:role:<ROLE>` or the role alone.
@@ -69,6 +96,8 @@ fn invalid_scope(part: &str) -> Refusal {
 }
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const PERSONAL: &str = "programmatic_access_token";
 const ROLE_SCOPE: &str = "session:role:";
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ pub(super) fn upload(service: &Service, path: &str, request: Request) -> Answer 
     if request.size.too_long {
         return storage_error(400, "EntityTooLarge");
     }
-    let framed = header("x-amz-content-sha256").starts_with("STREAMING-");
+    let framed =
+        header("x-amz-content-sha256").starts_with("STREAMING-") || header("content-encoding").contains("aws-chunked");
     let stated = header("x-amz-decoded-content-length").parse::<usize>().ok();
     let bytes = if framed { aws_chunked::unframe(&request.body) } else { Some(request.body) };
     let Some(bytes) = bytes else {
@@ -121,11 +122,7 @@ fn unpack(service: &Service, fragment: &Fragment, plain: &mut Vec<u8>) -> Result
     let end = start.saturating_add(fragment.fragment_length_bytes);
     let mut bytes =
         file.bytes.get(start..end).ok_or_else(|| Refusal::malformed("The fragment lies beyond its file."))?.to_vec();
-    let iv = STANDARD.decode(&fragment.iv_base64).ok();
-    let iv = iv
-        .and_then(|iv| <[u8; 16]>::try_from(iv).ok())
-        .ok_or_else(|| Refusal::malformed("iv_base64 is not 16 bytes in base64."))?;
-    service.stage.decrypt(&mut bytes, &iv);
+    service.stage.decrypt(&mut bytes, &initial_counter(fragment)?);
     let mut part = Vec::new();
     Encoding::Zstd
         .decode(&bytes, MAX_PLAIN.saturating_sub(plain.len()), None, &mut part)
@@ -136,6 +133,11 @@ fn unpack(service: &Service, fragment: &Fragment, plain: &mut Vec<u8>) -> Result
         plain.extend_from_slice(&part);
     }
     Ok(())
+}
+
+fn initial_counter(fragment: &Fragment) -> Result<[u8; 16], Refusal> {
+    let iv = STANDARD.decode(&fragment.iv_base64).ok();
+    iv.and_then(|iv| iv.try_into().ok()).ok_or_else(|| Refusal::malformed("iv_base64 is not 16 bytes in base64."))
 }
 
 fn storage_error(status: u16, code: &str) -> Answer {

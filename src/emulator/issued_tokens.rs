@@ -1,6 +1,7 @@
-//! Tokens that the ingest host takes: issued, bound to a host, expiring, revocable.
+//! Tokens that the service issues itself: bound to where they are for, expiring, revocable.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
@@ -10,16 +11,17 @@ use rsa::sha2::Sha256;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::secrets::Secrets;
+use super::secrets::{Purpose, Secrets};
 
-/// Makes scoped tokens and knows its own again.
+/// Makes tokens of one purpose and knows its own again.
 #[derive(Debug)]
-pub(super) struct ScopedTokens {
-    secrets: Secrets,
+pub(super) struct IssuedTokens {
+    secrets: Arc<Secrets>,
+    purpose: Purpose,
     lifetime_seconds: AtomicU64,
 }
 
-/// Why a scoped token is refused.
+/// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
     Unknown,
@@ -39,23 +41,32 @@ struct Claims {
     jti: String,
 }
 
-impl ScopedTokens {
-    pub(super) fn new(secrets: Secrets, lifetime_seconds: u64) -> Self {
-        Self { secrets, lifetime_seconds: AtomicU64::new(lifetime_seconds) }
+impl IssuedTokens {
+    pub(super) fn new(secrets: Arc<Secrets>, purpose: Purpose, lifetime_seconds: u64) -> Self {
+        Self { secrets, purpose, lifetime_seconds: AtomicU64::new(lifetime_seconds) }
+    }
+
+    pub(super) fn lifetime_seconds(&self) -> u64 {
+        self.lifetime_seconds.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_lifetime(&self, seconds: u64) {
         self.lifetime_seconds.store(seconds, Ordering::Relaxed);
     }
 
+    /// Whether the token was issued here and is not revoked, expired or not.
+    pub(super) fn knows(&self, token: &str) -> bool {
+        self.own_claims(token).is_some()
+    }
+
     /// Makes every token issued so far one that was not issued here.
     pub(super) fn revoke_all(&self) -> io::Result<()> {
-        self.secrets.renew_tokens()
+        self.secrets.renew_tokens(self.purpose)
     }
 
     pub(super) fn issue(&self, user: &str, host: &str, scope: Option<String>, now_ms: i64) -> String {
         let now = now_ms.div_euclid(1000);
-        let life = self.lifetime_seconds.load(Ordering::Relaxed);
+        let life = self.lifetime_seconds();
         let claims = Claims {
             iss: ISSUER.to_owned(),
             sub: user.to_owned(),
@@ -72,7 +83,8 @@ impl ScopedTokens {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.unwrap_or_default()))
     }
 
-    pub(super) fn check(&self, token: &str, host: &str, now_ms: i64) -> Result<(), Unusable> {
+    /// Gives the scope of a token that is good for `host`.
+    pub(super) fn check(&self, token: &str, host: &str, now_ms: i64) -> Result<Option<String>, Unusable> {
         let claims = self.own_claims(token).ok_or(Unusable::Unknown)?;
         if claims.exp <= now_ms.div_euclid(1000) {
             return Err(Unusable::Expired);
@@ -80,7 +92,7 @@ impl ScopedTokens {
         if claims.aud != host {
             return Err(Unusable::OtherHost);
         }
-        Ok(())
+        Ok(claims.scp)
     }
 
     fn own_claims(&self, token: &str) -> Option<Claims> {
@@ -93,7 +105,7 @@ impl ScopedTokens {
 
     /// HMAC takes a key of any length, so there is always one.
     fn mac(&self, signed: &str) -> Option<Hmac<Sha256>> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secrets.tokens()).ok()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secrets.tokens(self.purpose)).ok()?;
         mac.update(signed.as_bytes());
         Some(mac)
     }
@@ -107,21 +119,21 @@ mod tests {
 
     const HOST: &str = "127.0.0.1";
 
-    fn issuer() -> ScopedTokens {
-        ScopedTokens::new(Secrets::fresh().unwrap(), 60)
+    fn issuer() -> IssuedTokens {
+        IssuedTokens::new(Arc::new(Secrets::fresh().unwrap()), Purpose::Scoped, 60)
     }
 
     #[test]
     fn a_token_is_good_for_its_host_until_it_expires_or_is_revoked() {
         let tokens = issuer();
         let token = tokens.issue("U", HOST, None, 1_000_000);
-        assert_eq!(tokens.check(&token, HOST, 1_059_999), Ok(()));
+        assert_eq!(tokens.check(&token, HOST, 1_059_999), Ok(None));
         assert_eq!(tokens.check(&token, HOST, 1_060_000), Err(Unusable::Expired));
         assert_eq!(tokens.check(&token, "other", 1_000_000), Err(Unusable::OtherHost));
         tokens.revoke_all().unwrap();
         assert_eq!(tokens.check(&token, HOST, 1_000_000), Err(Unusable::Unknown));
         let next = tokens.issue("U", HOST, None, 1_000_000);
-        assert_eq!(tokens.check(&next, HOST, 1_000_000), Ok(()));
+        assert_eq!(tokens.check(&next, HOST, 1_000_000), Ok(None));
         assert_ne!(token, next);
     }
 

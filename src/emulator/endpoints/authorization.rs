@@ -1,0 +1,59 @@
+//! The embedded authorization server: discovery, and access tokens for its client.
+
+use serde_json::json;
+
+use super::super::answer::Answer;
+use super::super::credentials::ACCOUNT;
+use super::super::request::{Parameters, Request};
+use super::super::service::Service;
+
+pub(super) fn discover(service: &Service) -> Answer {
+    let issuer = service.issuer();
+    let body = json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/token"),
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "response_types_supported": [],
+        "subject_types_supported": ["public"],
+    });
+    Answer::json(200, &body)
+}
+
+/// Answers in the form of RFC 6749, errors included.
+pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Answer {
+    let is_form = request.content_type().as_deref() == Some("application/x-www-form-urlencoded");
+    let form = std::str::from_utf8(&request.body).ok().filter(|_| is_form);
+    let Some(form) = form.map(Parameters::parse) else {
+        return error(400, "invalid_request", "A form is expected.");
+    };
+    let credentials = &service.credentials;
+    if !credentials.client.is_proven_by(request, &form) {
+        let refused = error(401, "invalid_client", "Unknown client, or wrong secret.");
+        return refused.with_header("WWW-Authenticate", "Basic realm=\"emulator\"");
+    }
+    if form.get("grant_type") != Some("client_credentials") {
+        return error(400, "unsupported_grant_type", "Only client_credentials is.");
+    }
+    let scope = form.get("scope");
+    let role = scope.and_then(|scope| {
+        let mut parts = scope.split_whitespace();
+        parts.find(|part| part.starts_with("session:role:"))
+    });
+    let role = role.map(str::to_owned);
+    let token = credentials.access.issue(credentials.user(), ACCOUNT, role, now_ms);
+    let mut body = json!({
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": credentials.access.lifetime_seconds(),
+    });
+    if let Some(scope) = scope {
+        body["scope"] = scope.into();
+    }
+    Answer::json(200, &body).with_header("Cache-Control", "no-store").with_header("Pragma", "no-cache")
+}
+
+fn error(status: u16, error: &str, description: &str) -> Answer {
+    let body = json!({"error": error, "error_description": description});
+    Answer::json(status, &body).with_header("Cache-Control", "no-store")
+}
