@@ -37,6 +37,9 @@ pub(crate) struct UreqTransport {
 impl UreqTransport {
     /// `extra_roots` is PEM text of further authorities to trust; `direct` forbids any proxy.
     pub(crate) fn new(timeouts: Timeouts, extra_roots: Option<&str>, direct: bool) -> Result<UreqTransport, Error> {
+        if log::log_enabled!(target: DUMP, log::Level::Trace) {
+            log::warn!("at level trace, the log target {DUMP} writes whole requests, tokens included: set it to debug");
+        }
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -185,6 +188,9 @@ fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, Error> {
     }
     Ok(certificates)
 }
+
+/// ureq logs every byte here, which nothing but the log level can prevent.
+const DUMP: &str = "ureq_proto::util";
 
 const USER_AGENT: &str = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VERSION"));
 
