@@ -1121,8 +1121,12 @@ fn compressed_bodies_land_as_what_they_hold() {
         200
     );
     assert_eq!(emulator.rows(TABLE), rows.repeat(2));
-    let wrong = "Content-Encoding: zstd\r\nx-snowflake-uncompressed-content-length: 5\r\n";
-    assert_eq!(elastic(&emulator, &token, wrong, &zstd).status, 400);
+    for wrong in ["5", "99999", "x"] {
+        let wrong = format!(
+            "Content-Encoding: zstd\r\nx-snowflake-uncompressed-content-length: {wrong}\r\n"
+        );
+        assert_eq!(elastic(&emulator, &token, &wrong, &zstd).status, 400);
+    }
     assert_eq!(
         elastic(&emulator, &token, "Content-Encoding: zstd\r\n", &rows).status,
         400
