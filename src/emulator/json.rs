@@ -56,12 +56,26 @@ fn after_scalar(line: &[u8], at: usize) -> Option<usize> {
 }
 
 fn after_string(line: &[u8], at: usize) -> Option<usize> {
-    let start = expect(line, at, b'"')?;
-    let rest = &line[start..];
-    let len = rest
-        .iter()
-        .position(|byte| ENDS_PLAIN_TEXT[usize::from(*byte)])?;
-    (rest[len] == b'"').then_some(start + len + 1)
+    let mut at = expect(line, at, b'"')?;
+    while let Some(eight) = line.get(at..).and_then(|rest| rest.first_chunk()) {
+        let ends = ends_plain_text(u64::from_le_bytes(*eight));
+        at += (ends.trailing_zeros() / 8) as usize;
+        if ends != 0 {
+            return expect(line, at, b'"');
+        }
+    }
+    while !matches!(line.get(at)?, b'"' | b'\\' | 0..0x20) {
+        at += 1;
+    }
+    expect(line, at, b'"')
+}
+
+/// Marks the bytes that are a quote, a backslash or a control character, the first of them without fail:
+/// what a subtraction borrows can only spoil bytes that come later.
+fn ends_plain_text(eight: u64) -> u64 {
+    let below = |eight: u64, bound: u8| eight.wrapping_sub(EACH * u64::from(bound)) & !eight;
+    let is = |byte: u8| below(eight ^ (EACH * u64::from(byte)), 1);
+    (is(b'"') | is(b'\\') | below(eight, 0x20)) & (EACH << 7)
 }
 
 fn after_number(line: &[u8], at: usize) -> Option<usize> {
@@ -89,18 +103,7 @@ fn after_digits(line: &[u8], at: usize) -> Option<usize> {
     (count > 0).then_some(at + count)
 }
 
-/// The quote, the backslash and what may not stand in a string.
-const ENDS_PLAIN_TEXT: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
+const EACH: u64 = 0x0101_0101_0101_0101;
 
 #[cfg(test)]
 mod tests {
