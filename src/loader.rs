@@ -1,6 +1,8 @@
 mod feed;
 mod lines;
+mod read_ahead;
 mod run;
+mod sink;
 mod source;
 
 use std::fmt;
@@ -42,6 +44,7 @@ pub struct Loader<'p> {
     commit_timeout: Duration,
     open_timeout: Option<Duration>,
     discard_uncommitted: bool,
+    reads_ahead: bool,
     on_progress: Option<OnProgress<'p>>,
     report: Report,
 }
@@ -92,6 +95,7 @@ impl<'p> Loader<'p> {
             commit_timeout: COMMIT_TIMEOUT,
             open_timeout: None,
             discard_uncommitted: false,
+            reads_ahead: false,
             on_progress: None,
             report: Report::default(),
         }
@@ -120,6 +124,13 @@ impl<'p> Loader<'p> {
     /// Does not wait for what an earlier run has in flight: it is thrown away and sent again.
     pub fn discard_uncommitted(mut self) -> Loader<'p> {
         self.discard_uncommitted = true;
+        self
+    }
+
+    /// Reads and checks rows on a second thread while the calling one compresses and sends. The thread ends before
+    /// [`load`](Loader::load) returns; one more batch is held in memory.
+    pub fn pipelined(mut self) -> Loader<'p> {
+        self.reads_ahead = true;
         self
     }
 
