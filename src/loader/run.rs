@@ -1,8 +1,9 @@
 use super::feed::Feed;
 use super::read_ahead;
+use super::share;
 use super::sink::{Before, Sink};
 use super::source::Source;
-use super::{Loader, Report};
+use super::{Report, Settings};
 use crate::channel::Channel;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
@@ -19,20 +20,21 @@ pub(super) struct Run<'r, 's> {
 impl<'r, 's> Run<'r, 's> {
     /// Opens the channel and takes the source to where the channel stands.
     pub(super) fn start(
-        loader: &Loader<'_>,
+        settings: &Settings,
         source: Source<'s>,
         report: &'r mut Report,
         on_progress: &'r mut dyn FnMut(&Report),
     ) -> Result<Run<'r, 's>, Error> {
-        let before = Before::now(&loader.pipe);
-        let mut feed = Feed::new(source);
-        let channel = loader.open_channel()?;
+        let before = Before::now(&settings.pipe);
+        let mut feed = Feed::new(source, settings.share);
+        let channel = settings.open_channel()?;
+        share::check_only(&settings.pipe, &settings.channel, settings.share)?;
         let resuming = format!("resume channel {} with {}", channel.name(), feed.name());
         let landed = committed_position(&channel).map_err(|error| error.attempting(&*resuming))?;
         report.skipped = feed.skip_to(landed).map_err(|error| error.attempting(&*resuming))?;
-        let delivery = Delivery::new(channel, loader.commit_timeout);
+        let delivery = Delivery::new(channel, settings.commit_timeout);
         let sink = Sink::new(delivery, !feed.can_go_back(), before, report, on_progress);
-        Ok(Run { feed, sink, batch_bytes: loader.batch_bytes, reads_ahead: loader.reads_ahead })
+        Ok(Run { feed, sink, batch_bytes: settings.batch_bytes, reads_ahead: settings.reads_ahead })
     }
 
     /// Sends and waits; whenever the channel is lost, opens it again and goes on from what is committed.
