@@ -12,7 +12,7 @@ use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::sha2::{Digest, Sha256};
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::emulator::{Emulator, Endpoint, ErrorForm, Fault, WordForm};
 
 const PIPE: &str = "/v2/streaming/databases/DEMO/schemas/PUBLIC/pipes/FLIGHTS-STREAMING";
 const DATA: &str = "/v2/streaming/data/databases/DEMO/schemas/PUBLIC/pipes/FLIGHTS-STREAMING";
@@ -1235,6 +1235,78 @@ fn connections_drop_before_and_break_after_the_request_is_applied() {
     emulator.inject(Fault::delay(Endpoint::Elastic, Duration::from_millis(5)));
     assert_eq!(try_send(&emulator, &request).unwrap().status, 200);
     assert_eq!(emulator.rows(TABLE), b"{}\n{}\n");
+}
+
+#[test]
+fn answers_come_in_their_other_forms_on_request() {
+    let emulator = prompt();
+    let login = jwt(&emulator);
+    let nobody = || {
+        let answer = send(
+            &emulator,
+            "GET",
+            "/v2/streaming/hostname",
+            "Accept: */*\r\n",
+            b"",
+        );
+        (answer.status, answer.text().to_owned())
+    };
+    assert_eq!(
+        control(
+            &emulator,
+            "answers",
+            r#"{"words":"object","errors":"error_code"}"#
+        ),
+        200
+    );
+    assert_eq!(
+        hostname(&emulator, &login).text(),
+        r#"{"hostname":"127.0.0.1"}"#
+    );
+    let token = exchange(&emulator, &login, EXCHANGE).json()["token"].clone();
+    assert_eq!(
+        open(&emulator, token.as_str().unwrap(), "c", "{}").status,
+        200
+    );
+    let message = "Authorization header not found in the request data.";
+    assert_eq!(
+        nobody(),
+        (
+            401,
+            json!({"error_code": "390101", "message": message}).to_string()
+        )
+    );
+    assert_eq!(
+        control(
+            &emulator,
+            "answers",
+            r#"{"words":"string","errors":"string"}"#
+        ),
+        200
+    );
+    assert_eq!(hostname(&emulator, &login).text(), r#""127.0.0.1""#);
+    assert_eq!(nobody(), (401, r#""390101""#.to_owned()));
+    emulator.answer_errors_as(ErrorForm::Text);
+    assert_eq!(nobody(), (401, "Unauthorized".to_owned()));
+    emulator.answer_errors_as(ErrorForm::Error);
+    assert_eq!(
+        nobody(),
+        (
+            401,
+            json!({"error": "390101", "message": message}).to_string()
+        )
+    );
+    emulator.answer_errors_as(ErrorForm::Empty);
+    assert_eq!(nobody(), (401, String::new()));
+    emulator.answer_words_as(WordForm::Text);
+    assert_eq!(hostname(&emulator, &login).text(), "127.0.0.1");
+    assert_eq!(control(&emulator, "answers", r#"{"words":"xml"}"#), 400);
+}
+
+#[test]
+fn it_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&prompt());
 }
 
 #[test]
