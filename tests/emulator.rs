@@ -1621,6 +1621,7 @@ fn what_was_committed_outlives_the_process_and_the_rest_does_not() {
     assert_eq!(restored["channel_name"], "c");
     let elastic = statuses(&emulator, &token, r#"{"channel_names":["ELASTIC"]}"#);
     assert_eq!(elastic["ELASTIC"]["rows_inserted"], 100);
+    assert!(elastic["ELASTIC"]["created_on_ms"].as_i64().unwrap() > 1_600_000_000_000);
     let query = format!("continuationToken={third}");
     assert_eq!(
         append(&emulator, &token, &query, b"{}\n").refusal(),
@@ -1770,4 +1771,58 @@ fn discarded_rows_are_counted() {
         b"",
     );
     assert_eq!(rows.status, 409);
+}
+
+// ---- speed
+
+/// Tells how fast one connection lands rows. It asserts nothing about time; run it in release:
+/// `cargo test --release --test emulator -- --ignored --nocapture throughput`
+#[test]
+#[ignore = "a measurement"]
+fn throughput_of_one_connection() {
+    let emulator = prompt();
+    let token = scoped(&emulator);
+    let row = |n: usize| {
+        format!(
+            "{{\"YEAR\":2013,\"MONTH\":1,\"DAY\":{},\"DEP_TIME\":{},\"ARR_DELAY\":-{}.5,\"CARRIER\":\"UA\",\"FLIGHT\":{n},\
+             \"TAILNUM\":\"N{:05}\",\"ORIGIN\":\"EWR\",\"DEST\":null,\"TIME_HOUR\":\"2013-01-{:02}T10:00:00Z\"}}\n",
+            n % 28 + 1,
+            n % 2400,
+            n % 60,
+            n * 7919 % 100_000,
+            n % 28 + 1
+        )
+    };
+    let rows: String = (0..22_000).map(row).collect();
+    assert!(rows.len() < 4_194_304);
+    let large = rows.repeat(4);
+    let zstd = |text: &str| zstd::bulk::compress(text.as_bytes(), 1).unwrap();
+    for (name, encoding, body, len) in [
+        ("plain 4 MB", "", rows.clone().into_bytes(), rows.len()),
+        (
+            "zstd 4 MB",
+            "Content-Encoding: zstd\r\n",
+            zstd(&rows),
+            rows.len(),
+        ),
+        (
+            "zstd 16 MB",
+            "Content-Encoding: zstd\r\n",
+            zstd(&large),
+            large.len(),
+        ),
+    ] {
+        let mut connection = connect(&emulator);
+        let mut turn = opened(&emulator, &token, "c");
+        let start = Instant::now();
+        let count = 800_000_000 / len;
+        for _ in 0..count {
+            let target = format!("{DATA}/channels/c/rows?continuationToken={turn}");
+            let bytes = rows_request(&token, &target, encoding, &body);
+            connection.get_mut().write_all(&bytes).unwrap();
+            turn = next(&read_answer(&mut connection).unwrap());
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{name}: {:.0} MB/s", (count * len) as f64 / 1e6 / seconds);
+    }
 }
