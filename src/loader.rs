@@ -204,7 +204,7 @@ impl<'p> Loader<'p> {
 
 impl Settings {
     fn open_channel(&self) -> Result<Channel, Error> {
-        let mut builder = self.pipe.channel(&*self.channel);
+        let mut builder = self.pipe.channel(self.share.channel_name(&self.channel));
         if let Some(timeout) = self.open_timeout {
             builder = builder.open_timeout(timeout);
         }

@@ -47,8 +47,7 @@ pub(super) fn load(
 impl Settings {
     fn of(&self, share: Share, channels: u64) -> Settings {
         let together = (2 * Batch::FULL_BYTES) / channels as usize;
-        let channel = share.channel_name(&self.channel);
-        Settings { share, channel, batch_bytes: self.batch_bytes.min(together), ..self.clone() }
+        Settings { share, batch_bytes: self.batch_bytes.min(together), ..self.clone() }
     }
 }
 

@@ -1,4 +1,3 @@
-use crate::api;
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 
@@ -38,7 +37,7 @@ pub(super) fn check_only(pipe: &Pipe, base: &str, share: Share) -> Result<(), Er
     // The service spells unquoted names in upper case.
     let spelt: Vec<_> = names.iter().cloned().chain(names.iter().map(|name| name.to_uppercase())).collect();
     let spelt: Vec<_> = spelt.iter().map(String::as_str).collect();
-    let found = api::channel_statuses(pipe.session(), pipe.name(), &spelt, None)?;
+    let found = pipe.statuses(&spelt)?;
     let Some(other) = found.into_iter().find(|(_, status)| status.committed_offset().is_some()).map(|(name, _)| name)
     else {
         return Ok(());
