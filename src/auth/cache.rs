@@ -11,6 +11,7 @@ use self::margins::{Deadlines, backoff, remembered};
 use super::{Grant, Token, TokenSource};
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
+use crate::secret::Secret;
 
 /// Keeps a token until near its end, and lets one thread at a time fetch another.
 ///
@@ -34,6 +35,16 @@ impl TokenCache {
     pub(crate) fn get(&self) -> Result<Token, Error> {
         let now = self.clock.now();
         self.obtain(self.state.lock(), now)
+    }
+
+    /// The text of [`get`](TokenCache::get) alone.
+    pub(crate) fn bearer(&self) -> Result<Secret, Error> {
+        let now = self.clock.now();
+        let state = self.state.lock();
+        match state.fresh(now) {
+            Some(token) => Ok(token.grant.bearer.clone()),
+            None => Ok(self.obtain(state, now)?.grant.bearer.clone()),
+        }
     }
 
     /// A token other than the one that the service refused.
@@ -90,10 +101,8 @@ impl TokenCache {
     }
 
     fn obtain(&self, mut state: MutexGuard<'_, State>, now: Moment) -> Result<Token, Error> {
-        if let Some(held) = &state.held
-            && !now.reached(held.deadlines.soft)
-        {
-            return Ok(held.token.clone());
+        if let Some(token) = state.fresh(now) {
+            return Ok(token.clone());
         }
         let usable = state.usable(now);
         if let Some(flight) = state.running() {
@@ -115,7 +124,8 @@ impl TokenCache {
     fn fetch(&self, mut state: MutexGuard<'_, State>, denial: bool) -> Result<Token, Error> {
         let flight = Flight::begin(denial);
         state.flight = Some(Arc::clone(&flight));
-        let refused = state.refused.clone();
+        // Told once: a source that has no other may hand it out again when its error is forgotten, for a refusal need not last.
+        let refused = state.refused.take();
         drop(state);
         let landing = Landing::new(self, &flight);
         let result = match &refused {
@@ -158,7 +168,7 @@ struct State {
     generation: u64,
     flight: Option<Arc<Flight>>,
     failed: Option<Failed>,
-    /// What the service refused last, until there is another.
+    /// What the service refused, until the source has been told.
     refused: Option<Arc<Grant>>,
 }
 
@@ -192,6 +202,11 @@ impl Held {
 }
 
 impl State {
+    fn fresh(&self, now: Moment) -> Option<&Token> {
+        let held = self.held.as_ref()?;
+        (!now.reached(held.deadlines.soft)).then_some(&held.token)
+    }
+
     fn usable(&self, now: Moment) -> Option<Token> {
         let held = self.held.as_ref()?;
         (!now.reached(held.deadlines.hard)).then(|| held.token.clone())
