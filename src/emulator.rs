@@ -31,6 +31,7 @@ mod http_reader;
 mod in_flight;
 mod issued_tokens;
 mod journal;
+mod json;
 mod jwt;
 mod key_pair;
 mod landing;

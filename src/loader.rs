@@ -1,5 +1,4 @@
 mod feed;
-mod flight;
 mod lines;
 mod run;
 mod source;
@@ -9,7 +8,9 @@ use std::time::Duration;
 
 use self::run::Run;
 pub use self::source::Source;
+use crate::channel::Channel;
 use crate::commit::OffsetToken;
+use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::pipe::Pipe;
 use crate::rows::Batch;
@@ -71,6 +72,8 @@ pub struct Report {
     pub renewals: u64,
     /// Openings of the channel after the first.
     pub reopens: u64,
+    /// From sending to noticing the commit, of what was committed last.
+    pub commit_lag: Duration,
     /// Time since the load began.
     pub elapsed: Duration,
 }
@@ -78,7 +81,7 @@ pub struct Report {
 impl<'p> Loader<'p> {
     /// The most that is kept in memory, compressed, of what was sent from a source that cannot be read again; when it is
     /// reached, sending waits for commits.
-    pub const RETAINED_BYTES: usize = run::RETAINED_BYTES;
+    pub const RETAINED_BYTES: usize = Delivery::RETAINED_BYTES;
 
     /// A loader at its defaults; sends nothing.
     pub fn new(pipe: &Pipe, channel: impl Into<String>) -> Loader<'p> {
@@ -146,9 +149,22 @@ impl<'p> Loader<'p> {
     /// - [`Timeout`](crate::ErrorKind::Timeout): commits did not come in time.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn load(&mut self, source: Source<'_>) -> Result<Report, Error> {
-        self.report = Report::default();
-        Run::start(self, source)?.complete()?;
-        Ok(self.report.clone())
+        let (mut report, mut on_progress) = (Report::default(), self.on_progress.take());
+        let mut tell = |report: &Report| on_progress.iter_mut().for_each(|callback| callback(report));
+        let result = Run::start(self, source, &mut report, &mut tell).and_then(Run::complete);
+        (self.report, self.on_progress) = (report, on_progress);
+        result.map(|()| self.report.clone())
+    }
+
+    fn open_channel(&self) -> Result<Channel, Error> {
+        let mut builder = self.pipe.channel(&*self.channel);
+        if let Some(timeout) = self.open_timeout {
+            builder = builder.open_timeout(timeout);
+        }
+        if self.discard_uncommitted {
+            builder = builder.discard_uncommitted();
+        }
+        builder.open()
     }
 
     /// How far the last load came, also when it failed.

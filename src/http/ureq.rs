@@ -152,26 +152,21 @@ impl Failure {
     }
 }
 
-#[cfg(not(feature = "platform-verifier"))]
 fn roots(extra: Option<&str>) -> Result<RootCerts, Error> {
     match extra {
+        None if cfg!(feature = "platform-verifier") => Ok(RootCerts::PlatformVerifier),
         None => Ok(RootCerts::WebPki),
+        Some(_) if cfg!(feature = "platform-verifier") => {
+            let happened = "extra roots cannot be joined with the roots of the operating system";
+            Err(Error::new(OurKind::Config, happened)
+                .advise("add the certificate to the system's store, or build without the feature platform-verifier"))
+        }
         Some(pem) => {
             let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
             let bundled = bundled.map(|der| Certificate::from_der(der.as_ref()).to_owned());
             Ok(RootCerts::Specific(Arc::new(bundled.chain(certificates(pem)?).collect())))
         }
     }
-}
-
-#[cfg(feature = "platform-verifier")]
-fn roots(extra: Option<&str>) -> Result<RootCerts, Error> {
-    if extra.is_some() {
-        let happened = "extra roots cannot be joined with the roots of the operating system";
-        return Err(Error::new(OurKind::Config, happened)
-            .advise("add the certificate to the system's store, or build without the feature platform-verifier"));
-    }
-    Ok(RootCerts::PlatformVerifier)
 }
 
 fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, Error> {

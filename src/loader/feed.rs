@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::lines::{Lines, TOO_LONG, is_blank};
+use super::run::foreign;
 use super::source::{Input, NextRow, Source};
 use crate::error::{Error, ErrorKind};
 use crate::rows::Batch;
@@ -164,14 +165,6 @@ fn skip_rows(next: &mut NextRow<'_>, at: &mut u64, position: u64) -> Result<u64,
         *at += 1;
     }
     Ok(rows)
-}
-
-fn foreign(position: u64) -> Error {
-    Error::new(
-        ErrorKind::Rejected,
-        format!("the channel's committed offset {position} is not the place of a row of it"),
-    )
-    .advise("the channel was used for something else: give this load a channel name of its own")
 }
 
 fn unreadable(name: &str, number: u64, error: io::Error) -> Error {
