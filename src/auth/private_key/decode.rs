@@ -208,12 +208,9 @@ impl Sealed {
             return Err(if is_pbes1 { Refusal::Pbes1 } else { Refusal::UnknownEncryption });
         }
         let sealed = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| Refusal::UnknownEncryption)?;
-        // A wrong passphrase passes the padding check once in some hundred times, and yields noise.
+        // A wrong passphrase passes the padding check once in some hundred times, and then yields noise instead of DER.
         let opened = sealed.decrypt(passphrase.expose()).map_err(|_| Refusal::WrongPassphrase)?;
-        open_key(opened.as_bytes()).map_err(|refusal| match refusal {
-            Refusal::Damaged | Refusal::NotAKey | Refusal::Empty => Refusal::WrongPassphrase,
-            other => other,
-        })
+        open_key(opened.as_bytes())
     }
 }
 
