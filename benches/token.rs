@@ -50,8 +50,10 @@ fn mint(file: &str) {
 fn read(client: &Client, threads: usize, allowed: f64) {
     let (mut tokens, mut clocks) = (Vec::new(), Vec::new());
     for _ in 0..9 {
-        tokens.push(in_threads(threads, || _ = black_box(client.token())));
-        clocks.push(in_threads(threads, || _ = black_box((Instant::now(), SystemTime::now()))));
+        tokens.push(in_threads(threads, || drop(black_box(client.token()))));
+        clocks.push(in_threads(threads, || {
+            black_box((Instant::now(), SystemTime::now()));
+        }));
     }
     let (token, clock) = (median(&mut tokens), median(&mut clocks));
     let (token, clock) = (token.as_secs_f64() * 1e9 / READS as f64, clock.as_secs_f64() * 1e9 / READS as f64);

@@ -82,6 +82,15 @@ fn a_run_resumes_after_what_an_earlier_one_committed() {
 
 #[test]
 fn every_fault_on_the_way_is_healed() {
+    heal_every_fault(loader);
+}
+
+#[test]
+fn every_fault_on_the_way_is_healed_with_a_second_thread() {
+    heal_every_fault(|pipe| loader(pipe).pipelined());
+}
+
+fn heal_every_fault(loader: impl Fn(&Pipe) -> Loader<'static>) {
     let text = rows(1..=300);
     let faults = [
         ("append 503", Fault::status(Endpoint::Append, 503).times(2)),
@@ -176,6 +185,23 @@ fn a_row_too_long_for_any_request_ends_the_load_after_the_rows_before_it() {
     assert_eq!(error.kind(), ErrorKind::Rejected);
     assert!(error.to_string().contains("the row at offset 2 is too long for any request"), "{error}");
     assert_eq!(landed(&service), rows(1..=1));
+}
+
+#[test]
+fn a_second_thread_changes_nothing_in_the_outcome() {
+    let good = rows(1..=500);
+    each_source(&good, |source| {
+        let service = Emulator::start().unwrap();
+        let report = loader(&pipe_of(&service)).pipelined().load(source()).unwrap();
+        assert_eq!((landed(&service), report.rows, report.rows_sent), (good.clone(), 500, 500));
+    });
+    let file = TextFile::new(format!("{}[]\n{}", rows(1..=99), rows(101..=500)));
+    let service = Emulator::start().unwrap();
+    let error = loader(&pipe_of(&service)).pipelined().load(file.source()).unwrap_err();
+    assert!(error.to_string().contains("line 100 of "), "{error}");
+    assert_eq!(landed(&service), rows(1..=99));
+    let error = loader(&pipe_of(&service)).pipelined().load(Source::reader("none", "".as_bytes())).unwrap_err();
+    assert!(error.to_string().contains("committed offset 99 "), "{error}");
 }
 
 #[test]
