@@ -148,15 +148,21 @@ impl TokenCache {
     fn settle(&self, flight: &Arc<Flight>, result: Result<Grant, Error>) -> Result<Token, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let outcome = match result {
-            Ok(grant) => Ok(state.install(grant, now, flight.is_for_denial())),
-            Err(error) => Err(state.note_failure(error, now)),
-        };
+        let outcome = result.map(|grant| state.install(grant, now, flight.is_for_denial()));
+        if let Err(error) = &outcome {
+            state.note_failure(error, now);
+        }
+        let serves_on = state.usable(now).is_some();
         flight.conclude(outcome.clone());
         if state.flight.as_ref().is_some_and(|current| Arc::ptr_eq(current, flight)) {
             state.flight = None;
         }
         self.landed.notify_all();
+        drop(state);
+        // Not under the lock: a logger may well send what it gets through this very client.
+        if let (Err(error), true) = (&outcome, serves_on) {
+            log::warn!("a token could not be renewed, the current one serves on: {error}");
+        }
         outcome
     }
 }
@@ -249,19 +255,17 @@ impl State {
         token
     }
 
-    fn note_failure(&mut self, error: Error, now: Moment) -> Error {
+    fn note_failure(&mut self, error: &Error, now: Moment) {
         match self.held.as_mut().filter(|held| !now.reached(held.deadlines.hard)) {
             Some(held) => {
-                log::warn!("an early token renewal failed, the current token serves on: {error}");
                 let left = now.until(held.deadlines.hard);
                 held.retry_at = Some(now.after(backoff(left, error.retry_after())));
             }
             None => {
-                let until = remembered(&error).map(|delay| now.after(delay));
+                let until = remembered(error).map(|delay| now.after(delay));
                 self.failed = until.map(|until| Failed { error: error.clone(), until });
             }
         }
-        error
     }
 }
 
