@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use self::run::Run;
 use self::share::Share;
+use self::sink::Before;
 pub use self::source::Source;
 use crate::channel::Channel;
 use crate::commit::OffsetToken;
@@ -186,11 +187,17 @@ impl<'p> Loader<'p> {
     /// - [`Timeout`](crate::ErrorKind::Timeout): commits did not come in time.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn load(&mut self, source: Source<'_>) -> Result<Report, Error> {
+        self.report = Report::default();
+        let before = Before::now(&self.settings.pipe);
+        if self.channels > 1 {
+            many::path_of(&source, self.channels)?;
+        }
+        share::check_number(&self.settings.pipe, &self.settings.channel, self.channels)?;
         let (mut report, mut on_progress) = (Report::default(), self.on_progress.take());
         let mut tell = |report: &Report| on_progress.iter_mut().for_each(|callback| callback(report));
         let result = match self.channels {
-            1 => Run::start(&self.settings, source, &mut report, &mut tell).and_then(Run::complete),
-            many => many::load(&self.settings, many, &source, &mut report, &mut tell),
+            1 => Run::start(&self.settings, source, before, &mut report, &mut tell).and_then(Run::complete),
+            many => many::load(&self.settings, many, &source, before, &mut report, &mut tell),
         };
         (self.report, self.on_progress) = (report, on_progress);
         result.map(|()| self.report.clone())
@@ -204,7 +211,7 @@ impl<'p> Loader<'p> {
 
 impl Settings {
     fn open_channel(&self) -> Result<Channel, Error> {
-        let mut builder = self.pipe.channel(&*self.channel);
+        let mut builder = self.pipe.channel(self.share.channel_name(&self.channel));
         if let Some(timeout) = self.open_timeout {
             builder = builder.open_timeout(timeout);
         }

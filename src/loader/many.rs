@@ -1,8 +1,10 @@
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use super::run::Run;
 use super::share::Share;
+use super::sink::Before;
 use super::source::Source;
 use super::{Report, Settings};
 use crate::error::{Error, ErrorKind};
@@ -15,14 +17,11 @@ pub(super) fn load(
     settings: &Settings,
     channels: u64,
     source: &Source<'_>,
+    before: Before,
     report: &mut Report,
     on_progress: &mut dyn FnMut(&Report),
 ) -> Result<(), Error> {
-    let Some(path) = &source.path else {
-        let happened = format!("{} cannot be read by {channels} channels at once", source.name);
-        return Err(Error::new(ErrorKind::Config, happened).advise("load a file, or through one channel"));
-    };
-    let before = settings.pipe.counters();
+    let path = path_of(source, channels)?;
     thread::scope(|scope| {
         let (sender, reports) = channel();
         let runs: Vec<_> = Share::all(channels)
@@ -32,7 +31,7 @@ pub(super) fn load(
                 scope.spawn(move || {
                     let mut tell = |report: &Report| drop(sender.send((index, report.clone())));
                     let mut report = Report::default();
-                    Run::start(&settings, Source::file(path)?, &mut report, &mut tell)?.complete()
+                    Run::start(&settings, Source::file(path)?, before, &mut report, &mut tell)?.complete()
                 })
             })
             .collect();
@@ -44,11 +43,18 @@ pub(super) fn load(
     })
 }
 
+/// Several channels read one source at the same time, each at its own pace.
+pub(super) fn path_of<'s>(source: &'s Source<'_>, channels: u64) -> Result<&'s Path, Error> {
+    source.path.as_deref().ok_or_else(|| {
+        let happened = format!("{} cannot be read by {channels} channels at once", source.name);
+        Error::new(ErrorKind::Config, happened).advise("load a file, or through one channel")
+    })
+}
+
 impl Settings {
     fn of(&self, share: Share, channels: u64) -> Settings {
         let together = (2 * Batch::FULL_BYTES) / channels as usize;
-        let channel = share.channel_name(&self.channel);
-        Settings { share, channel, batch_bytes: self.batch_bytes.min(together), ..self.clone() }
+        Settings { share, batch_bytes: self.batch_bytes.min(together), ..self.clone() }
     }
 }
 
@@ -56,7 +62,7 @@ impl Settings {
 fn gather(
     reports: &Receiver<(usize, Report)>,
     channels: usize,
-    before: crate::session::Counters,
+    before: Before,
     settings: &Settings,
     report: &mut Report,
     on_progress: &mut dyn FnMut(&Report),
@@ -64,10 +70,8 @@ fn gather(
     let mut latest = vec![Report::default(); channels];
     for (index, of_channel) in reports {
         latest[index] = of_channel;
-        let counters = settings.pipe.counters();
         *report = latest.iter().fold(Report::default(), joined);
-        report.retries = counters.retries - before.retries;
-        report.renewals = counters.renewals - before.renewals;
+        before.tell(&settings.pipe, report);
         on_progress(report);
     }
 }
@@ -85,6 +89,6 @@ fn joined(sum: Report, one: &Report) -> Report {
         renewals: 0,
         reopens: sum.reopens + one.reopens,
         commit_lag: sum.commit_lag.max(one.commit_lag),
-        elapsed: sum.elapsed.max(one.elapsed),
+        elapsed: sum.elapsed,
     }
 }

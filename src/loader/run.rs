@@ -1,6 +1,5 @@
 use super::feed::Feed;
 use super::read_ahead;
-use super::share;
 use super::sink::{Before, Sink};
 use super::source::Source;
 use super::{Report, Settings};
@@ -22,13 +21,12 @@ impl<'r, 's> Run<'r, 's> {
     pub(super) fn start(
         settings: &Settings,
         source: Source<'s>,
+        before: Before,
         report: &'r mut Report,
         on_progress: &'r mut dyn FnMut(&Report),
     ) -> Result<Run<'r, 's>, Error> {
-        let before = Before::now(&settings.pipe);
         let mut feed = Feed::new(source, settings.share);
         let channel = settings.open_channel()?;
-        share::check_only(&settings.pipe, &settings.channel, settings.share)?;
         let resuming = format!("resume channel {} with {}", channel.name(), feed.name());
         let landed = committed_position(&channel).map_err(|error| error.attempting(&*resuming))?;
         report.skipped = feed.skip_to(landed).map_err(|error| error.attempting(&*resuming))?;

@@ -16,7 +16,8 @@ pub(super) struct Sink<'r> {
     progress: Progress<'r>,
 }
 
-/// How things stood before the channel was opened.
+/// How things stood before the load began.
+#[derive(Clone, Copy)]
 pub(super) struct Before {
     at: Moment,
     counters: Counters,
@@ -90,11 +91,19 @@ impl Before {
     pub(super) fn now(pipe: &Pipe) -> Before {
         Before { at: pipe.clock().now(), counters: pipe.counters() }
     }
+
+    /// What the whole client has done since.
+    pub(super) fn tell(&self, pipe: &Pipe, report: &mut Report) {
+        let counters = pipe.counters();
+        report.retries = counters.retries - self.counters.retries;
+        report.renewals = counters.renewals - self.counters.renewals;
+        report.elapsed = pipe.clock().now().since(self.at);
+    }
 }
 
 impl Progress<'_> {
     fn tell(&mut self, delivery: &Delivery) {
-        let (counters, totals) = (self.pipe.counters(), delivery.totals());
+        let totals = delivery.totals();
         let report = &mut *self.report;
         report.rows = report.skipped + delivery.landed_rows();
         report.rows_sent = totals.rows;
@@ -102,11 +111,9 @@ impl Progress<'_> {
         report.batches = totals.batches;
         report.committed_offset = delivery.landed().cloned();
         report.rows_rejected = totals.rejected;
-        report.retries = counters.retries - self.before.counters.retries;
-        report.renewals = counters.renewals - self.before.counters.renewals;
         report.reopens = totals.reopens;
         report.commit_lag = delivery.commit_lag();
-        report.elapsed = self.pipe.clock().now().since(self.before.at);
+        self.before.tell(&self.pipe, report);
         (self.on_progress)(report);
     }
 }
