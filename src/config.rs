@@ -70,6 +70,13 @@ impl ClientBuilder {
         self
     }
 
+    /// The longest pause before the first repetition of a request; it doubles with each one, up to thirty seconds. Default
+    /// half a second.
+    pub fn retry_pause(mut self, pause: Duration) -> ClientBuilder {
+        self.retry.base = pause;
+        self
+    }
+
     /// How long one connection may take to come about, TLS included; default ten seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.timeouts.connect = timeout;
