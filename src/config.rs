@@ -118,10 +118,7 @@ impl ClientBuilder {
             TokenCache::new(login, clock.clone()),
             sender.clone(),
             tally.clone(),
-            Bearer {
-                identity: self.credentials.describe(&account),
-                cure: "compare the user's key and login name with DESC USER, and the account with the account URL",
-            },
+            Bearer { identity: self.credentials.describe(&account), cure: self.credentials.cure() },
         ));
         let kind = self.credentials.kind();
         let exchange = Exchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
