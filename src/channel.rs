@@ -1,12 +1,12 @@
 mod builder;
-mod waiting;
+mod polls;
 
 use std::time::Duration;
 
 use ::http::HeaderValue;
 
 pub use self::builder::ChannelBuilder;
-pub(crate) use self::waiting::Polls;
+pub(crate) use self::polls::Polls;
 use crate::api::{self, Opened};
 use crate::commit::{Ledger, OffsetToken};
 use crate::error::{Error, ErrorKind, clean};
@@ -86,6 +86,10 @@ impl Channel {
         }
     }
 
+    pub(crate) fn pipe(&self) -> &Pipe {
+        &self.pipe
+    }
+
     /// The channel's name as the service spells it.
     pub fn name(&self) -> &str {
         &self.name
@@ -115,15 +119,23 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// After [`Unconfirmed`](ErrorKind::Unconfirmed) and [`Channel`](ErrorKind::Channel) this handle appends no more:
-    /// reopen it and resume after the committed offset. [`Rejected`](ErrorKind::Rejected) is said of a row too long for any
-    /// request. Otherwise those of every request: see [`Client`](crate::Client#errors). After an error,
-    /// [`sent_offset`](Channel::sent_offset) tells which rows of the batch were accepted before it.
+    /// After [`Unconfirmed`](ErrorKind::Unconfirmed), after [`Channel`](ErrorKind::Channel), and after any error of a batch
+    /// of which some requests were accepted, this handle appends no more: reopen it and resume after the committed offset. [`Rejected`](ErrorKind::Rejected) is said of a row too long for any
+    /// request. Otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn append(&mut self, batch: &Batch) -> Result<(), Error> {
         let mut compressor = std::mem::take(&mut self.compressor);
         let mut payload = std::mem::take(&mut self.payload);
-        let result = for_each_payload(batch, &mut compressor, &mut payload, |payload| self.append_payload(payload));
+        let mut accepted = 0;
+        let result = for_each_payload(batch, &mut compressor, &mut payload, |payload| {
+            self.append_payload(payload)?;
+            accepted += payload.rows;
+            Ok(())
+        });
         (self.compressor, self.payload) = (compressor, payload);
+        if accepted > 0 && result.is_err() {
+            // Appending the same batch again would double its first rows.
+            self.link = Link::Down(self.accepted_in_part(accepted, batch.rows()));
+        }
         result
     }
 
@@ -297,6 +309,12 @@ impl Channel {
         };
         Error::new(ErrorKind::Timeout, format!("not within {timeout:?}; {so_far}"))
             .advise("wait again: what was accepted is not lost")
+    }
+
+    fn accepted_in_part(&self, accepted: usize, rows: usize) -> Error {
+        Error::new(ErrorKind::Channel, format!("of an earlier batch only {accepted} of {rows} rows were accepted"))
+            .attempting(self.attempted("append to"))
+            .advise("reopen the channel and resume after its committed offset")
     }
 
     /// What later appends on a lost handle are told.

@@ -31,6 +31,7 @@ mod http_reader;
 mod in_flight;
 mod issued_tokens;
 mod journal;
+mod json;
 mod jwt;
 mod key_pair;
 mod landing;
@@ -48,6 +49,7 @@ mod service;
 mod stage;
 mod stream;
 mod tls;
+mod variants;
 
 use std::sync::Arc;
 use std::{fmt, io};
@@ -55,6 +57,7 @@ use std::{fmt, io};
 pub use builder::Builder;
 pub use fault::{Endpoint, Fault};
 pub use request_log::LoggedRequest;
+pub use variants::{ErrorForm, WordForm};
 
 use landing::Table;
 use name::{PipeName, TableName};
@@ -263,6 +266,16 @@ impl Emulator {
     pub fn expire_channel(&self, pipe: &str, channel: &str) -> bool {
         let now_ms = self.service.clock.unix_ms();
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().expire(&pipe.channel(channel), now_ms))
+    }
+
+    /// From now on host names and tokens are answered in this form.
+    pub fn answer_words_as(&self, form: WordForm) {
+        self.service.forms.lock().words = form;
+    }
+
+    /// From now on refusals are answered in this form; those of faults are as the fault has them.
+    pub fn answer_errors_as(&self, form: ErrorForm) {
+        self.service.forms.lock().errors = form;
     }
 
     /// Moves the service's clock against this machine's: the `Date` of its answers and its judgement of

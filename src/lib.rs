@@ -18,7 +18,8 @@
 //! | you have | use | delivery |
 //! |---|---|---|
 //! | a file, a reader or an iterator of rows | [`Loader`] | exactly once, resumes after any crash |
-//! | rows as they come, and a place to resume from | [`Channel`] | exactly once, if you resume after its committed offset |
+//! | rows as they come, and a place to resume from | [`Writer`] | exactly once, if you resume after the committed offset |
+//! | batches of your own making | [`Channel`] | the same, with every step in your hands |
 //! | rows as they come, from many threads | [`Elastic`] | at least once |
 //!
 //! Every call blocks, and says in its documentation for how long. Every failure is an [`Error`], whose [`ErrorKind`] tells
@@ -48,7 +49,10 @@ struct Readme;
 
 mod loader;
 pub use loader::{Loader, Report, Source};
+mod writer;
+pub use writer::Writer;
 mod channel;
+mod delivery;
 pub use channel::{Channel, ChannelBuilder};
 mod elastic;
 pub use elastic::Elastic;

@@ -1,15 +1,22 @@
 mod feed;
-mod flight;
 mod lines;
+mod many;
+mod read_ahead;
 mod run;
+mod share;
+mod sink;
 mod source;
 
 use std::fmt;
 use std::time::Duration;
 
 use self::run::Run;
+use self::share::Share;
+use self::sink::Before;
 pub use self::source::Source;
+use crate::channel::Channel;
 use crate::commit::OffsetToken;
+use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::pipe::Pipe;
 use crate::rows::Batch;
@@ -35,14 +42,23 @@ use crate::rows::Batch;
 /// # }
 /// ```
 pub struct Loader<'p> {
+    settings: Settings,
+    channels: u64,
+    on_progress: Option<OnProgress<'p>>,
+    report: Report,
+}
+
+/// What one channel's run needs to know; its own for each of many.
+#[derive(Clone, Debug)]
+struct Settings {
     pipe: Pipe,
     channel: String,
+    share: Share,
     batch_bytes: usize,
     commit_timeout: Duration,
     open_timeout: Option<Duration>,
     discard_uncommitted: bool,
-    on_progress: Option<OnProgress<'p>>,
-    report: Report,
+    reads_ahead: bool,
 }
 
 type OnProgress<'p> = Box<dyn FnMut(&Report) + 'p>;
@@ -61,7 +77,8 @@ pub struct Report {
     pub bytes_sent: u64,
     /// Requests that carried rows and were accepted.
     pub batches: u64,
-    /// The committed offset token, which is the position of a row.
+    /// The committed offset token, which is the position of a row; `None` too for a load through several channels, each of
+    /// which has its own.
     pub committed_offset: Option<OffsetToken>,
     /// Rows that the service took and could not store, counted from the opening of the channel by this run.
     pub rows_rejected: u64,
@@ -71,6 +88,8 @@ pub struct Report {
     pub renewals: u64,
     /// Openings of the channel after the first.
     pub reopens: u64,
+    /// From sending to noticing the commit, of what was committed last.
+    pub commit_lag: Duration,
     /// Time since the load began.
     pub elapsed: Duration,
 }
@@ -78,45 +97,67 @@ pub struct Report {
 impl<'p> Loader<'p> {
     /// The most that is kept in memory, compressed, of what was sent from a source that cannot be read again; when it is
     /// reached, sending waits for commits.
-    pub const RETAINED_BYTES: usize = run::RETAINED_BYTES;
+    pub const RETAINED_BYTES: usize = Delivery::RETAINED_BYTES;
+
+    /// The most channels that one load uses; the service takes two thousand a pipe.
+    pub const MAX_CHANNELS: u32 = share::MAX_CHANNELS;
 
     /// A loader at its defaults; sends nothing.
     pub fn new(pipe: &Pipe, channel: impl Into<String>) -> Loader<'p> {
-        Loader {
+        let settings = Settings {
             pipe: pipe.clone(),
             channel: channel.into(),
+            share: Share::WHOLE,
             batch_bytes: Batch::FULL_BYTES,
             commit_timeout: COMMIT_TIMEOUT,
             open_timeout: None,
             discard_uncommitted: false,
-            on_progress: None,
-            report: Report::default(),
-        }
+            reads_ahead: false,
+        };
+        Loader { settings, channels: 1, on_progress: None, report: Report::default() }
     }
 
     /// Upper bound of one request's rows in bytes before compression; a longer row goes alone. Default and most:
     /// [`Batch::FULL_BYTES`].
     pub fn batch_bytes(mut self, bytes: usize) -> Loader<'p> {
-        self.batch_bytes = bytes.clamp(1, Batch::FULL_BYTES);
+        self.settings.batch_bytes = bytes.clamp(1, Batch::FULL_BYTES);
         self
     }
 
     /// How long the last rows may take to be committed after they were sent; default two minutes.
     pub fn commit_timeout(mut self, timeout: Duration) -> Loader<'p> {
-        self.commit_timeout = timeout;
+        self.settings.commit_timeout = timeout;
         self
     }
 
     /// How long to wait, when opening the channel, for what an earlier run has in flight; default as
     /// [`ChannelBuilder::open_timeout`](crate::ChannelBuilder::open_timeout).
     pub fn open_timeout(mut self, timeout: Duration) -> Loader<'p> {
-        self.open_timeout = Some(timeout);
+        self.settings.open_timeout = Some(timeout);
         self
     }
 
     /// Does not wait for what an earlier run has in flight: it is thrown away and sent again.
     pub fn discard_uncommitted(mut self) -> Loader<'p> {
-        self.discard_uncommitted = true;
+        self.settings.discard_uncommitted = true;
+        self
+    }
+
+    /// Reads and checks rows on a second thread while the calling one compresses and sends. The thread ends before
+    /// [`load`](Loader::load) returns; one more batch is held in memory.
+    pub fn pipelined(mut self) -> Loader<'p> {
+        self.settings.reads_ahead = true;
+        self
+    }
+
+    /// Loads a file through so many channels at once, each on a thread of its own that ends before
+    /// [`load`](Loader::load) returns; default one, at most [`MAX_CHANNELS`](Loader::MAX_CHANNELS).
+    ///
+    /// Rows are dealt to the channels in fixed blocks by their line number, so order holds within a channel only. The
+    /// channels are named `<channel>-1-of-<n>` and so on, and each resumes on its own: a file that was begun with one
+    /// number of channels must be finished with it, another is refused. The threads share the memory of two batches.
+    pub fn channels(mut self, channels: u32) -> Loader<'p> {
+        self.channels = u64::from(channels.clamp(1, Loader::MAX_CHANNELS));
         self
     }
 
@@ -147,8 +188,19 @@ impl<'p> Loader<'p> {
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn load(&mut self, source: Source<'_>) -> Result<Report, Error> {
         self.report = Report::default();
-        Run::start(self, source)?.complete()?;
-        Ok(self.report.clone())
+        let before = Before::now(&self.settings.pipe);
+        if self.channels > 1 {
+            many::path_of(&source, self.channels)?;
+        }
+        share::check_number(&self.settings.pipe, &self.settings.channel, self.channels)?;
+        let (mut report, mut on_progress) = (Report::default(), self.on_progress.take());
+        let mut tell = |report: &Report| on_progress.iter_mut().for_each(|callback| callback(report));
+        let result = match self.channels {
+            1 => Run::start(&self.settings, source, before, &mut report, &mut tell).and_then(Run::complete),
+            many => many::load(&self.settings, many, &source, before, &mut report, &mut tell),
+        };
+        (self.report, self.on_progress) = (report, on_progress);
+        result.map(|()| self.report.clone())
     }
 
     /// How far the last load came, also when it failed.
@@ -157,9 +209,22 @@ impl<'p> Loader<'p> {
     }
 }
 
+impl Settings {
+    fn open_channel(&self) -> Result<Channel, Error> {
+        let mut builder = self.pipe.channel(self.share.channel_name(&self.channel));
+        if let Some(timeout) = self.open_timeout {
+            builder = builder.open_timeout(timeout);
+        }
+        if self.discard_uncommitted {
+            builder = builder.discard_uncommitted();
+        }
+        builder.open()
+    }
+}
+
 impl fmt::Debug for Loader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loader").field("pipe", &self.pipe).field("channel", &self.channel).finish_non_exhaustive()
+        f.debug_struct("Loader").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,7 @@ use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::sha2::{Digest, Sha256};
 use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::emulator::{Emulator, Endpoint, ErrorForm, Fault, WordForm};
 
 const PIPE: &str = "/v2/streaming/databases/DEMO/schemas/PUBLIC/pipes/FLIGHTS-STREAMING";
 const DATA: &str = "/v2/streaming/data/databases/DEMO/schemas/PUBLIC/pipes/FLIGHTS-STREAMING";
@@ -732,8 +732,10 @@ fn compressed_bodies_land_as_what_they_hold() {
     assert_eq!(elastic(&emulator, &token, &format!("Content-Encoding: zstd\r\n{stated}"), &zstd).status, 200);
     assert_eq!(elastic(&emulator, &token, "content-encoding: gzip\r\n", &gzip).status, 200);
     assert_eq!(emulator.rows(TABLE), rows.repeat(2));
-    let wrong = "Content-Encoding: zstd\r\nx-snowflake-uncompressed-content-length: 5\r\n";
-    assert_eq!(elastic(&emulator, &token, wrong, &zstd).status, 400);
+    for wrong in ["5", "99999", "x"] {
+        let wrong = format!("Content-Encoding: zstd\r\nx-snowflake-uncompressed-content-length: {wrong}\r\n");
+        assert_eq!(elastic(&emulator, &token, &wrong, &zstd).status, 400);
+    }
     assert_eq!(elastic(&emulator, &token, "Content-Encoding: zstd\r\n", &rows).status, 400);
     assert_eq!(elastic(&emulator, &token, "Content-Encoding: br\r\n", &rows).status, 415);
     assert_eq!(emulator.rows(TABLE).len(), rows.len() * 2);
@@ -806,6 +808,40 @@ fn connections_drop_before_and_break_after_the_request_is_applied() {
     emulator.inject(Fault::delay(Endpoint::Elastic, Duration::from_millis(5)));
     assert_eq!(try_send(&emulator, &request).unwrap().status, 200);
     assert_eq!(emulator.rows(TABLE), b"{}\n{}\n");
+}
+
+#[test]
+fn answers_come_in_their_other_forms_on_request() {
+    let emulator = prompt();
+    let login = jwt(&emulator);
+    let nobody = || {
+        let answer = send(&emulator, "GET", "/v2/streaming/hostname", "Accept: */*\r\n", b"");
+        (answer.status, answer.text().to_owned())
+    };
+    assert_eq!(control(&emulator, "answers", r#"{"words":"object","errors":"error_code"}"#), 200);
+    assert_eq!(hostname(&emulator, &login).text(), r#"{"hostname":"127.0.0.1"}"#);
+    let token = exchange(&emulator, &login, EXCHANGE).json()["token"].clone();
+    assert_eq!(open(&emulator, token.as_str().unwrap(), "c", "{}").status, 200);
+    let message = "Authorization header not found in the request data.";
+    assert_eq!(nobody(), (401, json!({"error_code": "390101", "message": message}).to_string()));
+    assert_eq!(control(&emulator, "answers", r#"{"words":"string","errors":"string"}"#), 200);
+    assert_eq!(hostname(&emulator, &login).text(), r#""127.0.0.1""#);
+    assert_eq!(nobody(), (401, r#""390101""#.to_owned()));
+    emulator.answer_errors_as(ErrorForm::Text);
+    assert_eq!(nobody(), (401, "Unauthorized".to_owned()));
+    emulator.answer_errors_as(ErrorForm::Error);
+    assert_eq!(nobody(), (401, json!({"error": "390101", "message": message}).to_string()));
+    emulator.answer_errors_as(ErrorForm::Empty);
+    assert_eq!(nobody(), (401, String::new()));
+    emulator.answer_words_as(WordForm::Text);
+    assert_eq!(hostname(&emulator, &login).text(), "127.0.0.1");
+    assert_eq!(control(&emulator, "answers", r#"{"words":"xml"}"#), 400);
+}
+
+#[test]
+fn it_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&prompt());
 }
 
 #[test]
@@ -1033,6 +1069,7 @@ fn what_was_committed_outlives_the_process_and_the_rest_does_not() {
     assert_eq!(restored["channel_name"], "c");
     let elastic = statuses(&emulator, &token, r#"{"channel_names":["ELASTIC"]}"#);
     assert_eq!(elastic["ELASTIC"]["rows_inserted"], 100);
+    assert!(elastic["ELASTIC"]["created_on_ms"].as_i64().unwrap() > 1_600_000_000_000);
     let query = format!("continuationToken={third}");
     assert_eq!(
         append(&emulator, &token, &query, b"{}\n").refusal(),
@@ -1135,4 +1172,48 @@ fn discarded_rows_are_counted() {
     assert_eq!(send(&emulator, "GET", target, "", b"").json(), json!({"rows": 2}));
     let rows = send(&emulator, "GET", "/_emulator/rows?table=DEMO.PUBLIC.FLIGHTS", "", b"");
     assert_eq!(rows.status, 409);
+}
+
+// ---- speed
+
+/// Tells how fast one connection lands rows. It asserts nothing about time; run it in release:
+/// `cargo test --release --test emulator -- --ignored --nocapture throughput`
+#[test]
+#[ignore = "a measurement"]
+fn throughput_of_one_connection() {
+    let emulator = prompt();
+    let token = scoped(&emulator);
+    let row = |n: usize| {
+        format!(
+            "{{\"YEAR\":2013,\"MONTH\":1,\"DAY\":{},\"DEP_TIME\":{},\"ARR_DELAY\":-{}.5,\"CARRIER\":\"UA\",\"FLIGHT\":{n},\
+             \"TAILNUM\":\"N{:05}\",\"ORIGIN\":\"EWR\",\"DEST\":null,\"TIME_HOUR\":\"2013-01-{:02}T10:00:00Z\"}}\n",
+            n % 28 + 1,
+            n % 2400,
+            n % 60,
+            n * 7919 % 100_000,
+            n % 28 + 1
+        )
+    };
+    let rows: String = (0..22_000).map(row).collect();
+    assert!(rows.len() < 4_194_304);
+    let large = rows.repeat(4);
+    let zstd = |text: &str| zstd::bulk::compress(text.as_bytes(), 1).unwrap();
+    for (name, encoding, body, len) in [
+        ("plain 4 MB", "", rows.clone().into_bytes(), rows.len()),
+        ("zstd 4 MB", "Content-Encoding: zstd\r\n", zstd(&rows), rows.len()),
+        ("zstd 16 MB", "Content-Encoding: zstd\r\n", zstd(&large), large.len()),
+    ] {
+        let mut connection = connect(&emulator);
+        let mut turn = opened(&emulator, &token, "c");
+        let start = Instant::now();
+        let count = 800_000_000 / len;
+        for _ in 0..count {
+            let target = format!("{DATA}/channels/c/rows?continuationToken={turn}");
+            let bytes = rows_request(&token, &target, encoding, &body);
+            connection.get_mut().write_all(&bytes).unwrap();
+            turn = next(&read_answer(&mut connection).unwrap());
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{name}: {:.0} MB/s", (count * len) as f64 / 1e6 / seconds);
+    }
 }

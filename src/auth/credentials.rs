@@ -9,7 +9,7 @@ use super::provided::Provided;
 use super::token_file::TokenFile;
 use super::{PrivateKey, TokenKind, TokenSource};
 use crate::account::Account;
-use crate::clock::{Clock, ServerClock};
+use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::Origin;
 use crate::secret::Secret;
@@ -183,6 +183,33 @@ impl Credentials {
         self
     }
 
+    /// A key-pair JWT for the account, for requests that are not made through this library; nothing is sent.
+    ///
+    /// Its times are those of this machine's clock. A client mints its own, by the server's clock.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) when these credentials are no key pair, or something about them is wrong.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::{Credentials, PrivateKey};
+    ///
+    /// let credentials = Credentials::key_pair("LOADER", PrivateKey::from_file("rsa_key.p8")?);
+    /// let jwt = credentials.mint_jwt("myorg-account123")?;
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn mint_jwt(&self, account: &str) -> Result<Secret, Error> {
+        let Login::KeyPair { user, key } = &self.login else {
+            return Err(
+                Error::new(ErrorKind::Config, format!("a {} makes no JWT", self.kind())).advise("give a key pair")
+            );
+        };
+        let account = Account::parse(account)?;
+        let origin = Origin::parse(&format!("https://{}", account.host()), "account URL")?;
+        let source = self.key_pair_source(user, key, &account, origin, Arc::new(SystemClock), Arc::default())?;
+        Ok(source.fetch()?.bearer)
+    }
+
     fn of(login: Login) -> Credentials {
         Credentials { login, jwt_life: None, jwt_account: None, jwt_audience: None }
     }
@@ -203,10 +230,7 @@ impl Credentials {
         let (origin, clock, server_clock) = (origin.clone(), Arc::clone(clock), Arc::clone(server_clock));
         match &self.login {
             Login::KeyPair { user, key } => {
-                let life = self.jwt_life.unwrap_or(LONGEST_LIFE);
-                let account = self.claimed(account)?;
-                let source = KeyPair::new(&account, user, key.clone(), life, origin, clock, server_clock)?;
-                Ok(Box::new(source.audience(self.jwt_audience.clone())))
+                Ok(Box::new(self.key_pair_source(user, key, account, origin, clock, server_clock)?))
             }
             Login::Provided { bearer, kind } => {
                 self.refuse_jwt_settings()?;
@@ -246,6 +270,21 @@ impl Credentials {
             }
             Login::Client(client) => format!("account {}, {}", account.identifier(), client.describe()),
         }
+    }
+
+    fn key_pair_source(
+        &self,
+        user: &str,
+        key: &PrivateKey,
+        account: &Account,
+        origin: Origin,
+        clock: Arc<dyn Clock>,
+        server_clock: Arc<ServerClock>,
+    ) -> Result<KeyPair, Error> {
+        let life = self.jwt_life.unwrap_or(LONGEST_LIFE);
+        let account = self.claimed(account)?;
+        let source = KeyPair::new(&account, user, key.clone(), life, origin, clock, server_clock)?;
+        Ok(source.audience(self.jwt_audience.clone()))
     }
 
     fn claimed(&self, account: &Account) -> Result<Account, Error> {
@@ -328,6 +367,16 @@ mod tests {
         ] {
             assert_eq!(source(&credentials).unwrap_err().kind(), ErrorKind::Config, "{credentials:?}");
         }
+    }
+
+    #[test]
+    fn a_key_pair_mints_a_jwt_for_others_and_nothing_else_does() {
+        let credentials = Credentials::key_pair("loader", key());
+        let jwt = credentials.mint_jwt("myorg-account1").unwrap();
+        assert_eq!(jwt.expose().split('.').count(), 3);
+        assert!(credentials.mint_jwt("https://a").is_err());
+        let error = Credentials::oauth_token("open-sesame").mint_jwt("a").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl ChannelBuilder {
             .advise("use another channel name, or resume from the committed offset"))
     }
 
-    fn check_name(&self) -> Result<(), Error> {
+    pub(crate) fn check_name(&self) -> Result<(), Error> {
         let refuse = |happened: &str| {
             let happened = format!("{:?} {happened}", self.name);
             Err(Error::new(ErrorKind::Config, happened).advise("choose another channel name"))

@@ -42,6 +42,11 @@ impl Answer {
         Self::json(refusal.status, &body)
     }
 
+    /// The name of the status and nothing else.
+    pub(super) fn named(status: u16) -> Self {
+        Self::text(status, reason(status))
+    }
+
     /// Landed rows, written without being gathered first.
     pub(super) fn rows(blocks: Vec<Arc<Block>>) -> Self {
         Self { status: 200, headers: vec![header("content-type", "application/x-ndjson")], body: Body::Rows(blocks) }

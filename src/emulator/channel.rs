@@ -195,6 +195,8 @@ mod tests {
         }
         let second = channel.continuation_token();
         assert_eq!(channel.judge(&second, Some("id-1")).unwrap(), Turn::Next);
+        append(&mut channel, &second, "id-2");
+        assert!(channel.judge(&first, Some("id-2")).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::landing::Table;
 use super::name::PipeName;
 use super::request::Request;
 use super::service::Service;
+use super::variants::{ErrorForm, WordForm};
 
 pub(super) const PREFIX: &str = "/_emulator/";
 
@@ -28,6 +29,7 @@ pub(super) fn answer(service: &Service, action: &str, request: &Request) -> Answ
         ("POST", "tokens") => tokens(service, &request.body),
         ("POST", "rejections") => rejections(service, &request.body),
         ("POST", "channels") => channels(service, &request.body),
+        ("POST", "answers") => answers(service, &request.body),
         ("POST", "clock") => clock(service, &request.body),
         (_, known) if KNOWN.contains(&known) => Err((405, "this method is not allowed".to_owned())),
         _ => Err((404, format!("control endpoints are {}", KNOWN.join(", ")))),
@@ -62,6 +64,13 @@ struct Channels {
     action: String,
     pipe: String,
     channel: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answers {
+    words: Option<WordForm>,
+    errors: Option<ErrorForm>,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +147,14 @@ fn channels(service: &Service, body: &[u8]) -> Outcome {
     done(|| ())
 }
 
+fn answers(service: &Service, body: &[u8]) -> Outcome {
+    let Answers { words, errors } = parsed(body)?;
+    let mut forms = service.forms.lock();
+    forms.words = words.unwrap_or(forms.words);
+    forms.errors = errors.unwrap_or(forms.errors);
+    done(|| ())
+}
+
 fn clock(service: &Service, body: &[u8]) -> Outcome {
     let ClockOffset { offset_seconds } = parsed(body)?;
     done(|| service.clock.set_offset(offset_seconds))
@@ -152,5 +169,16 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, (u16, String)> {
     serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
 }
 
-const KNOWN: [&str; 10] =
-    ["rows", "counts", "requests", "commits", "faults", "tokens", "rejections", "channels", "clock", "login-failures"];
+const KNOWN: [&str; 11] = [
+    "answers",
+    "rows",
+    "counts",
+    "requests",
+    "commits",
+    "faults",
+    "tokens",
+    "rejections",
+    "channels",
+    "clock",
+    "login-failures",
+];

@@ -17,6 +17,7 @@ pub(super) struct InFlight {
     /// The channel's row sequencer once these rows are in.
     pub(super) row_sequencer: u64,
     pub(super) applied: Option<Applied>,
+    pub(super) received_on_ms: i64,
     /// The latest row of these that cannot land.
     pub(super) error: Option<LastError>,
     pub(super) batch: Batch,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use memchr::memmem;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::encoding::Encoding;
+use super::json::is_object;
 use super::landing::Block;
 
 /// What became of the rows of one request.
@@ -150,12 +150,6 @@ impl<'a> Sorting<'a> {
         let refused = self.rejected.as_ref()?.find(row).is_some();
         refused.then_some("Row rejected by the table")
     }
-}
-
-/// Whether a row is one complete JSON object and nothing else.
-fn is_object(row: &[u8]) -> bool {
-    let first = row.iter().find(|byte| !byte.is_ascii_whitespace());
-    first == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(row).is_ok()
 }
 
 #[cfg(test)]

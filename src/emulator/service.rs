@@ -19,6 +19,7 @@ use super::request_log::{LoggedRequest, RequestLog};
 use super::route::Route;
 use super::rows::Batch;
 use super::stage::Stage;
+use super::variants::Forms;
 
 /// All that connections share.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(super) struct Service {
     pub(super) log: RequestLog,
     /// A text whose rows do not land.
     pub(super) rejected: Mutex<Option<Arc<[u8]>>>,
+    pub(super) forms: Mutex<Forms>,
     pub(super) scratch: Scratch,
     pub(super) stage: Stage,
     /// Rows are counted only.
@@ -64,6 +66,7 @@ impl Service {
             faults: Faults::default(),
             log: RequestLog::default(),
             rejected: Mutex::new(None),
+            forms: Mutex::default(),
             scratch: Scratch::default(),
             stage,
             discards_rows,
@@ -141,7 +144,8 @@ impl Service {
                 Some(detail) => format!("{}: {detail}", refusal.code),
                 None => refusal.code.clone().into_owned(),
             });
-            Answer::refused(&refusal)
+            let form = self.forms.lock().errors;
+            form.answer(&refusal)
         })
     }
 

@@ -37,6 +37,9 @@ pub(crate) struct UreqTransport {
 impl UreqTransport {
     /// `extra_roots` is PEM text of further authorities to trust; `direct` forbids any proxy.
     pub(crate) fn new(timeouts: Timeouts, extra_roots: Option<&str>, direct: bool) -> Result<UreqTransport, Error> {
+        if log::log_enabled!(target: DUMP, log::Level::Trace) {
+            log::warn!("at level trace, the log target {DUMP} writes whole requests, tokens included: set it to debug");
+        }
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -149,26 +152,21 @@ impl Failure {
     }
 }
 
-#[cfg(not(feature = "platform-verifier"))]
 fn roots(extra: Option<&str>) -> Result<RootCerts, Error> {
     match extra {
+        None if cfg!(feature = "platform-verifier") => Ok(RootCerts::PlatformVerifier),
         None => Ok(RootCerts::WebPki),
+        Some(_) if cfg!(feature = "platform-verifier") => {
+            let happened = "extra roots cannot be joined with the roots of the operating system";
+            Err(Error::new(OurKind::Config, happened)
+                .advise("add the certificate to the system's store, or build without the feature platform-verifier"))
+        }
         Some(pem) => {
             let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
             let bundled = bundled.map(|der| Certificate::from_der(der.as_ref()).to_owned());
             Ok(RootCerts::Specific(Arc::new(bundled.chain(certificates(pem)?).collect())))
         }
     }
-}
-
-#[cfg(feature = "platform-verifier")]
-fn roots(extra: Option<&str>) -> Result<RootCerts, Error> {
-    if extra.is_some() {
-        let happened = "extra roots cannot be joined with the roots of the operating system";
-        return Err(Error::new(OurKind::Config, happened)
-            .advise("add the certificate to the system's store, or build without the feature platform-verifier"));
-    }
-    Ok(RootCerts::PlatformVerifier)
 }
 
 fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, Error> {
@@ -190,6 +188,9 @@ fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, Error> {
     }
     Ok(certificates)
 }
+
+/// ureq logs every byte here, which nothing but the log level can prevent.
+const DUMP: &str = "ureq_proto::util";
 
 const USER_AGENT: &str = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VERSION"));
 

@@ -2,6 +2,8 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::lines::{Lines, TOO_LONG, is_blank};
+use super::run::foreign;
+use super::share::Share;
 use super::source::{Input, NextRow, Source};
 use crate::error::{Error, ErrorKind};
 use crate::rows::Batch;
@@ -11,6 +13,8 @@ pub(super) struct Feed<'s> {
     name: String,
     input: Input<'s>,
     lines: Lines,
+    /// The rows that are ours.
+    share: Share,
     /// The place of the value that was taken last; lines count themselves.
     position: u64,
     /// A row that was one too many for its batch.
@@ -27,12 +31,13 @@ struct Checkpoint {
 }
 
 impl<'s> Feed<'s> {
-    pub(super) fn new(source: Source<'s>) -> Feed<'s> {
+    pub(super) fn new(source: Source<'s>, share: Share) -> Feed<'s> {
         let start = Checkpoint { position: 0, offset: 0 };
         Feed {
             name: source.name,
             input: source.input,
             lines: Lines::default(),
+            share,
             position: 0,
             left_over: None,
             checkpoints: VecDeque::from([start]),
@@ -53,8 +58,8 @@ impl<'s> Feed<'s> {
     /// On an error the batch holds the rows before it, and the next call meets the error again.
     pub(super) fn fill(&mut self, batch: &mut Batch, limit: usize) -> Result<(), Error> {
         match &mut self.input {
-            Input::File(file) => fill_lines(&self.name, &mut self.lines, file, batch, limit)?,
-            Input::Stream(reader) => fill_lines(&self.name, &mut self.lines, reader, batch, limit)?,
+            Input::File(file) => fill_lines(&self.name, &mut self.lines, self.share, file, batch, limit)?,
+            Input::Stream(reader) => fill_lines(&self.name, &mut self.lines, self.share, reader, batch, limit)?,
             Input::Rows(_) => return self.fill_rows(batch, limit),
         }
         self.checkpoints.push_back(Checkpoint { position: self.lines.number(), offset: self.lines.offset() });
@@ -87,8 +92,8 @@ impl<'s> Feed<'s> {
     /// Passes over everything up to a position that must hold a row; tells how many rows that were.
     pub(super) fn skip_to(&mut self, position: u64) -> Result<u64, Error> {
         let rows = match &mut self.input {
-            Input::File(file) => skip_lines(&mut self.lines, file, position),
-            Input::Stream(reader) => skip_lines(&mut self.lines, reader, position),
+            Input::File(file) => skip_lines(&mut self.lines, self.share, file, position),
+            Input::Stream(reader) => skip_lines(&mut self.lines, self.share, reader, position),
             Input::Rows(next) => return skip_rows(next, &mut self.position, position),
         };
         let rows = rows.map_err(|error| unreadable(&self.name, self.lines.number() + 1, error))?;
@@ -104,7 +109,7 @@ impl<'s> Feed<'s> {
         let sought = file.seek(SeekFrom::Start(near.offset));
         self.lines.starting_at(near.offset, near.position);
         sought
-            .and_then(|_| skip_lines(&mut self.lines, file, position))
+            .and_then(|_| skip_lines(&mut self.lines, self.share, file, position))
             .map_err(|error| unreadable(&self.name, self.lines.number() + 1, error))?;
         Ok(())
     }
@@ -120,6 +125,7 @@ impl<'s> Feed<'s> {
 fn fill_lines(
     name: &str,
     lines: &mut Lines,
+    share: Share,
     input: &mut dyn Read,
     batch: &mut Batch,
     limit: usize,
@@ -132,7 +138,7 @@ fn fill_lines(
             Err(error) => return Err(unreadable(name, number, error)),
         };
         let length = line.len();
-        if !is_blank(line) {
+        if share.holds(number) && !is_blank(line) {
             if !batch.is_empty() && batch.bytes() + length >= limit {
                 return Ok(());
             }
@@ -144,13 +150,14 @@ fn fill_lines(
 }
 
 /// The number of rows passed over; none when the position is not that of a row.
-fn skip_lines(lines: &mut Lines, input: &mut dyn Read, position: u64) -> io::Result<Option<u64>> {
+fn skip_lines(lines: &mut Lines, share: Share, input: &mut dyn Read, position: u64) -> io::Result<Option<u64>> {
     let mut rows = 0;
     let mut last_is_row = true;
     while lines.number() < position {
+        let number = lines.number() + 1;
         let Some(line) = lines.peek(input)? else { return Ok(None) };
         let length = line.len();
-        last_is_row = !is_blank(line);
+        last_is_row = share.holds(number) && !is_blank(line);
         rows += u64::from(last_is_row);
         lines.advance(length);
     }
@@ -164,14 +171,6 @@ fn skip_rows(next: &mut NextRow<'_>, at: &mut u64, position: u64) -> Result<u64,
         *at += 1;
     }
     Ok(rows)
-}
-
-fn foreign(position: u64) -> Error {
-    Error::new(
-        ErrorKind::Rejected,
-        format!("the channel's committed offset {position} is not the place of a row of it"),
-    )
-    .advise("the channel was used for something else: give this load a channel name of its own")
 }
 
 fn unreadable(name: &str, number: u64, error: io::Error) -> Error {

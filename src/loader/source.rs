@@ -1,7 +1,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -22,6 +22,8 @@ use crate::rows::Batch;
 /// ```
 pub struct Source<'s> {
     pub(super) name: String,
+    /// Where it can be opened once more.
+    pub(super) path: Option<PathBuf>,
     pub(super) input: Input<'s>,
 }
 
@@ -57,15 +59,17 @@ impl<'s> Source<'s> {
             return Err(Error::new(ErrorKind::Config, format!("{name} is a folder")).advise("name a file in it"));
         }
         // A pipe or a terminal has a path too.
-        let input = if kind.is_file() { Input::File(file) } else { Input::Stream(Box::new(file)) };
-        Ok(Source { name, input })
+        if !kind.is_file() {
+            return Ok(Source::reader(name, file));
+        }
+        Ok(Source { name, path: Some(path.to_path_buf()), input: Input::File(file) })
     }
 
     /// NDJSON from anything that can be read once; `name` is for messages.
     ///
     /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again.
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 's) -> Source<'s> {
-        Source { name: name.into(), input: Input::Stream(Box::new(reader)) }
+        Source { name: name.into(), path: None, input: Input::Stream(Box::new(reader)) }
     }
 
     /// Values whose field names are column names.
@@ -91,7 +95,7 @@ impl<'s> Source<'s> {
             };
             Some(batch.map_or(Ok(()), |batch| batch.push(&row)))
         });
-        Source { name: "the rows".into(), input: Input::Rows(next) }
+        Source { name: "the rows".into(), path: None, input: Input::Rows(next) }
     }
 }
 

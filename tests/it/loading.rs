@@ -82,6 +82,15 @@ fn a_run_resumes_after_what_an_earlier_one_committed() {
 
 #[test]
 fn every_fault_on_the_way_is_healed() {
+    heal_every_fault(loader);
+}
+
+#[test]
+fn every_fault_on_the_way_is_healed_with_a_second_thread() {
+    heal_every_fault(|pipe| loader(pipe).pipelined());
+}
+
+fn heal_every_fault(loader: impl Fn(&Pipe) -> Loader<'static>) {
     let text = rows(1..=300);
     let faults = [
         ("append 503", Fault::status(Endpoint::Append, 503).times(2)),
@@ -179,6 +188,23 @@ fn a_row_too_long_for_any_request_ends_the_load_after_the_rows_before_it() {
 }
 
 #[test]
+fn a_second_thread_changes_nothing_in_the_outcome() {
+    let good = rows(1..=500);
+    each_source(&good, |source| {
+        let service = Emulator::start().unwrap();
+        let report = loader(&pipe_of(&service)).pipelined().load(source()).unwrap();
+        assert_eq!((landed(&service), report.rows, report.rows_sent), (good.clone(), 500, 500));
+    });
+    let file = TextFile::new(format!("{}[]\n{}", rows(1..=99), rows(101..=500)));
+    let service = Emulator::start().unwrap();
+    let error = loader(&pipe_of(&service)).pipelined().load(file.source()).unwrap_err();
+    assert!(error.to_string().contains("line 100 of "), "{error}");
+    assert_eq!(landed(&service), rows(1..=99));
+    let error = loader(&pipe_of(&service)).pipelined().load(Source::reader("none", "".as_bytes())).unwrap_err();
+    assert!(error.to_string().contains("committed offset 99 "), "{error}");
+}
+
+#[test]
 fn blank_lines_a_byte_order_mark_and_a_missing_last_break_do_no_harm() {
     let text = format!("\u{feff}\n{}\n \t\r\n\r\n{}\r\n{}", row(2), row(5), row(6));
     let file = TextFile::new(&text);
@@ -255,4 +281,56 @@ fn a_file_that_is_missing_or_a_folder_is_named() {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains(path), "{error}");
     }
+}
+
+#[test]
+fn a_file_goes_through_several_channels_each_row_once_and_in_order_within_its_channel() {
+    let text = rows(1..=10_500);
+    let file = TextFile::new(&text);
+    let service = Emulator::start().unwrap();
+    service.inject(Fault::lose_reply(Endpoint::Append).times(3));
+    service.inject(Fault::status(Endpoint::Append, 409).times(2));
+    let mut told = 0;
+    let pipe = pipe_of(&service);
+    let mut loader = loader(&pipe).batch_bytes(20_000).channels(4).on_progress(|report| told = report.rows);
+    let report = loader.load(file.source()).unwrap();
+    drop(loader);
+    assert_eq!((report.rows, report.skipped, told), (10_500, 0, 10_500));
+    let mut next = std::collections::HashMap::<u64, u64>::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for line in landed(&service).lines() {
+        let id = serde_json::from_str::<serde_json::Value>(line).unwrap()["ID"].as_u64().unwrap();
+        let channel = (id - 1) / 1000 % 4;
+        assert!(next.insert(channel, id) < Some(id), "row {id} came before an earlier one of its channel");
+        assert!(seen.insert(id), "row {id} landed twice");
+    }
+    assert_eq!(seen.len(), 10_500);
+    let again = loader_of(&pipe).channels(4).load(file.source()).unwrap();
+    assert_eq!((again.rows, again.skipped, again.rows_sent), (10_500, 10_500, 0));
+}
+
+#[test]
+fn another_number_of_channels_for_the_same_name_is_refused() {
+    let file = TextFile::new(rows(1..=3000));
+    for (first, second) in [(2, 3), (3, 1), (1, 2)] {
+        let service = Emulator::start().unwrap();
+        let pipe = pipe_of(&service);
+        loader_of(&pipe).channels(first).load(file.source()).unwrap();
+        let error = loader_of(&pipe).channels(second).load(file.source()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{first} then {second}");
+        assert!(error.to_string().contains("another number of channels"), "{error}");
+        assert_eq!(landed(&service).lines().count(), 3000);
+    }
+}
+
+#[test]
+fn several_channels_need_a_file() {
+    let service = Emulator::start().unwrap();
+    let error = loader_of(&pipe_of(&service)).channels(2).load(Source::reader("text", "{}".as_bytes())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(service.requests().is_empty());
+}
+
+fn loader_of(pipe: &Pipe) -> Loader<'static> {
+    loader(pipe).batch_bytes(20_000)
 }

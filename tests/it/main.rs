@@ -11,3 +11,4 @@ mod loading;
 mod login;
 mod oauth;
 mod wire;
+mod writing;

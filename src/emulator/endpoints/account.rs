@@ -14,7 +14,8 @@ pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now
     match route {
         Route::Hostname => {
             service.credentials.login(request, now_ms)?;
-            Ok(Answer::text(200, HOST))
+            let words = service.forms.lock().words;
+            Ok(words.answer("hostname", HOST))
         }
         Route::Telemetry => {
             service.credentials.login(request, now_ms)?;
@@ -40,7 +41,8 @@ fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Answer,
     let role = requested_role(form.get("scope"))?.or(login.scope);
     let user = service.credentials.user();
     let token = service.credentials.scoped.issue(user, HOST, role, now_ms);
-    Ok(Answer::text(200, token))
+    let words = service.forms.lock().words;
+    Ok(words.answer("token", &token))
 }
 
 /// Checks the credential in the way that the grant calls for.

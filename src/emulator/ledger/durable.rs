@@ -63,8 +63,7 @@ impl Ledger {
                 self.land(rows);
             }
             Record::Accepted(rows) => {
-                let at_ms = rows.error.as_ref().map_or(0, |error| error.at_ms);
-                self.elastic(&rows.channel.pipe, at_ms);
+                self.elastic(&rows.channel.pipe, rows.received_on_ms);
                 accepted.push_back(rows);
             }
             Record::Landed => {

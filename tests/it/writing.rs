@@ -1,0 +1,148 @@
+//! Rows fed one by one: buffered, delivered, and delivered again when the channel is lost.
+
+use std::time::Duration;
+
+use serde_json::json;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::{ErrorKind, Writer};
+
+use crate::support::{landed, pipe_of, row, rows};
+
+const SOON: Duration = Duration::from_secs(20);
+const PIPE: &str = "DEMO.PUBLIC.\"EVENTS-STREAMING\"";
+
+fn writer(service: &Emulator) -> Writer {
+    pipe_of(service).channel("w").open().unwrap().into_writer().max_age(Duration::from_secs(3600))
+}
+
+fn appends(service: &Emulator) -> usize {
+    service.requests().iter().filter(|request| request.path.ends_with("/rows")).count()
+}
+
+#[test]
+fn rows_are_buffered_until_the_buffer_is_full_or_flushed() {
+    let service = Emulator::start().unwrap();
+    let mut writer = writer(&service).max_bytes(1000);
+    for id in 1..=20 {
+        writer.write_json(row(id).as_bytes(), id).unwrap();
+    }
+    assert_eq!(appends(&service), 0);
+    for id in 21..=100 {
+        writer.write_json(row(id).as_bytes(), id).unwrap();
+    }
+    let full = appends(&service);
+    assert!(full > 1, "{full}");
+    writer.flush().unwrap();
+    assert_eq!(appends(&service), full + 1);
+    writer.flush().unwrap();
+    assert_eq!(appends(&service), full + 1, "an empty buffer sends nothing");
+    assert_eq!(writer.close(SOON).unwrap(), Some(100.into()));
+    assert_eq!(landed(&service), rows(1..=100));
+}
+
+#[test]
+fn an_old_row_is_sent_by_the_next_row_or_a_tick() {
+    let service = Emulator::start().unwrap();
+    let mut eager = writer(&service).max_age(Duration::ZERO);
+    eager.write(&json!({"ID": 1}), 1).unwrap();
+    assert_eq!(appends(&service), 1);
+    let mut patient = eager.max_age(Duration::from_secs(3600));
+    patient.write(&json!({"ID": 2}), 2).unwrap();
+    patient.tick().unwrap();
+    assert_eq!(appends(&service), 1);
+    let mut eager = patient.max_age(Duration::ZERO);
+    eager.tick().unwrap();
+    assert_eq!(appends(&service), 2);
+    eager.tick().unwrap();
+    assert_eq!(appends(&service), 2, "nothing is old in an empty buffer");
+}
+
+#[test]
+fn everything_is_committed_once_however_often_the_channel_is_lost() {
+    let service = Emulator::start().unwrap();
+    let mut writer = writer(&service).max_bytes(500);
+    for id in 1..=300u64 {
+        match id {
+            40 | 170 => assert!(service.steal_channel(PIPE, "w")),
+            90 => service.inject(Fault::lose_reply(Endpoint::Append).times(1)),
+            130 => service.inject(Fault::status(Endpoint::Append, 409)),
+            210 => service.inject(Fault::drop_connection(Endpoint::Append).times(2)),
+            250 => service.revoke_scoped_tokens(),
+            _ => {}
+        }
+        writer.write_json(row(id).as_bytes(), id).unwrap();
+    }
+    writer.commit(SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=300));
+    assert_eq!((writer.rows_committed(), writer.committed_offset()), (300, Some(&300.into())));
+    assert!(writer.reopens() >= 3);
+}
+
+#[test]
+fn a_channel_lost_while_waiting_for_its_commit_is_healed_without_another_row() {
+    let service = Emulator::start().unwrap();
+    service.hold_commits(true);
+    let mut writer = pipe_of(&service).channel("w").discard_uncommitted().open().unwrap().into_writer();
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    writer.flush().unwrap();
+    pipe_of(&service).drop_channel("w").unwrap();
+    service.hold_commits(false);
+    writer.commit(SOON).unwrap();
+    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+}
+
+#[test]
+fn a_value_that_is_no_row_is_left_out_and_the_writer_goes_on() {
+    let service = Emulator::start().unwrap();
+    let mut writer = writer(&service);
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    assert_eq!(writer.write(&json!([2]), 2).unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!(writer.write_json(b"{", 3).unwrap_err().kind(), ErrorKind::Rejected);
+    writer.write_json(row(4).as_bytes(), 4).unwrap();
+    assert_eq!(writer.close(SOON).unwrap(), Some(4.into()));
+    assert_eq!(landed(&service), rows([1, 4]));
+}
+
+#[test]
+fn rejected_rows_are_told_once() {
+    let service = Emulator::start().unwrap();
+    service.reject_rows_containing("\"row 2\"");
+    let mut writer = writer(&service);
+    for id in 1..=3 {
+        writer.write_json(row(id).as_bytes(), id).unwrap();
+    }
+    let error = writer.commit(SOON).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+    writer.commit(SOON).unwrap();
+    assert_eq!(landed(&service), rows([1, 3]));
+}
+
+#[test]
+fn a_commit_that_does_not_come_can_be_awaited_again() {
+    let service = Emulator::start().unwrap();
+    service.hold_commits(true);
+    let mut writer = writer(&service);
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    assert_eq!(writer.commit(Duration::from_millis(50)).unwrap_err().kind(), ErrorKind::Timeout);
+    service.hold_commits(false);
+    writer.commit(SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=1));
+}
+
+#[test]
+fn memory_is_bounded_by_waiting_for_commits() {
+    let service = Emulator::builder().commit_delay(Duration::from_millis(200)).start().unwrap();
+    let mut noise = fastrand::Rng::with_seed(5);
+    let mut writer = writer(&service);
+    let mut bytes = vec![0; 600_000];
+    for id in 1..=60u64 {
+        noise.fill(&mut bytes);
+        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes);
+        writer.write(&json!({ "ID": id, "TEXT": text }), id).unwrap();
+    }
+    // Sixty times 600,000 bytes of noise are more than may wait uncommitted.
+    assert!(writer.rows_committed() > 0, "some had to be committed before the last could be written");
+    writer.commit(SOON).unwrap();
+    assert_eq!(writer.rows_committed(), 60);
+}
