@@ -35,6 +35,8 @@ pub(crate) struct Appended {
     pub(crate) continuation: String,
     /// Echoed on the next append of the same channel, so that it reaches the same place.
     pub(crate) sticky: Option<HeaderValue>,
+    /// The service asked to come less often before it took the rows.
+    pub(crate) was_throttled: bool,
 }
 
 pub(crate) fn open_channel(
@@ -86,7 +88,11 @@ pub(crate) fn append_rows(
     let answer = session.send(&request)?;
     let reply: Reply = read(&answer, &request)?;
     session.tally().add_rows(payload.rows, payload.plain_bytes);
-    Ok(Appended { continuation: reply.next_continuation_token, sticky: answer.headers.get(SESSION).cloned() })
+    Ok(Appended {
+        continuation: reply.next_continuation_token,
+        sticky: answer.headers.get(SESSION).cloned(),
+        was_throttled: answer.was_throttled,
+    })
 }
 
 /// Without any offset or continuation token: the service forbids them here.

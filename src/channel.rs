@@ -1,12 +1,16 @@
 mod builder;
+mod pace;
 mod polls;
+mod recovery;
 
 use std::time::Duration;
 
 use ::http::HeaderValue;
 
 pub use self::builder::ChannelBuilder;
+use self::pace::Pace;
 pub(crate) use self::polls::Polls;
+pub use self::recovery::Recovery;
 use crate::api::{self, Opened};
 use crate::commit::{Ledger, OffsetToken};
 use crate::error::{Error, ErrorKind, clean};
@@ -57,6 +61,9 @@ pub struct Channel {
     name: String,
     link: Link,
     ledger: Ledger,
+    /// The last token of an append whose outcome is unknown.
+    in_doubt: Option<OffsetToken>,
+    pace: Pace,
     /// Rejected rows already told, so that each is told once.
     rejected_told: u64,
     compressor: Compressor,
@@ -80,6 +87,8 @@ impl Channel {
             builder,
             link: Link::Up { continuation, sticky: None },
             ledger: Ledger::new(status.committed_offset()),
+            in_doubt: None,
+            pace: Pace::default(),
             rejected_told: status.rows_rejected(),
             compressor: Compressor::default(),
             payload: Payload::default(),
@@ -145,9 +154,12 @@ impl Channel {
             Link::Up { continuation, sticky } => (continuation, sticky.as_ref()),
             Link::Down(error) => return Err(error.clone()),
         };
-        let (session, pipe) = (self.pipe.session(), self.pipe.name());
+        let (session, pipe, clock) = (self.pipe.session(), self.pipe.name(), self.pipe.clock());
+        clock.sleep(self.pace.wait(clock.now()));
+        self.pace.begin(clock.now());
         match api::append_rows(session, pipe, &self.name, continuation, sticky, payload) {
             Ok(appended) => {
+                self.pace.end(appended.was_throttled);
                 self.link = Link::Up { continuation: appended.continuation, sticky: appended.sticky };
                 self.ledger.sent(payload.last.clone());
                 Ok(())
@@ -155,6 +167,7 @@ impl Channel {
             Err(error) => {
                 if matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed) {
                     self.link = Link::Down(self.lost(&error));
+                    self.in_doubt = payload.last.clone();
                 }
                 Err(error)
             }
@@ -226,6 +239,7 @@ impl Channel {
     pub fn reopen(&mut self) -> Result<(), Error> {
         let rejected_told = self.rejected_told;
         *self = self.builder.clone().open()?;
+        self.pipe.session().tally().add_reopen();
         // Rows that were rejected unseen while the channel was lost are still to be told; a smaller count is a new start.
         self.rejected_told = rejected_told.min(self.rejected_told);
         Ok(())

@@ -135,7 +135,7 @@ impl Client {
     ///
     /// Those of [every request](Client#errors).
     pub fn token(&self) -> Result<Secret, Error> {
-        Ok(self.ingest.tokens().get()?.grant.bearer.clone())
+        self.ingest.tokens().bearer()
     }
 
     /// Discards both tokens and fetches new ones, whatever their age: always reaches the network, and two calls in a row

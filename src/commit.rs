@@ -87,7 +87,7 @@ impl fmt::Debug for OffsetToken {
 }
 
 /// The tokens that one channel sent, in order, and how far the service has committed them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     committed: Option<OffsetToken>,
     pending: VecDeque<OffsetToken>,
@@ -108,6 +108,11 @@ impl Ledger {
     /// The token sent last, whether or not it is committed.
     pub(crate) fn last_sent(&self) -> Option<&OffsetToken> {
         self.pending.back().or(self.committed.as_ref())
+    }
+
+    /// Whether what was sent here, or was there before, can have brought the channel to that token.
+    pub(crate) fn explains(&self, committed: Option<&OffsetToken>) -> bool {
+        committed == self.committed.as_ref() || self.pending.iter().any(|token| Some(token) == committed)
     }
 
     /// Rows were accepted whose last token is this; rows without one cannot be told apart.

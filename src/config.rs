@@ -70,6 +70,13 @@ impl ClientBuilder {
         self
     }
 
+    /// The longest pause before the first repetition of a request; it doubles with each one, up to thirty seconds. Default
+    /// half a second.
+    pub fn retry_pause(mut self, pause: Duration) -> ClientBuilder {
+        self.retry.base = pause;
+        self
+    }
+
     /// How long one connection may take to come about, TLS included; default ten seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.timeouts.connect = timeout;
@@ -111,10 +118,7 @@ impl ClientBuilder {
             TokenCache::new(login, clock.clone()),
             sender.clone(),
             tally.clone(),
-            Bearer {
-                identity: self.credentials.describe(&account),
-                cure: "compare the user's key and login name with DESC USER, and the account with the account URL",
-            },
+            Bearer { identity: self.credentials.describe(&account), cure: self.credentials.cure() },
         ));
         let kind = self.credentials.kind();
         let exchange = Exchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());

@@ -194,6 +194,7 @@ impl Delivery {
         let now = self.now();
         if let Some(committed) = self.channel.committed_offset() {
             self.flight.land(committed, now);
+            self.channel.pipe().session().tally().note_commit_lag(self.flight.lag());
         }
     }
 

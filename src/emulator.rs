@@ -237,6 +237,20 @@ impl Emulator {
         self.service.faults.inject(fault);
     }
 
+    /// Calls off the faults that have not happened yet.
+    ///
+    /// ```
+    /// use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+    ///
+    /// let emulator = Emulator::start()?;
+    /// emulator.inject(Fault::drop_connection(Endpoint::Open).times(1000));
+    /// emulator.clear_faults();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn clear_faults(&self) {
+        self.service.faults.clear();
+    }
+
     /// From now on every scoped token issued so far is refused with 401.
     pub fn revoke_scoped_tokens(&self) {
         // Only a state folder that is gone can refuse this, and then nothing else works either.

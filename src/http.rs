@@ -114,9 +114,15 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// It came after one or more answers of 429.
+    pub(crate) was_throttled: bool,
 }
 
 impl Answer {
+    pub(crate) fn new(status: u16, headers: HeaderMap, body: Vec<u8>) -> Answer {
+        Answer { status, headers, body, was_throttled: false }
+    }
+
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }

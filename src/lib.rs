@@ -53,7 +53,7 @@ mod writer;
 pub use writer::Writer;
 mod channel;
 mod delivery;
-pub use channel::{Channel, ChannelBuilder};
+pub use channel::{Channel, ChannelBuilder, Recovery};
 mod elastic;
 pub use elastic::Elastic;
 mod pipe;

@@ -20,7 +20,7 @@ use crate::secret::Secret;
 /// |---|---|
 /// | `account` | account identifier, such as `myorg-account123` |
 /// | `user` | `LOGIN_NAME` of the user; needed for JWT |
-/// | `url`, or `host` with `scheme` and `port` | account URL, if it does not follow from the account; https, or http to this machine |
+/// | `url`, else `host` with `scheme` and `port` | account URL, if it does not follow from the account; https, or http to this machine |
 /// | `role` | role to work in; without it the user's default role |
 /// | `authorization_type` | `JWT` (default), `PAT`, `OAUTH`, `TOKEN` or `SPCS` |
 /// | `private_key` or `private_key_file`, `private_key_passphrase` | for JWT: the key's text, or the path of its file |
@@ -171,7 +171,7 @@ impl Profile {
 }
 
 fn url(properties: &Properties) -> Result<Option<String>, Error> {
-    properties.refuse_both("url", "host")?;
+    // Profiles of the official SDK say the same twice.
     let url = match (properties.text("url"), properties.text("host")) {
         (Some(url), _) => url.to_owned(),
         (None, Some(host)) => {

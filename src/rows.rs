@@ -107,6 +107,16 @@ impl Batch {
         self.marks.push(Mark { end, token: token.into() });
     }
 
+    /// The rows after the one with this token: what is left to send once that row is stored. All of them when the token
+    /// is none of this batch.
+    pub fn after(&self, token: Option<&OffsetToken>) -> Batch {
+        let found = self.marks.iter().position(|mark| Some(&mark.token) == token);
+        let (cut, marks) = found.map_or((0, 0), |index| (self.marks[index].end, index + 1));
+        let text = self.text[cut..].to_vec();
+        let marks = self.marks[marks..].iter().map(|mark| Mark { end: mark.end - cut, token: mark.token.clone() });
+        Batch { rows: memchr::memchr_iter(b'\n', &text).count(), marks: marks.collect(), text }
+    }
+
     /// Takes all rows out and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
@@ -362,6 +372,20 @@ mod tests {
         batch.mark("end");
         let (left, right) = batch.piece().halves().unwrap();
         assert_eq!((left.last_token(), right.last_token()), (None, Some(&"end".into())));
+    }
+
+    #[test]
+    fn what_is_left_after_a_token_are_the_rows_behind_it() {
+        let batch = numbered(4);
+        let left = batch.after(Some(&2.into()));
+        assert_eq!(left.piece().text(), b"{\"N\":3}\n{\"N\":4}\n");
+        assert_eq!(
+            (left.rows(), left.piece().first_token(), left.piece().last_token()),
+            (2, Some(&3.into()), Some(&4.into()))
+        );
+        assert!(batch.after(Some(&4.into())).is_empty());
+        assert_eq!(batch.after(Some(&9.into())).rows(), 4);
+        assert_eq!(batch.after(None).rows(), 4);
     }
 
     #[test]

@@ -63,7 +63,12 @@ impl Session {
         let first = self.send_bearing(&token, request, deadline, 0);
         let Some(refusal) = refusal(&first) else { return Ok(first) };
         let Some(renewed) = self.renew(&token, refusal) else { return Ok(first) };
-        let token = renewed.map_err(|error| doubtful(error, &first, request).attempting(&*request.attempted))?;
+        let token = match renewed {
+            Ok(token) => token,
+            // Nobody was asked for another token, so what the service said of this one tells the most.
+            Err(error) if error.attempts() == 0 => return Ok(first),
+            Err(error) => return Err(doubtful(error, &first, request).attempting(&*request.attempted)),
+        };
         let second = self.send_bearing(&token, request, deadline, first.sent);
         Ok(Outcome { in_doubt: second.in_doubt || first.in_doubt && second.result.is_err(), ..second })
     }

@@ -11,6 +11,7 @@ use self::margins::{Deadlines, backoff, remembered};
 use super::{Grant, Token, TokenSource};
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
+use crate::secret::Secret;
 
 /// Keeps a token until near its end, and lets one thread at a time fetch another.
 ///
@@ -34,6 +35,16 @@ impl TokenCache {
     pub(crate) fn get(&self) -> Result<Token, Error> {
         let now = self.clock.now();
         self.obtain(self.state.lock(), now)
+    }
+
+    /// The text of [`get`](TokenCache::get) alone.
+    pub(crate) fn bearer(&self) -> Result<Secret, Error> {
+        let now = self.clock.now();
+        let state = self.state.lock();
+        match state.fresh(now) {
+            Some(token) => Ok(token.grant.bearer.clone()),
+            None => Ok(self.obtain(state, now)?.grant.bearer.clone()),
+        }
     }
 
     /// A token other than the one that the service refused.
@@ -90,10 +101,8 @@ impl TokenCache {
     }
 
     fn obtain(&self, mut state: MutexGuard<'_, State>, now: Moment) -> Result<Token, Error> {
-        if let Some(held) = &state.held
-            && !now.reached(held.deadlines.soft)
-        {
-            return Ok(held.token.clone());
+        if let Some(token) = state.fresh(now) {
+            return Ok(token.clone());
         }
         let usable = state.usable(now);
         if let Some(flight) = state.running() {
@@ -115,7 +124,8 @@ impl TokenCache {
     fn fetch(&self, mut state: MutexGuard<'_, State>, denial: bool) -> Result<Token, Error> {
         let flight = Flight::begin(denial);
         state.flight = Some(Arc::clone(&flight));
-        let refused = state.refused.clone();
+        // Told once: a source that has no other may hand it out again when its error is forgotten, for a refusal need not last.
+        let refused = state.refused.take();
         drop(state);
         let landing = Landing::new(self, &flight);
         let result = match &refused {
@@ -138,15 +148,21 @@ impl TokenCache {
     fn settle(&self, flight: &Arc<Flight>, result: Result<Grant, Error>) -> Result<Token, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let outcome = match result {
-            Ok(grant) => Ok(state.install(grant, now, flight.is_for_denial())),
-            Err(error) => Err(state.note_failure(error, now)),
-        };
+        let outcome = result.map(|grant| state.install(grant, now, flight.is_for_denial()));
+        if let Err(error) = &outcome {
+            state.note_failure(error, now);
+        }
+        let serves_on = state.usable(now).is_some();
         flight.conclude(outcome.clone());
         if state.flight.as_ref().is_some_and(|current| Arc::ptr_eq(current, flight)) {
             state.flight = None;
         }
         self.landed.notify_all();
+        drop(state);
+        // Not under the lock: a logger may well send what it gets through this very client.
+        if let (Err(error), true) = (&outcome, serves_on) {
+            log::warn!("a token could not be renewed, the current one serves on: {error}");
+        }
         outcome
     }
 }
@@ -158,7 +174,7 @@ struct State {
     generation: u64,
     flight: Option<Arc<Flight>>,
     failed: Option<Failed>,
-    /// What the service refused last, until there is another.
+    /// What the service refused, until the source has been told.
     refused: Option<Arc<Grant>>,
 }
 
@@ -192,6 +208,11 @@ impl Held {
 }
 
 impl State {
+    fn fresh(&self, now: Moment) -> Option<&Token> {
+        let held = self.held.as_ref()?;
+        (!now.reached(held.deadlines.soft)).then_some(&held.token)
+    }
+
     fn usable(&self, now: Moment) -> Option<Token> {
         let held = self.held.as_ref()?;
         (!now.reached(held.deadlines.hard)).then(|| held.token.clone())
@@ -234,19 +255,17 @@ impl State {
         token
     }
 
-    fn note_failure(&mut self, error: Error, now: Moment) -> Error {
+    fn note_failure(&mut self, error: &Error, now: Moment) {
         match self.held.as_mut().filter(|held| !now.reached(held.deadlines.hard)) {
             Some(held) => {
-                log::warn!("an early token renewal failed, the current token serves on: {error}");
                 let left = now.until(held.deadlines.hard);
                 held.retry_at = Some(now.after(backoff(left, error.retry_after())));
             }
             None => {
-                let until = remembered(&error).map(|delay| now.after(delay));
+                let until = remembered(error).map(|delay| now.after(delay));
                 self.failed = until.map(|until| Failed { error: error.clone(), until });
             }
         }
-        error
     }
 }
 

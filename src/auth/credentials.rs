@@ -264,11 +264,29 @@ impl Credentials {
                 let (account, user) = (account.jwt_name(), user.trim().to_uppercase());
                 format!("account {account}, user {user}, public key {}", key.fingerprint())
             }
-            Login::Provided { kind, .. } => format!("account {}, the {kind} given by the caller", account.identifier()),
+            Login::Provided { kind, .. } => {
+                format!("account {}, the {kind} given by the caller, which is never renewed", account.identifier())
+            }
             Login::File { path, kind } => {
                 format!("account {}, the {kind} in the file {}", account.identifier(), path.display())
             }
             Login::Client(client) => format!("account {}, {}", account.identifier(), client.describe()),
+        }
+    }
+
+    /// What to try after a refusal.
+    pub(crate) fn cure(&self) -> &'static str {
+        match &self.login {
+            Login::KeyPair { .. } => {
+                "compare the user's key and login name with DESC USER, and the account with the account URL"
+            }
+            Login::Provided { kind: TokenKind::ProgrammaticAccessToken, .. }
+            | Login::File { kind: TokenKind::ProgrammaticAccessToken, .. } => {
+                "see SHOW USER PROGRAMMATIC ACCESS TOKENS for its end, and whether its user has the network policy it needs"
+            }
+            Login::Provided { .. } => "obtain a new one and build a new client with it",
+            Login::File { .. } => "see to whoever renews the file",
+            Login::Client(_) => "check that the account trusts the issuer, and which user its tokens stand for",
         }
     }
 
@@ -389,7 +407,7 @@ mod tests {
         let credentials = Credentials::programmatic_access_token("open-sesame");
         assert_eq!(
             credentials.describe(&account()),
-            "account myorg-account1, the programmatic access token given by the caller"
+            "account myorg-account1, the programmatic access token given by the caller, which is never renewed"
         );
         assert_eq!(format!("{credentials:?}"), "Credentials { kind: ProgrammaticAccessToken, .. }");
     }

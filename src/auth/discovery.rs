@@ -61,7 +61,7 @@ impl Discovery {
         request.patience = patience;
         let answer = self.document.ask(&self.sender, &request, HeaderMap::new())?;
         let endpoint = document(&answer).and_then(|document| document.checked(&self.issuer, &self.document));
-        let endpoint = endpoint.map_err(|error| error.attempting(&*request.attempted))?;
+        let endpoint = endpoint.map_err(|error| error.with_attempts(1).attempting(&*request.attempted))?;
         Ok((endpoint, life(&answer)))
     }
 

@@ -55,7 +55,9 @@ impl TokenSource for Provided {
     fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
         if refused.bearer == self.bearer {
             let happened = format!("the service refused the {} that was given, and it cannot be renewed", self.kind);
-            return Err(Error::new(ErrorKind::Credentials, happened).advise("obtain a new one and build a new client"));
+            return Err(
+                Error::new(ErrorKind::Credentials, happened).advise("obtain a new one and build a new client with it")
+            );
         }
         self.fetch()
     }
@@ -143,6 +145,7 @@ const TOLERANCE: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::TokenCache;
     use crate::clock::FakeClock;
 
     fn seconds(time: SystemTime) -> u64 {
@@ -246,6 +249,22 @@ mod tests {
         assert!((7199..=7200).contains(&life), "{life}");
         let opaque = provided("opaque", TokenKind::OAuth, &clock).unwrap().fetch().unwrap();
         assert_eq!(opaque.life, Duration::MAX);
+    }
+
+    #[test]
+    fn a_refusal_is_told_without_asking_again_and_forgotten_after_some_seconds() {
+        let clock = Arc::new(FakeClock::new());
+        let source = provided("token", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
+        let cache = TokenCache::new(Box::new(source), clock.clone());
+        let first = cache.get().unwrap();
+        for _ in 0..3 {
+            assert_eq!(cache.renew_after(&first).unwrap_err().kind(), ErrorKind::Credentials);
+            assert_eq!(cache.get().unwrap_err().kind(), ErrorKind::Credentials);
+        }
+        clock.pass(Duration::from_secs(10));
+        let again = cache.get().unwrap();
+        assert_eq!(again.grant.bearer.expose(), "token", "a refusal need not last");
+        assert_eq!(cache.renew_after(&again).unwrap_err().kind(), ErrorKind::Credentials);
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Script {
 
     pub(super) fn answer_with(&self, status: u16, headers: &[(&'static str, &str)], body: &str) -> &Script {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        self.lines.lock().answers.push_back(Ok(Answer { status, headers, body: body.into() }));
+        self.lines.lock().answers.push_back(Ok(Answer::new(status, headers, body.into())));
         self
     }
 

@@ -113,7 +113,7 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        Answer { status, headers: map, body: body.into() }
+        Answer::new(status, map, body.into())
     }
 
     fn verdict(status: u16, body: &str) -> (Next, bool) {

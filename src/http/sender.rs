@@ -62,9 +62,13 @@ impl Sender {
     pub(crate) fn send(&self, addressed: &Addressed<'_>) -> Outcome {
         let mut sent = addressed.sent;
         let mut in_doubt = false;
-        let mut brief = 0;
+        let (mut brief, mut was_throttled) = (0, false);
         loop {
-            let result = self.exchange(addressed, sent);
+            let mut result = self.exchange(addressed, sent);
+            if let Ok(answer) = &mut result {
+                answer.was_throttled = was_throttled;
+                was_throttled |= answer.status == 429;
+            }
             sent += 1;
             let verdict = judge(&result);
             let attempted = &addressed.request.attempted;
@@ -149,7 +153,7 @@ mod tests {
     }
 
     fn status(status: u16) -> Result<Answer, Failure> {
-        Ok(Answer { status, headers: HeaderMap::new(), body: Vec::new() })
+        Ok(Answer::new(status, HeaderMap::new(), Vec::new()))
     }
 
     fn with_header(code: u16, name: &'static str, value: &str) -> Result<Answer, Failure> {
@@ -210,6 +214,12 @@ mod tests {
         let sent = send([with_header(429, "retry-after", "121"), status(200)]);
         assert_eq!((sent.slept.len(), sent.urls.len()), (0, 1));
         assert_eq!(sent.outcome.retry_after, Some(Duration::from_secs(121)));
+    }
+
+    #[test]
+    fn a_success_after_throttling_says_so() {
+        assert!(send([status(429), status(503), status(200)]).outcome.result.unwrap().was_throttled);
+        assert!(!send([status(503), status(200)]).outcome.result.unwrap().was_throttled);
     }
 
     #[test]

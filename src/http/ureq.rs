@@ -72,7 +72,7 @@ impl Transport for UreqTransport {
             None => request.body(()).map_err(unsendable)?.with_agent(&self.agent).run(),
         };
         let (head, body) = response.map_err(|error| failure(error, call.body.is_some()))?.into_parts();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: read_whole(body)? })
+        Ok(Answer::new(head.status.as_u16(), head.headers, read_whole(body)?))
     }
 }
 

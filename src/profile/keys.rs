@@ -73,6 +73,7 @@ const IGNORED: &[&str] = &[
     "application",
     "auth_refresh_buffer_duration_seconds",
     "channel_status_cache_refresh_interval_seconds",
+    "connect_string",
     "data_header_overrides",
     "database",
     "encode_streaming_url_components",

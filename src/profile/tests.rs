@@ -115,7 +115,8 @@ fn a_host_takes_the_place_of_a_url() {
     assert_eq!(with(r#""host": "h.example""#).unwrap().as_deref(), Some("https://h.example"));
     let local = with(r#""host": "127.0.0.1", "scheme": "http", "port": 8080"#).unwrap();
     assert_eq!(local.as_deref(), Some("http://127.0.0.1:8080"));
-    assert!(with(r#""host": "h", "url": "https://h""#).is_err());
+    let both = with(r#""host": "h.example", "scheme": "https", "port": 443, "url": "https://u.example""#).unwrap();
+    assert_eq!(both.as_deref(), Some("https://u.example"));
     assert!(with(r#""url": "http://h.example""#).is_err());
     assert_eq!(with(r#""url": null"#).unwrap(), None);
 }

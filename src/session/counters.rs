@@ -1,4 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What a client has done so far, over all its pipes and channels: for a batch job's last line or a server's metrics.
 ///
@@ -17,10 +18,15 @@ pub struct Counters {
     pub retries: u64,
     /// Tokens fetched because the service refused the one before.
     pub renewals: u64,
+    /// Channels opened again after a loss or a doubt.
+    pub reopens: u64,
     /// Rows that the service has accepted.
     pub rows: u64,
     /// Bytes of those rows before compression.
     pub bytes: u64,
+    /// From sending to noticing the commit, of what a [`Loader`](crate::Loader) or [`Writer`](crate::Writer) last saw
+    /// committed.
+    pub commit_lag: Duration,
 }
 
 /// The living counters, shared by the sessions of one client.
@@ -29,8 +35,10 @@ pub(crate) struct Tally {
     requests: AtomicU64,
     retries: AtomicU64,
     renewals: AtomicU64,
+    reopens: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
+    commit_lag_ms: AtomicU64,
 }
 
 impl Tally {
@@ -45,6 +53,14 @@ impl Tally {
         self.renewals.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn add_reopen(&self) {
+        self.reopens.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_commit_lag(&self, lag: Duration) {
+        self.commit_lag_ms.store(lag.as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     pub(crate) fn add_rows(&self, rows: usize, bytes: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -55,8 +71,10 @@ impl Tally {
             requests: self.requests.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             renewals: self.renewals.load(Ordering::Relaxed),
+            reopens: self.reopens.load(Ordering::Relaxed),
             rows: self.rows.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            commit_lag: Duration::from_millis(self.commit_lag_ms.load(Ordering::Relaxed)),
         }
     }
 }

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into() }
+        Answer::new(status, HeaderMap::new(), body.into())
     }
 
     fn error(replay: Replay, result: Result<Answer, Failure>, in_doubt: bool) -> Error {

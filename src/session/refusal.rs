@@ -54,7 +54,7 @@ mod tests {
     use crate::http::{Answer, Failure};
 
     fn of(status: u16, body: &str) -> Option<Refusal> {
-        let answer = Answer { status, headers: HeaderMap::new(), body: body.into() };
+        let answer = Answer::new(status, HeaderMap::new(), body.into());
         refusal(&Outcome { result: Ok(answer), sent: 1, in_doubt: false, retry_after: None })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
-use crate::support::{batch, client_of, landed, pipe_of, rows};
+use crate::support::{batch, builder_of, client_of, landed, pipe_of, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -197,4 +197,41 @@ fn a_pipe_that_does_not_exist_is_told_by_name() {
     let error = pipe.channel("c").open().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
     assert!(error.to_string().contains("NO_SUCH_PIPE"), "{error}");
+}
+
+#[test]
+fn recovery_tells_whether_the_append_in_doubt_is_stored() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    for (applied, fault) in
+        [(true, Fault::lose_reply(Endpoint::Append)), (false, Fault::drop_connection(Endpoint::Append))]
+    {
+        let mut channel = pipe.channel(format!("c-{applied}")).open().unwrap();
+        channel.append(&batch(1..=3)).unwrap();
+        service.inject(fault.times(1000));
+        assert_eq!(channel.append(&batch(4..=9)).unwrap_err().kind(), ErrorKind::Unconfirmed);
+        service.clear_faults();
+        let recovery = channel.recover().unwrap();
+        assert_eq!(recovery.is_complete(), applied);
+        assert_eq!(recovery.committed_offset(), Some(&if applied { 9.into() } else { 3.into() }));
+        channel.append(&batch(4..=9).after(recovery.committed_offset())).unwrap();
+        channel.wait_for_commit(9, SOON).unwrap();
+    }
+    assert_eq!(landed(&service), rows((1..=9).chain(1..=9)));
+}
+
+#[test]
+fn recovery_names_a_second_writer() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut first = pipe.channel("c").open().unwrap();
+    first.append(&batch(1..=3)).unwrap();
+    let mut second = pipe.channel("c").open().unwrap();
+    second.append(&batch(100..=101)).unwrap();
+    second.wait_for_commit(101, SOON).unwrap();
+    assert_eq!(first.append(&batch(4..=5)).unwrap_err().kind(), ErrorKind::Channel);
+    let error = first.recover().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("101") && error.to_string().contains("second writer"), "{error}");
 }

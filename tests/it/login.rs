@@ -147,3 +147,19 @@ fn threads_that_meet_an_empty_cache_share_one_exchange() {
     let exchanges = service.requests().into_iter().filter(|seen| seen.path == "/oauth/token").count();
     assert_eq!(exchanges, 1);
 }
+
+#[test]
+fn a_given_token_that_is_refused_is_told_in_the_words_of_the_service_and_not_tried_again_at_once() {
+    let service = Scripted::start();
+    for _ in 0..2 {
+        service.next("hostname", 401, r#"{"code":"394400","message":"Programmatic access token is invalid."}"#);
+    }
+    let client = service.builder().build().unwrap();
+    let error = client.token().unwrap_err();
+    assert_eq!((error.kind(), error.code(), error.status()), (ErrorKind::Credentials, Some("394400"), Some(401)));
+    assert!(error.request_id().is_some());
+    assert!(error.to_string().contains("which is never renewed"), "{error}");
+    let again = client.token().unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Credentials);
+    assert_eq!(service.seen().len(), 1, "{again}");
+}

@@ -3,6 +3,7 @@
 mod support;
 
 mod channels;
+mod chaos;
 mod crash;
 mod elastic;
 mod faults;

@@ -470,6 +470,43 @@ fn a_source_that_asks_its_own_cache_gets_an_error_instead_of_a_deadlock() {
 }
 
 #[test]
+fn a_logger_may_ask_for_a_token_itself() {
+    thread_local! {
+        static ASKED: std::cell::RefCell<Option<Arc<TokenCache>>> = const { std::cell::RefCell::new(None) };
+    }
+
+    struct Asking;
+
+    impl log::Log for Asking {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, _: &log::Record<'_>) {
+            if let Some(cache) = ASKED.take() {
+                cache.get().unwrap();
+            }
+        }
+
+        fn flush(&self) {}
+    }
+
+    log::set_logger(&Asking).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let clock = Arc::new(FakeClock::new());
+    let ours = Arc::clone(&clock);
+    let bench = Bench::scripted(clock, move |number| match number {
+        1 => Ok(grant(&*ours, number, HOUR)),
+        _ => Err(unavailable()),
+    });
+    bench.cache.get().unwrap();
+    bench.clock.pass(56 * MINUTE);
+    ASKED.set(Some(Arc::clone(&bench.cache)));
+    assert_eq!(bench.cache.get().unwrap().generation, 1);
+    assert!(ASKED.take().is_none(), "the warning was logged");
+}
+
+#[test]
 fn each_waiter_has_its_own_time() {
     let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
     let (ours, theirs) = (Arc::clone(&clock), gate.clone());

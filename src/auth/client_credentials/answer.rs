@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> Result<Issued, Error> {
-        read(&Answer { status, headers: HeaderMap::new(), body: body.into() }, &"hunter2-hunter2".into())
+        read(&Answer::new(status, HeaderMap::new(), body.into()), &"hunter2-hunter2".into())
     }
 
     fn token(more: &str) -> Result<Issued, Error> {

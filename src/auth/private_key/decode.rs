@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use pkcs8::der::asn1::{AnyRef, OctetStringRef};
 use pkcs8::der::{Decode, Reader, SliceReader, Tag, Tagged};
+use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::spki::AlgorithmIdentifierRef;
 use pkcs8::{EncryptedPrivateKeyInfo, ObjectIdentifier, PrivateKeyInfo};
 use rsa::RsaPrivateKey;
@@ -208,17 +209,35 @@ impl Sealed {
             return Err(if is_pbes1 { Refusal::Pbes1 } else { Refusal::UnknownEncryption });
         }
         let sealed = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| Refusal::UnknownEncryption)?;
-        // A wrong passphrase passes the padding check once in some hundred times, and yields noise.
+        if is_absurdly_slow(&sealed.encryption_algorithm) {
+            return Err(Refusal::SlowEncryption);
+        }
+        // A wrong passphrase passes the padding check once in some hundred times, and then yields noise instead of DER.
         let opened = sealed.decrypt(passphrase.expose()).map_err(|_| Refusal::WrongPassphrase)?;
-        open_key(opened.as_bytes()).map_err(|refusal| match refusal {
-            Refusal::Damaged | Refusal::NotAKey | Refusal::Empty => Refusal::WrongPassphrase,
-            other => other,
-        })
+        open_key(opened.as_bytes())
     }
+}
+
+/// A damaged or malicious file can ask for hours of work, or for more memory than there is.
+fn is_absurdly_slow(scheme: &EncryptionScheme<'_>) -> bool {
+    let Some(kdf) = scheme.pbes2().map(|parameters| &parameters.kdf) else {
+        return false;
+    };
+    let iterations = kdf.pbkdf2().map_or(0, |pbkdf2| pbkdf2.iteration_count);
+    let bytes = kdf.scrypt().map_or(0, |scrypt| {
+        let lanes = u64::from(scrypt.block_size) * u64::from(scrypt.parallelization);
+        scrypt.cost_parameter.saturating_mul(128).saturating_mul(lanes)
+    });
+    iterations > MOST_ITERATIONS || bytes > MOST_BYTES
 }
 
 const BEGIN: &str = "-----BEGIN ";
 const SEQUENCE: u8 = 0x30;
+
+/// A second or two of PBKDF2; recommendations of the day stand at six hundred thousand.
+const MOST_ITERATIONS: u32 = 10_000_000;
+/// Written and read by scrypt; recommendations of the day stand at an eighth of it.
+const MOST_BYTES: u64 = 1 << 30;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");

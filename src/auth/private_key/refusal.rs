@@ -31,6 +31,8 @@ pub(super) enum Refusal {
     Pbes1,
     #[error("is encrypted by a cipher that is not supported")]
     UnknownEncryption,
+    #[error("is encrypted in a way that would take absurdly long to decrypt")]
+    SlowEncryption,
     #[error("is a public key")]
     Public,
     #[error("is a certificate")]
@@ -76,7 +78,9 @@ impl Refusal {
             Refusal::WrongPassphrase => {
                 "try the passphrase with: openssl pkey -in rsa_key.p8 -noout; mind quotes and line ends around it"
             }
-            Refusal::LegacyEncryption | Refusal::Pbes1 | Refusal::UnknownEncryption => RE_ENCRYPT,
+            Refusal::LegacyEncryption | Refusal::Pbes1 | Refusal::UnknownEncryption | Refusal::SlowEncryption => {
+                RE_ENCRYPT
+            }
             Refusal::Public => "give the private key, which the public one was made from",
             Refusal::Certificate => "give the private key that belongs to it",
             Refusal::OpenSsh => "convert a copy of it: ssh-keygen -p -m PKCS8 -f copy_of_key",
