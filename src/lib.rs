@@ -72,6 +72,7 @@ mod commit;
 pub use commit::OffsetToken;
 mod rows;
 pub use rows::Batch;
+pub mod columns;
 mod status;
 pub use status::ChannelStatus;
 

@@ -1,5 +1,6 @@
 //! Rows as newline-delimited JSON, checked as they come in and cut to what one request may carry. Pure.
 
+mod finite;
 mod payload;
 
 use std::fmt;
@@ -60,13 +61,16 @@ impl Batch {
 
     /// Adds a row: a struct or map whose field names are column names.
     ///
+    /// [`columns`](crate::columns) tells what to put into a column of which type, and helps where a plain field would be
+    /// stored wrongly.
+    ///
     /// # Errors
     ///
-    /// [`Rejected`](ErrorKind::Rejected) when the value cannot be written as JSON, is not an object, or is longer than
-    /// [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
+    /// [`Rejected`](ErrorKind::Rejected) when the value cannot be written as JSON, holds a number that is not finite, is
+    /// not an object, or is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push(&mut self, row: &impl Serialize) -> Result<(), Error> {
         let start = self.text.len();
-        let written = serde_json::to_writer(&mut self.text, row)
+        let written = finite::write(&mut self.text, row)
             .map_err(|error| refuse(format!("cannot be written as JSON: {error}")))
             .and_then(|()| check_size(self.text.len() - start))
             .and_then(|()| check_object_start(&self.text[start..]));
@@ -74,6 +78,7 @@ impl Batch {
             self.text.truncate(start);
             return Err(error);
         }
+        self.join_lines(start);
         self.end_row();
         Ok(())
     }
@@ -159,6 +164,15 @@ impl Batch {
     /// All of it, to be cut and compressed.
     pub(crate) fn piece(&self) -> Piece<'_> {
         Piece { text: &self.text, start: 0, rows: self.rows, marks: &self.marks }
+    }
+
+    /// A value of ready JSON may be spread over lines. Within a string JSON has no line break, so a blank is as good.
+    fn join_lines(&mut self, start: usize) {
+        let mut from = start;
+        while let Some(found) = memchr::memchr(b'\n', &self.text[from..]) {
+            self.text[from + found] = b' ';
+            from += found + 1;
+        }
     }
 
     fn end_row(&mut self) {
@@ -296,8 +310,21 @@ mod tests {
             assert!(batch.push(&value).is_err(), "{value}");
         }
         let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
-        assert!(batch.push(&keys).unwrap_err().to_string().contains("key must be a string"));
+        let error = batch.push(&keys).unwrap_err();
+        assert_eq!(error.to_string(), "the row cannot be written as JSON: key must be a string");
+        let error = batch.push(&std::collections::BTreeMap::from([("A", 1.0), ("B", f64::NAN)])).unwrap_err();
+        let happened = "the row cannot be written as JSON: B: NaN is not a finite number, and JSON has no others";
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Rejected, happened));
         assert_eq!(batch.piece().text(), before);
+    }
+
+    #[test]
+    fn ready_json_within_a_value_stays_on_the_line_of_its_row() {
+        let pretty = serde_json::value::RawValue::from_string("[1,\n \"a\\n\"\n]".into()).unwrap();
+        let mut batch = Batch::new();
+        batch.push(&json!({"A": 1})).unwrap();
+        batch.push(&std::collections::BTreeMap::from([("A", pretty)])).unwrap();
+        assert_eq!(batch.piece().text(), b"{\"A\":1}\n{\"A\":[1,  \"a\\n\" ]}\n");
     }
 
     #[test]

@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("clock", &[]),
     ("account", &["error"]),
+    ("columns", &[]),
     ("commit", &[]),
     ("rows", &["commit", "error"]),
     ("status", &["commit"]),
