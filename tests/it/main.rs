@@ -13,5 +13,6 @@ mod load_example;
 mod loading;
 mod login;
 mod oauth;
+mod tls;
 mod wire;
 mod writing;
