@@ -70,7 +70,8 @@ impl Session {
             Err(error) => return Err(doubtful(error, &first, request).attempting(&*request.attempted)),
         };
         let second = self.send_bearing(&token, request, deadline, first.sent);
-        Ok(Outcome { in_doubt: second.in_doubt || first.in_doubt && second.result.is_err(), ..second })
+        let is_settled = second.result.as_ref().is_ok_and(Answer::is_success);
+        Ok(Outcome { in_doubt: second.in_doubt || first.in_doubt && !is_settled, ..second })
     }
 
     fn send_bearing(&self, token: &Token, request: &Request<'_>, deadline: Moment, sent: u32) -> Outcome {

@@ -56,6 +56,7 @@ pub(crate) fn judge(result: &Result<Answer, Failure>) -> Verdict {
     let (next, in_doubt) = match result {
         Ok(answer) => match answer.status {
             429 => (Next::Wait(retry_after(answer)), false),
+            500..600 if names_a_stale_thing(&answer.body) => (Next::Deliver, false),
             408 | 499 | 500 | 502 | 503 | 504 => (Next::Wait(retry_after(answer)), true),
             404 if !is_json(&answer.body) => (Next::WaitBriefly, false),
             _ => (Next::Deliver, false),
@@ -92,6 +93,11 @@ fn retry_after_in(body: &[u8]) -> Option<Duration> {
     }
     let body: Body = serde_json::from_slice(body).ok()?;
     Duration::try_from_secs_f64(body.retry_after).ok()
+}
+
+/// What has gone stale stays stale, whatever status says so: `STALE_PIPE_CACHE`, `STALE_CONTINUATION_TOKEN_SEQUENCER`.
+fn names_a_stale_thing(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"\"STALE_").is_some()
 }
 
 /// The service answers errors in JSON; a proxy that does not know the way answers in HTML or words.
@@ -143,6 +149,12 @@ mod tests {
         for status in [408, 499, 500, 502, 503, 504] {
             assert_eq!(verdict(status, ""), (Next::Wait(None), true), "{status}");
         }
+    }
+
+    #[test]
+    fn what_is_stale_is_not_repeated_whatever_the_status() {
+        assert_eq!(verdict(500, r#"{"code":"STALE_PIPE_CACHE"}"#), (Next::Deliver, false));
+        assert_eq!(verdict(503, r#""STALE_CONTINUATION_TOKEN_SEQUENCER""#), (Next::Deliver, false));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod channels;
 mod chaos;
 mod crash;
 mod elastic;
+mod error_table;
 mod faults;
 mod load_example;
 mod loading;
