@@ -60,8 +60,8 @@ impl Compressor {
         if self.compress(piece.text(), &mut payload.wire)? {
             payload.rows = piece.rows();
             payload.plain_bytes = piece.text().len();
-            payload.first = piece.first_token().cloned();
-            payload.last = piece.last_token().cloned();
+            payload.first = piece.first_token();
+            payload.last = piece.last_token();
             return Ok(true);
         }
         if piece.rows() > 1 {
