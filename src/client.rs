@@ -1,13 +1,14 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::api::PipeName;
 use crate::auth::Credentials;
-use crate::clock::{Clock, ServerClock};
+use crate::check::{self, CheckReport};
+use crate::clock::{Clock, ClockOffset, ServerClock};
 use crate::config::ClientBuilder;
 use crate::error::{Error, ErrorKind};
+use crate::exchange::Exchange;
 use crate::pipe::Pipe;
 use crate::profile::Profile;
 use crate::secret::Secret;
@@ -56,19 +57,9 @@ use crate::session::{Counters, Session};
 pub struct Client {
     control: Arc<Session>,
     ingest: Arc<Session>,
+    exchange: Arc<Exchange>,
     clock: Arc<dyn Clock>,
     server_clock: Arc<ServerClock>,
-}
-
-/// How far the server's clock is from this machine's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockOffset {
-    /// No difference beyond what delay and the resolution of a second explain, or no answer seen so far.
-    Unnoticed,
-    /// The server's clock is ahead by so much: this machine's is slow.
-    ServerAhead(Duration),
-    /// The server's clock is behind by so much: this machine's is fast.
-    ServerBehind(Duration),
 }
 
 impl Client {
@@ -99,10 +90,11 @@ impl Client {
     pub(crate) fn new(
         control: Arc<Session>,
         ingest: Arc<Session>,
+        exchange: Arc<Exchange>,
         clock: Arc<dyn Clock>,
         server_clock: Arc<ServerClock>,
     ) -> Client {
-        Client { control, ingest, clock, server_clock }
+        Client { control, ingest, exchange, clock, server_clock }
     }
 
     /// The default pipe of a table, which the service makes when it is first used.
@@ -157,13 +149,29 @@ impl Client {
     /// How far the server's clock is from this machine's, as its latest answer told. Login tokens are made by the server's
     /// clock, so a difference does no harm here; it may elsewhere.
     pub fn clock_offset(&self) -> ClockOffset {
-        let ahead = self.server_clock.ahead_ms();
-        let difference = Duration::from_millis(ahead.unsigned_abs());
-        match ahead {
-            0 => ClockOffset::Unnoticed,
-            1.. => ClockOffset::ServerAhead(difference),
-            _ => ClockOffset::ServerBehind(difference),
-        }
+        self.server_clock.offset()
+    }
+
+    /// Logs in step by step and tells how far it got, for a person who has to find out why a login fails.
+    ///
+    /// It goes the way of every other call, with the same tokens and connections, and reaches the network every time. The
+    /// last step asks the ingest host for a channel that need not exist, which shows that the scoped token is taken there;
+    /// whether the role may write to a table is shown only by opening a channel of it.
+    ///
+    /// # Blocking
+    ///
+    /// As [above](Client#blocking), but an account host that is out of reach is given up after
+    /// [`PATIENCE`](CheckReport::PATIENCE) or the retry budget, whichever is less.
+    ///
+    /// ```no_run
+    /// # fn example(client: &snowpipe_streaming::Client) {
+    /// let report = client.check();
+    /// print!("{report}");
+    /// assert!(report.is_ok());
+    /// # }
+    /// ```
+    pub fn check(&self) -> CheckReport {
+        check::walk(&self.control, &self.ingest, &self.exchange, &self.server_clock)
     }
 
     /// What this client and its clones have done so far.

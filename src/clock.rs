@@ -8,6 +8,25 @@ pub(crate) trait Clock: Send + Sync + fmt::Debug {
     fn sleep(&self, duration: Duration);
 }
 
+/// How far the server's clock is from this machine's.
+///
+/// ```
+/// use snowpipe_streaming::{Client, ClockOffset, Credentials};
+///
+/// let client = Client::builder("myorg-account123", Credentials::oauth_token("a-token")).build()?;
+/// assert_eq!(client.clock_offset(), ClockOffset::Unnoticed);
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockOffset {
+    /// No difference beyond what delay and the resolution of a second explain, or no answer seen so far.
+    Unnoticed,
+    /// The server's clock is ahead by so much: this machine's is slow.
+    ServerAhead(Duration),
+    /// The server's clock is behind by so much: this machine's is fast.
+    ServerBehind(Duration),
+}
+
 /// One instant on both clocks.
 ///
 /// A monotonic clock stands still while the machine sleeps, and a wall clock is stepped: a deadline is reached as soon as
@@ -81,6 +100,17 @@ impl ServerClock {
     /// Milliseconds the server's clock is ahead of ours; negative when it is behind, zero when no difference is known.
     pub(crate) fn ahead_ms(&self) -> i64 {
         self.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// The same for people.
+    pub(crate) fn offset(&self) -> ClockOffset {
+        let ahead = self.ahead_ms();
+        let difference = Duration::from_millis(ahead.unsigned_abs());
+        match ahead {
+            0 => ClockOffset::Unnoticed,
+            1.. => ClockOffset::ServerAhead(difference),
+            _ => ClockOffset::ServerBehind(difference),
+        }
     }
 
     /// A moment of our wall clock, told in the server's time.

@@ -122,13 +122,14 @@ impl ClientBuilder {
         ));
         let kind = self.credentials.kind();
         let exchange = Exchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
+        let exchange = Arc::new(exchange);
         let ingest = Arc::new(Session::new(
-            TokenCache::new(Box::new(exchange), clock.clone()),
+            TokenCache::new(Box::new(exchange.clone()), clock.clone()),
             sender,
             tally,
             Bearer { identity: "the login itself was accepted".into(), cure: "check the role and its grants" },
         ));
-        Ok(Client::new(control, ingest, clock, server_clock))
+        Ok(Client::new(control, ingest, exchange, clock, server_clock))
     }
 }
 

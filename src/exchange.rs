@@ -40,13 +40,20 @@ impl Exchange {
         Exchange { control, account, role, login, clock, server_clock }
     }
 
-    fn ingest_host(&self) -> Result<Origin, Error> {
-        let request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
+    /// `patience` is less than the retry budget, for somebody who watches.
+    pub(crate) fn ingest_host(&self, patience: Option<Duration>) -> Result<Origin, Error> {
+        let mut request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
+        request.patience = patience;
         let answer = self.control.send(&request)?;
         let host = text_or_field(&answer.body, &["hostname"])
             .and_then(|host| validated(&host, &self.account))
             .map_err(|error| error.attempting(&*request.attempted))?;
         Ok(self.account.at_host(&host))
+    }
+
+    /// In which the scoped tokens act; nothing for the user's default role.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.role.as_deref()
     }
 
     fn scoped_token(&self, ingest: &Origin) -> Result<String, Error> {
@@ -76,9 +83,9 @@ impl Exchange {
     }
 }
 
-impl TokenSource for Exchange {
+impl TokenSource for Arc<Exchange> {
     fn fetch(&self) -> Result<Grant, Error> {
-        let ingest = self.ingest_host()?;
+        let ingest = self.ingest_host(None)?;
         let asked = self.clock.now();
         let token = self.scoped_token(&ingest)?;
         let life = life(&token, self.server_clock.at(asked.wall));

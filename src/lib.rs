@@ -59,7 +59,9 @@ pub use elastic::Elastic;
 mod pipe;
 pub use pipe::Pipe;
 mod client;
-pub use client::{Client, ClockOffset};
+pub use client::Client;
+mod check;
+pub use check::{CheckOutcome, CheckReport, CheckStep};
 mod config;
 pub use config::ClientBuilder;
 mod profile;
@@ -84,6 +86,7 @@ pub use auth::{ClientAuthentication, ClientCredentials, Credentials, PrivateKey}
 mod http;
 
 mod clock;
+pub use clock::ClockOffset;
 mod error;
 pub use error::{Error, ErrorKind};
 mod secret;

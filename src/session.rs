@@ -52,6 +52,11 @@ impl Session {
         &self.tally
     }
 
+    /// Whose token it bears, without anything secret.
+    pub(crate) fn identity(&self) -> &str {
+        &self.bearer.identity
+    }
+
     /// Answers with a success, or an error that says what is known.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Answer, Error> {
         self.settled(request, self.exchange(request)?)

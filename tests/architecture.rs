@@ -28,7 +28,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("environment", &["error"]),
     ("profile", &["account", "auth", "environment", "error", "http", "secret"]),
     ("config", &["account", "auth", "client", "clock", "error", "exchange", "http", "profile", "session"]),
-    ("client", &["api", "auth", "clock", "config", "error", "pipe", "profile", "secret", "session"]),
+    ("check", &["api", "clock", "error", "exchange", "session"]),
+    (
+        "client",
+        &["api", "auth", "check", "clock", "config", "error", "exchange", "pipe", "profile", "secret", "session"],
+    ),
 ];
 
 #[test]

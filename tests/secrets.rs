@@ -85,6 +85,9 @@ fn use_up(client: &Client) {
     show(client);
     show(&client.token());
     show(&client.refresh());
+    let report = client.check();
+    show(&report);
+    say(report.to_string());
     let pipe = client.table("DB", "S", "T");
     show(&pipe);
     complain(&pipe.channel("c").open().unwrap_err());

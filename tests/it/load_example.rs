@@ -1,11 +1,10 @@
 //! The command line of the `load` example: its summary, its exit code, its one line of error.
 
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use snowpipe_streaming::emulator::Emulator;
 
-use crate::support::{row, rows};
+use crate::support::{example, row, rows};
 
 const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
 
@@ -39,16 +38,8 @@ impl Folder {
 
     fn load(&self, arguments: &[&str]) -> Output {
         let profile = self.path.path().join("profile.json");
-        run(Command::new(example()).arg("--profile").arg(profile).args(arguments).stdin(Stdio::null()))
+        run(Command::new(example("load")).arg("--profile").arg(profile).args(arguments).stdin(Stdio::null()))
     }
-}
-
-/// Beside the tests, where `cargo test` builds it.
-fn example() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let example = tests.ancestors().nth(2).unwrap().join("examples/load");
-    assert!(example.exists(), "build the examples first: cargo build --examples");
-    example
 }
 
 fn run(command: &mut Command) -> Output {
@@ -72,7 +63,7 @@ fn error(output: &Output) -> String {
 
 #[test]
 fn without_a_profile_the_sample_is_loaded_into_the_embedded_service() {
-    let output = run(Command::new(example()).stdin(Stdio::null()));
+    let output = run(Command::new(example("load")).stdin(Stdio::null()));
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("10000 rows committed (0 of them before), offset 10000"), "{text}");
@@ -110,7 +101,7 @@ fn standard_input_gzip_quoted_names_and_elastic_work() {
     let profile = folder.path.path().join("profile.json");
 
     let input = std::fs::File::open(&file).unwrap();
-    let mut command = Command::new(example());
+    let mut command = Command::new(example("load"));
     command.arg("--profile").arg(&profile).args(["-", "--json", "--table", "A.B.\"My.Table\""]).stdin(input);
     assert_eq!(summary(&run(&mut command))["rows"], 100);
     assert_eq!(service.rows("A.B.\"My.Table\""), rows(1..=100).as_bytes());

@@ -4,6 +4,7 @@ mod support;
 
 mod channels;
 mod chaos;
+mod checking;
 mod crash;
 mod elastic;
 mod error_table;

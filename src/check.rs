@@ -1,0 +1,246 @@
+//! A login, walked step by step.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::api::{self, PipeName};
+use crate::clock::{ClockOffset, ServerClock};
+use crate::error::{Error, ErrorKind};
+use crate::exchange::Exchange;
+use crate::session::Session;
+
+/// How far a login got; made by [`Client::check`](crate::Client::check).
+///
+/// Its `Display` is for a person: a line for each step, with what was found, and the cure where one failed. Nothing secret
+/// is in it.
+///
+/// ```no_run
+/// use snowpipe_streaming::{CheckOutcome, CheckStep, Client, Profile};
+///
+/// let client = Client::with_profile(&Profile::from_environment()?)?.build()?;
+/// let report = client.check();
+/// print!("{report}");
+/// if let CheckOutcome::Failed(error) = report.outcome(CheckStep::IngestHost) {
+///     eprintln!("the account refuses the login: {:?}", error.code());
+/// }
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CheckReport {
+    outcomes: [CheckOutcome; CheckStep::ALL.len()],
+}
+
+/// The steps of a login, in their order.
+///
+/// ```
+/// use snowpipe_streaming::CheckStep;
+///
+/// assert_eq!(CheckStep::ALL[0].to_string(), "login token");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckStep {
+    /// A login token is there: made from the key, read, or issued by an authorization server. Tells who is claimed.
+    LoginToken,
+    /// Somebody answers at the account URL, over TLS that is trusted.
+    AccountHost,
+    /// The clocks agree well enough. A difference that the client makes good passes, and is told.
+    Clock,
+    /// The account takes the login and names the ingest host, which lies within the service's domain.
+    IngestHost,
+    /// The login is exchanged for a scoped token.
+    Exchange,
+    /// The ingest host takes the scoped token, with the role if one was set.
+    Scope,
+}
+
+/// What became of a step.
+///
+/// ```
+/// use snowpipe_streaming::CheckOutcome;
+///
+/// fn needs_help(outcome: &CheckOutcome) -> bool {
+///     matches!(outcome, CheckOutcome::Failed(_))
+/// }
+/// assert!(!needs_help(&CheckOutcome::NotReached));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CheckOutcome {
+    /// It went well; the text says what was found.
+    Passed(String),
+    /// It did not; the error says what was found and the cure.
+    Failed(Error),
+    /// An earlier step failed.
+    NotReached,
+}
+
+impl CheckReport {
+    /// How long a busy or unreachable account host is waited for.
+    pub const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Whether every step passed.
+    pub fn is_ok(&self) -> bool {
+        self.outcomes.iter().all(|outcome| matches!(outcome, CheckOutcome::Passed(_)))
+    }
+
+    /// What became of one step.
+    pub fn outcome(&self, step: CheckStep) -> &CheckOutcome {
+        &self.outcomes[step as usize]
+    }
+
+    fn passed(&mut self, step: CheckStep, found: impl Into<String>) {
+        self.outcomes[step as usize] = CheckOutcome::Passed(found.into());
+    }
+
+    fn failed(&mut self, step: CheckStep, error: Error) {
+        self.outcomes[step as usize] = CheckOutcome::Failed(error);
+    }
+}
+
+impl CheckStep {
+    /// All of them, in their order.
+    pub const ALL: [CheckStep; 6] = [
+        CheckStep::LoginToken,
+        CheckStep::AccountHost,
+        CheckStep::Clock,
+        CheckStep::IngestHost,
+        CheckStep::Exchange,
+        CheckStep::Scope,
+    ];
+}
+
+/// In two columns.
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in CheckStep::ALL {
+            writeln!(f, "{:<13}{}", step.to_string(), self.outcome(step))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CheckStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CheckStep::LoginToken => "login token",
+            CheckStep::AccountHost => "account host",
+            CheckStep::Clock => "clock",
+            CheckStep::IngestHost => "ingest host",
+            CheckStep::Exchange => "exchange",
+            CheckStep::Scope => "scope",
+        })
+    }
+}
+
+impl fmt::Display for CheckOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CheckOutcome::Passed(found) => write!(f, "passed: {found}"),
+            CheckOutcome::Failed(error) => write!(f, "FAILED: {error}"),
+            CheckOutcome::NotReached => f.write_str("not reached"),
+        }
+    }
+}
+
+/// Every step is a call that real requests make too.
+pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &Exchange, clock: &ServerClock) -> CheckReport {
+    let mut report = CheckReport { outcomes: [const { CheckOutcome::NotReached }; CheckStep::ALL.len()] };
+    let login = match control.tokens().refresh() {
+        Ok(token) => token,
+        Err(error) => {
+            report.failed(CheckStep::LoginToken, error);
+            return report;
+        }
+    };
+    report.passed(CheckStep::LoginToken, format!("{}: {}", login.grant.kind, control.identity()));
+    let host = exchange.ingest_host(Some(CheckReport::PATIENCE));
+    if let Err(error) = &host
+        && !was_service(error)
+    {
+        report.failed(CheckStep::AccountHost, error.clone());
+        return report;
+    }
+    report.passed(CheckStep::AccountHost, login.grant.origin.to_string());
+    report.outcomes[CheckStep::Clock as usize] = judge_clock(clock.offset(), host.as_ref().err());
+    match host {
+        Ok(host) => report.passed(CheckStep::IngestHost, host.host()),
+        Err(error) => {
+            report.failed(CheckStep::IngestHost, error);
+            return report;
+        }
+    }
+    finish(report, ingest, exchange)
+}
+
+/// What needs the scoped token.
+fn finish(mut report: CheckReport, ingest: &Session, exchange: &Exchange) -> CheckReport {
+    if let Err(error) = ingest.tokens().refresh() {
+        report.failed(CheckStep::Exchange, error);
+        return report;
+    }
+    report.passed(CheckStep::Exchange, "the login was exchanged for a scoped token");
+    let role = match exchange.role() {
+        Some(role) => format!("role {role}"),
+        None => "the user's default role".to_owned(),
+    };
+    match try_token(ingest) {
+        Ok(()) => report.passed(CheckStep::Scope, format!("the ingest host takes the token, for {role}")),
+        Err(error) => report.failed(CheckStep::Scope, error),
+    }
+    report
+}
+
+/// Whether an error tells that the service itself was reached: someone else answers with redirects and unknown paths.
+fn was_service(error: &Error) -> bool {
+    match error.status() {
+        Some(300..400 | 404) => false,
+        Some(_) => true,
+        // An answer that makes no sense was an answer; a login that could not be renewed had been refused by one.
+        None => matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Credentials | ErrorKind::Clock),
+    }
+}
+
+/// A difference is a fault only where it may be why the login was refused: a token made elsewhere, by another clock.
+fn judge_clock(offset: ClockOffset, refusal: Option<&Error>) -> CheckOutcome {
+    let (difference, direction) = match offset {
+        ClockOffset::Unnoticed => (Duration::ZERO, ""),
+        ClockOffset::ServerAhead(difference) => (difference, "ahead of"),
+        ClockOffset::ServerBehind(difference) => (difference, "behind"),
+    };
+    let found = match difference {
+        Duration::ZERO => "no difference to the server's was noticed".to_owned(),
+        _ => format!("the server's clock is {} s {direction} this machine's", difference.as_secs()),
+    };
+    let kind = refusal.map(Error::kind);
+    let is_fault = kind == Some(ErrorKind::Clock) || kind == Some(ErrorKind::Credentials) && difference > TOLERANCE;
+    if is_fault {
+        return CheckOutcome::Failed(Error::new(ErrorKind::Clock, found).advise("set this machine's clock by NTP"));
+    }
+    match difference {
+        Duration::ZERO => CheckOutcome::Passed(found),
+        _ => CheckOutcome::Passed(format!("{found}; login tokens are made by the server's, so it does no harm here")),
+    }
+}
+
+/// Asks for the status of a channel that need not exist: the service looks at the token first.
+fn try_token(ingest: &Session) -> Result<(), Error> {
+    let nowhere = PipeName {
+        database: "SNOWPIPE_STREAMING_CHECK".into(),
+        schema: "PUBLIC".into(),
+        pipe: "CHECK-STREAMING".into(),
+        table: None,
+    };
+    match api::channel_statuses(ingest, &nowhere, &["check"], Some(CheckReport::PATIENCE)) {
+        Err(error) if is_about_the_name(&error) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// In the service's own words: a proxy that knows no such path has no code.
+fn is_about_the_name(error: &Error) -> bool {
+    error.code().is_some() && matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Channel)
+}
+
+/// No login is known to fail over less.
+const TOLERANCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,209 @@
+//! The report of a login that fails, at each of its steps.
+
+use std::process::Command;
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::{
+    CheckOutcome, CheckReport, CheckStep, Client, ClientCredentials, Credentials, Error, ErrorKind, PrivateKey,
+};
+
+use crate::support::{Scripted, builder_of, client_of, example};
+
+fn emulator_key(service: &Emulator) -> PrivateKey {
+    PrivateKey::from_pem(service.private_key_pem().unwrap()).unwrap()
+}
+
+fn other_key() -> PrivateKey {
+    PrivateKey::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/plain.p8")).unwrap()
+}
+
+fn check(service: &Emulator, account: &str, credentials: Credentials) -> CheckReport {
+    Client::builder(account, credentials).url(service.url()).build().unwrap().check()
+}
+
+/// The error of the one step that failed: all before it passed, none after it was reached.
+fn failure(report: &CheckReport, step: CheckStep) -> Error {
+    assert!(!report.is_ok());
+    let mut found = None;
+    for each in CheckStep::ALL {
+        match report.outcome(each) {
+            CheckOutcome::Failed(error) if each == step => found = Some(error.clone()),
+            CheckOutcome::Passed(_) if found.is_none() => {}
+            CheckOutcome::NotReached if found.is_some() => {}
+            other => panic!("{each}: {other} in\n{report}"),
+        }
+    }
+    found.unwrap_or_else(|| panic!("{step} did not fail:\n{report}"))
+}
+
+#[test]
+fn a_login_that_works_passes_every_step_and_says_what_was_found() {
+    let service = Emulator::start().unwrap();
+    let key = emulator_key(&service);
+    let report = builder_of(&service).role("INGEST").build().unwrap().check();
+    assert!(report.is_ok(), "{report}");
+    let lines = [
+        format!(
+            "login token  passed: key-pair JWT: account TESTORG-EMULATOR, user LOADER, public key {}",
+            key.fingerprint()
+        ),
+        format!("account host passed: {}", service.url()),
+        "clock        passed: no difference to the server's was noticed".into(),
+        "ingest host  passed: 127.0.0.1".into(),
+        "exchange     passed: the login was exchanged for a scoped token".into(),
+        "scope        passed: the ingest host takes the token, for role INGEST".into(),
+    ];
+    assert_eq!(report.to_string(), lines.map(|line| line + "\n").concat());
+}
+
+#[test]
+fn every_check_reaches_the_network_by_the_way_of_real_requests_and_leaves_its_token_for_them() {
+    let service = Emulator::start().unwrap();
+    let client = client_of(&service);
+    let calls = || service.requests().len();
+    assert!(client.check().is_ok());
+    let once = calls();
+    assert!(client.check().is_ok());
+    assert_eq!(calls(), 2 * once);
+    client.token().unwrap();
+    assert_eq!(calls(), 2 * once, "the token of the check serves on");
+}
+
+#[test]
+fn a_wrong_key_user_or_account_is_told_with_what_was_claimed() {
+    let service = Emulator::start().unwrap();
+    let (account, user) = (service.account(), service.user());
+    for (claimed, credentials) in [
+        (account, Credentials::key_pair(user, other_key())),
+        (account, Credentials::key_pair("nobody", emulator_key(&service))),
+        ("myorg-other", Credentials::key_pair(user, emulator_key(&service))),
+    ] {
+        let report = check(&service, claimed, credentials);
+        let error = failure(&report, CheckStep::IngestHost);
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Credentials, Some("390144")));
+        let CheckOutcome::Passed(found) = report.outcome(CheckStep::LoginToken) else { panic!("{report}") };
+        let claims = found.strip_prefix("key-pair JWT: ").unwrap();
+        assert!(error.to_string().contains(claims) && claims.contains("SHA256:"), "{claims} is missing in {error}");
+        assert!(error.to_string().contains("DESC USER"), "{error}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_and_fails_only_who_cannot_correct_for_it() {
+    let service = Emulator::start().unwrap();
+    let jwt = Credentials::key_pair(service.user(), emulator_key(&service)).mint_jwt(service.account()).unwrap();
+    service.set_clock_offset(-7200);
+    let report = client_of(&service).check();
+    assert!(report.is_ok(), "{report}");
+    assert!(report.to_string().contains("the server's clock is 7200 s behind this machine's; login"), "{report}");
+
+    let report = check(&service, service.account(), Credentials::jwt(jwt));
+    let CheckOutcome::Failed(error) = report.outcome(CheckStep::Clock) else { panic!("{report}") };
+    assert_eq!(error.kind(), ErrorKind::Clock);
+    assert_eq!(
+        error.to_string(),
+        "the server's clock is 7200 s behind this machine's; set this machine's clock by NTP"
+    );
+    assert!(matches!(report.outcome(CheckStep::IngestHost), CheckOutcome::Failed(_)), "{report}");
+}
+
+#[test]
+fn an_ingest_host_outside_the_domain_fails_its_step_and_gets_nothing() {
+    let service = Scripted::start();
+    service.next("hostname", 200, "evil.example");
+    let report = service.client().check();
+    let error = failure(&report, CheckStep::IngestHost);
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().contains("evil.example"), "{error}");
+    assert_eq!(service.seen().len(), 1);
+}
+
+#[test]
+fn somebody_elses_server_fails_the_account_host() {
+    for (status, body) in [(404, "<html>Not Found</html>"), (302, "")] {
+        let service = Scripted::start();
+        for _ in 0..4 {
+            service.next("hostname", status, body);
+        }
+        let client = service.builder().retry_pause(Duration::ZERO).build().unwrap();
+        let error = failure(&client.check(), CheckStep::AccountHost);
+        assert_eq!(error.status(), Some(status));
+        assert!(error.to_string().contains("check the account URL"), "{error}");
+    }
+}
+
+#[test]
+fn a_host_that_is_out_of_reach_fails_the_account_host() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let builder = Client::builder("myorg-account1", Credentials::oauth_token("login-token"));
+    let builder = builder.url(format!("http://{nobody}")).retry_budget(Duration::ZERO);
+    let error = failure(&builder.build().unwrap().check(), CheckStep::AccountHost);
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("check the network and the account URL"), "{error}");
+}
+
+#[test]
+fn a_role_that_is_refused_fails_the_exchange() {
+    let service = Emulator::start().unwrap();
+    let body = r#"{"code":"390186","message":"The requested role 'ADMIN' is not granted to the user."}"#;
+    service.inject(Fault::status(Endpoint::Token, 403).body(body).times(9));
+    let error = failure(&builder_of(&service).role("ADMIN").build().unwrap().check(), CheckStep::Exchange);
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Credentials, Some(403)));
+    assert!(error.to_string().contains("role 'ADMIN' is not granted"), "{error}");
+}
+
+#[test]
+fn a_scoped_token_that_is_refused_fails_the_scope() {
+    let service = Emulator::start().unwrap();
+    service.inject(Fault::status(Endpoint::Status, 401).body(r#"{"code":"390303","message":"Invalid"}"#).times(2));
+    let error = failure(&client_of(&service).check(), CheckStep::Scope);
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Credentials, Some("390303")));
+    assert!(error.to_string().contains("check the role and its grants"), "{error}");
+}
+
+#[test]
+fn a_pipe_that_does_not_exist_shows_that_the_token_was_taken() {
+    let service = Scripted::start();
+    service.next("status", 404, r#"{"code":"ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED","message":"m"}"#);
+    assert!(service.client().check().is_ok());
+}
+
+#[test]
+fn an_authorization_server_that_refuses_fails_the_login_token() {
+    let service = Emulator::start().unwrap();
+    let client = ClientCredentials::of_issuer(service.oauth_issuer(), "emulator-client", "open sesame");
+    let report = check(&service, service.account(), Credentials::client_credentials(client));
+    let error = failure(&report, CheckStep::LoginToken);
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Credentials, Some("invalid_client")));
+    assert!(!format!("{report} {report:?}").contains("sesame"));
+}
+
+#[test]
+fn the_example_prints_the_report_and_ends_with_its_verdict() {
+    let service = Emulator::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("key.p8"), service.private_key_pem().unwrap()).unwrap();
+    for (user, verdict) in [(service.user(), 0), ("NOBODY", 1)] {
+        let profile = format!(
+            r#"{{"account":"{}","user":"{user}","url":"{}","private_key_file":"key.p8"}}"#,
+            service.account(),
+            service.url()
+        );
+        std::fs::write(path("profile.json"), profile).unwrap();
+        let output = Command::new(example("check")).arg("--profile").arg(path("profile.json")).output().unwrap();
+        assert_eq!(output.status.code(), Some(verdict), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), CheckStep::ALL.len(), "{text}");
+        assert!(text.starts_with("login token  passed: "), "{text}");
+        assert_eq!(text.contains("ingest host  FAILED: "), verdict == 1, "{text}");
+    }
+    let mut by_variables = Command::new(example("check"));
+    by_variables.env_clear().env("SNOWFLAKE_ACCOUNT", service.account()).env("SNOWFLAKE_URL", service.url());
+    by_variables.env("SNOWFLAKE_AUTHORIZATION_TYPE", "PAT").env("SNOWFLAKE_PAT", service.personal_access_token());
+    let output = by_variables.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let shown = format!("{output:?}");
+    assert!(!shown.contains(service.personal_access_token()), "{shown}");
+}
