@@ -204,17 +204,17 @@ impl<'b> Piece<'b> {
         self.marks.last_in(&self.rows)
     }
 
-    /// Two pieces of about the same size, or none when there is but one row.
-    pub(crate) fn halves(&self) -> Option<(Piece<'b>, Piece<'b>)> {
+    /// A first piece of about so small a part of the whole, and the rest; none when there is but one row.
+    pub(crate) fn cut(&self, parts: usize) -> Option<(Piece<'b>, Piece<'b>)> {
         if self.rows() < 2 {
             return None;
         }
-        // The last byte is a line break, so a search from the middle always finds one; if it is that last one, the cut
-        // is before the last row instead.
-        let middle = self.text.len() / 2;
+        // The last byte is a line break, so a search from any place finds one; if it is that last one, the cut is before
+        // the last row instead.
+        let near = self.text.len() / parts.max(1);
         let body = &self.text[..self.text.len() - 1];
-        let cut = match memchr::memchr(b'\n', &body[middle.min(body.len())..]) {
-            Some(after) => middle + after + 1,
+        let cut = match memchr::memchr(b'\n', &body[near.min(body.len())..]) {
+            Some(after) => near + after + 1,
             None => memchr::memrchr(b'\n', body)? + 1,
         };
         let (left, right) = self.text.split_at(cut);
@@ -333,15 +333,15 @@ mod tests {
     #[test]
     fn a_piece_is_cut_between_rows_and_keeps_the_tokens_of_its_own_rows() {
         let batch = numbered(5);
-        let (left, right) = batch.piece().halves().unwrap();
+        let (left, right) = batch.piece().cut(2).unwrap();
         let (left_text, right_text) = (left.text().to_vec(), right.text().to_vec());
         assert_eq!([left_text, right_text].concat(), batch.piece().text());
         assert_eq!((left.rows(), right.rows()), (3, 2));
         assert_eq!((left.first_token(), left.last_token()), (Some(1.into()), Some(3.into())));
         assert_eq!((right.first_token(), right.last_token()), (Some(4.into()), Some(5.into())));
-        let (third, fourth) = right.halves().unwrap();
+        let (third, fourth) = right.cut(2).unwrap();
         assert_eq!((third.last_token(), fourth.first_token()), (Some(4.into()), Some(5.into())));
-        assert!(fourth.halves().is_none());
+        assert!(fourth.cut(2).is_none());
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
         for rows in [["{\"A\":\"xxxxxxxxxxxxxxxxxxxx\"}", "{}"], ["{}", "{\"A\":\"xxxxxxxxxxxxxxxxxxxxxx\"}"]] {
             let mut batch = Batch::new();
             rows.iter().for_each(|row| batch.push_json(row.as_bytes()).unwrap());
-            let (left, right) = batch.piece().halves().unwrap();
+            let (left, right) = batch.piece().cut(2).unwrap();
             assert_eq!((left.rows(), right.rows()), (1, 1));
         }
     }
@@ -359,7 +359,7 @@ mod tests {
         let mut batch = Batch::new();
         (0..4).for_each(|_| batch.push(&json!({"A": 1})).unwrap());
         batch.mark("end");
-        let (left, right) = batch.piece().halves().unwrap();
+        let (left, right) = batch.piece().cut(2).unwrap();
         assert_eq!((left.last_token(), right.last_token()), (None, Some("end".into())));
     }
 

@@ -19,12 +19,12 @@ use snowpipe_streaming::{Client, Credentials, Loader, Pipe, Source};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.first().map(String::as_str) {
-        Some(sink::ARGUMENT) => return sink::serve(),
+        Some(sink::ARGUMENT) => return sink::serve(&arguments[1..]),
         Some(MEMORY_ARGUMENT) => return load_in_child(&arguments[1..]),
         _ => {}
     }
     let chosen = |case: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == case);
-    let sink = Sink::start();
+    let sink = Sink::start(&[]);
     let pipe = pipe(&sink.url);
     println!("{:<46}{:>14}{:>14}{:>9}  target", "", "measured", "limit", "ratio");
     if chosen("file") {
