@@ -148,6 +148,14 @@ impl Channel {
         result
     }
 
+    /// An error if this handle can append no more.
+    pub(crate) fn check_link(&self) -> Result<(), Error> {
+        match &self.link {
+            Link::Up { .. } => Ok(()),
+            Link::Down(error) => Err(error.clone()),
+        }
+    }
+
     /// Appends one ready request body.
     pub(crate) fn append_payload(&mut self, payload: &Payload) -> Result<(), Error> {
         let (continuation, sticky) = match &self.link {

@@ -104,12 +104,16 @@ impl Delivery {
 
     /// Sends what waits; while too much is kept for sending again, waits for commits.
     pub(crate) fn send_queue(&mut self, mut on_look: impl FnMut(&Delivery)) -> Result<(), Error> {
+        // An earlier recovery may have failed: what is under way then will not land by itself.
+        self.channel.check_link()?;
         while !self.queue.is_empty() {
             self.wait_until(|own| own.flight.retained_bytes() < Delivery::RETAINED_BYTES, &mut on_look)?;
             let Some(payload) = self.queue.pop_front() else { break };
-            let (rows, bytes) = (payload.rows, payload.plain_bytes);
-            let now = self.now();
-            self.channel.append_payload(self.flight.push_retained(payload, now))?;
+            let (rows, bytes, now) = (payload.rows, payload.plain_bytes, self.now());
+            if let Err(error) = self.channel.append_payload(self.flight.push_retained(payload, now)) {
+                self.take_back_unless_in_doubt(&error);
+                return Err(error);
+            }
             self.note_sent(rows, bytes)?;
             on_look(self);
         }
@@ -142,7 +146,7 @@ impl Delivery {
     ///
     /// Tells the cause when it is of another kind, or when reopening has brought no progress several times.
     pub(crate) fn recover(&mut self, cause: Error) -> Result<(), Error> {
-        if !matches!(cause.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed) {
+        if !is_lost(&cause) {
             return Err(cause);
         }
         log::info!("channel {} is to be reopened: {cause}", self.channel.name());
@@ -165,6 +169,16 @@ impl Delivery {
             self.queue.push_front(body);
         }
         Ok(())
+    }
+
+    /// What was certainly not applied is not under way: it waits for the next try.
+    fn take_back_unless_in_doubt(&mut self, error: &Error) {
+        if is_lost(error) {
+            return;
+        }
+        if let Some(body) = self.flight.take_back_newest() {
+            self.queue.push_front(body);
+        }
     }
 
     /// What there is to say of so many rejected rows.
@@ -229,6 +243,11 @@ impl Delivery {
             .with_code(cause.code().map(str::to_string))
             .advise("look for a second writer that uses the same channel name")
     }
+}
+
+/// Only the service knows what it has; otherwise the channel is as it was.
+fn is_lost(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed)
 }
 
 /// Often enough to notice a lost channel, seldom enough to leave the request rate to the rows.

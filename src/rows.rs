@@ -1,12 +1,15 @@
 //! Rows as newline-delimited JSON, checked as they come in and cut to what one request may carry. Pure.
 
 mod finite;
+mod marks;
 mod payload;
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Serialize;
 
+use self::marks::Marks;
 pub(crate) use self::payload::{Compressor, Payload, for_each_payload};
 use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind};
@@ -34,14 +37,7 @@ use crate::error::{Error, ErrorKind};
 pub struct Batch {
     text: Vec<u8>,
     rows: usize,
-    marks: Vec<Mark>,
-}
-
-/// An offset token and the end of the row that it belongs to.
-#[derive(Clone)]
-struct Mark {
-    end: usize,
-    token: OffsetToken,
+    marks: Marks,
 }
 
 impl Batch {
@@ -99,22 +95,17 @@ impl Batch {
 
     /// Gives the row pushed last its offset token; a second call replaces the first. Without any row it does nothing.
     pub fn mark(&mut self, token: impl Into<OffsetToken>) {
-        let end = self.text.len();
-        if end == 0 {
-            return;
+        if let Some(last) = self.rows.checked_sub(1) {
+            self.marks.set_last(last, token.into());
         }
-        self.marks.pop_if(|mark| mark.end == end);
-        self.marks.push(Mark { end, token: token.into() });
     }
 
     /// The rows after the one with this token: what is left to send once that row is stored. All of them when the token
     /// is none of this batch.
     pub fn after(&self, token: Option<&OffsetToken>) -> Batch {
-        let found = self.marks.iter().position(|mark| Some(&mark.token) == token);
-        let (cut, marks) = found.map_or((0, 0), |index| (self.marks[index].end, index + 1));
-        let text = self.text[cut..].to_vec();
-        let marks = self.marks[marks..].iter().map(|mark| Mark { end: mark.end - cut, token: mark.token.clone() });
-        Batch { rows: memchr::memchr_iter(b'\n', &text).count(), marks: marks.collect(), text }
+        let Some(row) = token.and_then(|token| self.marks.row_of(token)) else { return self.clone() };
+        let cut = memchr::memchr_iter(b'\n', &self.text).nth(row).map_or(0, |end| end + 1);
+        Batch { text: self.text[cut..].to_vec(), rows: self.rows - row - 1, marks: self.marks.without(row + 1) }
     }
 
     /// Takes all rows out and keeps the memory.
@@ -155,15 +146,15 @@ impl Batch {
         let body = &self.text[..self.text.len().checked_sub(1)?];
         let start = memchr::memrchr(b'\n', body).map_or(0, |before| before + 1);
         let row = body[start..].to_vec();
-        self.marks.pop_if(|mark| mark.end > start);
         self.text.truncate(start);
         self.rows -= 1;
+        self.marks.truncate(self.rows);
         Some(row)
     }
 
     /// All of it, to be cut and compressed.
     pub(crate) fn piece(&self) -> Piece<'_> {
-        Piece { text: &self.text, start: 0, rows: self.rows, marks: &self.marks }
+        Piece { text: &self.text, rows: 0..self.rows, marks: &self.marks }
     }
 
     /// A value of ready JSON may be spread over lines. Within a string JSON has no line break, so a blank is as good.
@@ -188,13 +179,12 @@ impl fmt::Debug for Batch {
 }
 
 /// A run of whole rows of a batch.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Piece<'b> {
     text: &'b [u8],
-    /// Where the text begins within the batch: marks count from there.
-    start: usize,
-    rows: usize,
-    marks: &'b [Mark],
+    /// Which rows of the batch these are.
+    rows: Range<usize>,
+    marks: &'b Marks,
 }
 
 impl<'b> Piece<'b> {
@@ -203,36 +193,35 @@ impl<'b> Piece<'b> {
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.rows
+        self.rows.len()
     }
 
-    pub(crate) fn first_token(&self) -> Option<&'b OffsetToken> {
-        self.marks.first().map(|mark| &mark.token)
+    pub(crate) fn first_token(&self) -> Option<OffsetToken> {
+        self.marks.first_in(&self.rows)
     }
 
-    pub(crate) fn last_token(&self) -> Option<&'b OffsetToken> {
-        self.marks.last().map(|mark| &mark.token)
+    pub(crate) fn last_token(&self) -> Option<OffsetToken> {
+        self.marks.last_in(&self.rows)
     }
 
-    /// Two pieces of about the same size, or none when there is but one row.
-    pub(crate) fn halves(&self) -> Option<(Piece<'b>, Piece<'b>)> {
-        if self.rows < 2 {
+    /// A first piece of about so small a part of the whole, and the rest; none when there is but one row.
+    pub(crate) fn cut(&self, parts: usize) -> Option<(Piece<'b>, Piece<'b>)> {
+        if self.rows() < 2 {
             return None;
         }
-        // The last byte is a line break, so a search from the middle always finds one; if it is that last one, the cut
-        // is before the last row instead.
-        let middle = self.text.len() / 2;
+        // The last byte is a line break, so a search from any place finds one; if it is that last one, the cut is before
+        // the last row instead.
+        let near = self.text.len() / parts.max(1);
         let body = &self.text[..self.text.len() - 1];
-        let cut = match memchr::memchr(b'\n', &body[middle.min(body.len())..]) {
-            Some(after) => middle + after + 1,
+        let cut = match memchr::memchr(b'\n', &body[near.min(body.len())..]) {
+            Some(after) => near + after + 1,
             None => memchr::memrchr(b'\n', body)? + 1,
         };
         let (left, right) = self.text.split_at(cut);
-        let left_rows = memchr::memchr_iter(b'\n', left).count();
-        let (left_marks, right_marks) = self.marks.split_at(self.marks.partition_point(|m| m.end <= self.start + cut));
+        let between = self.rows.start + memchr::memchr_iter(b'\n', left).count();
         Some((
-            Piece { text: left, start: self.start, rows: left_rows, marks: left_marks },
-            Piece { text: right, start: self.start + cut, rows: self.rows - left_rows, marks: right_marks },
+            Piece { text: left, rows: self.rows.start..between, marks: self.marks },
+            Piece { text: right, rows: between..self.rows.end, marks: self.marks },
         ))
     }
 }
@@ -344,15 +333,15 @@ mod tests {
     #[test]
     fn a_piece_is_cut_between_rows_and_keeps_the_tokens_of_its_own_rows() {
         let batch = numbered(5);
-        let (left, right) = batch.piece().halves().unwrap();
+        let (left, right) = batch.piece().cut(2).unwrap();
         let (left_text, right_text) = (left.text().to_vec(), right.text().to_vec());
         assert_eq!([left_text, right_text].concat(), batch.piece().text());
         assert_eq!((left.rows(), right.rows()), (3, 2));
-        assert_eq!((left.first_token(), left.last_token()), (Some(&1.into()), Some(&3.into())));
-        assert_eq!((right.first_token(), right.last_token()), (Some(&4.into()), Some(&5.into())));
-        let (third, fourth) = right.halves().unwrap();
-        assert_eq!((third.last_token(), fourth.first_token()), (Some(&4.into()), Some(&5.into())));
-        assert!(fourth.halves().is_none());
+        assert_eq!((left.first_token(), left.last_token()), (Some(1.into()), Some(3.into())));
+        assert_eq!((right.first_token(), right.last_token()), (Some(4.into()), Some(5.into())));
+        let (third, fourth) = right.cut(2).unwrap();
+        assert_eq!((third.last_token(), fourth.first_token()), (Some(4.into()), Some(5.into())));
+        assert!(fourth.cut(2).is_none());
     }
 
     #[test]
@@ -360,7 +349,7 @@ mod tests {
         for rows in [["{\"A\":\"xxxxxxxxxxxxxxxxxxxx\"}", "{}"], ["{}", "{\"A\":\"xxxxxxxxxxxxxxxxxxxxxx\"}"]] {
             let mut batch = Batch::new();
             rows.iter().for_each(|row| batch.push_json(row.as_bytes()).unwrap());
-            let (left, right) = batch.piece().halves().unwrap();
+            let (left, right) = batch.piece().cut(2).unwrap();
             assert_eq!((left.rows(), right.rows()), (1, 1));
         }
     }
@@ -370,8 +359,8 @@ mod tests {
         let mut batch = Batch::new();
         (0..4).for_each(|_| batch.push(&json!({"A": 1})).unwrap());
         batch.mark("end");
-        let (left, right) = batch.piece().halves().unwrap();
-        assert_eq!((left.last_token(), right.last_token()), (None, Some(&"end".into())));
+        let (left, right) = batch.piece().cut(2).unwrap();
+        assert_eq!((left.last_token(), right.last_token()), (None, Some("end".into())));
     }
 
     #[test]
@@ -381,7 +370,7 @@ mod tests {
         assert_eq!(left.piece().text(), b"{\"N\":3}\n{\"N\":4}\n");
         assert_eq!(
             (left.rows(), left.piece().first_token(), left.piece().last_token()),
-            (2, Some(&3.into()), Some(&4.into()))
+            (2, Some(3.into()), Some(4.into()))
         );
         assert!(batch.after(Some(&4.into())).is_empty());
         assert_eq!(batch.after(Some(&9.into())).rows(), 4);
@@ -392,7 +381,7 @@ mod tests {
     fn the_last_row_can_be_taken_out_again() {
         let mut batch = numbered(2);
         assert_eq!(batch.pop().as_deref(), Some(&b"{\"N\":2}"[..]));
-        assert_eq!((batch.rows(), batch.piece().last_token()), (1, Some(&1.into())));
+        assert_eq!((batch.rows(), batch.piece().last_token()), (1, Some(1.into())));
         assert_eq!(batch.pop().as_deref(), Some(&b"{\"N\":1}"[..]));
         assert_eq!((batch.pop(), batch.bytes(), batch.piece().last_token()), (None, 0, None));
     }
@@ -404,6 +393,6 @@ mod tests {
         batch.push(&json!({})).unwrap();
         batch.mark(1);
         batch.mark(2);
-        assert_eq!((batch.piece().first_token(), batch.piece().last_token()), (Some(&2.into()), Some(&2.into())));
+        assert_eq!((batch.piece().first_token(), batch.piece().last_token()), (Some(2.into()), Some(2.into())));
     }
 }

@@ -53,22 +53,30 @@ pub fn file_of_flights(bytes: usize) -> NamedTempFile {
     file
 }
 
-/// The sample, repeated until so many bytes have been read; ends with a row.
-pub struct Flights {
+/// A text over and over until so many bytes have been read; ends with a whole one.
+pub struct Repeated {
     sample: Vec<u8>,
     at: usize,
     left: usize,
 }
 
-impl Flights {
-    pub fn of(bytes: usize) -> Flights {
-        let sample = flights();
-        let whole = bytes.div_ceil(sample.len()) * sample.len();
-        Flights { sample, at: 0, left: whole }
+impl Repeated {
+    pub fn flights(bytes: usize) -> Repeated {
+        Repeated::of(flights(), bytes)
+    }
+
+    /// Rows so short that what is kept for each of them shows.
+    pub fn tiny(bytes: usize) -> Repeated {
+        Repeated::of(b"{\"A\":1}\n".to_vec(), bytes)
+    }
+
+    fn of(sample: Vec<u8>, bytes: usize) -> Repeated {
+        let left = bytes.div_ceil(sample.len()) * sample.len();
+        Repeated { sample, at: 0, left }
     }
 }
 
-impl Read for Flights {
+impl Read for Repeated {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let size = into.len().min(self.left).min(self.sample.len() - self.at);
         into[..size].copy_from_slice(&self.sample[self.at..self.at + size]);

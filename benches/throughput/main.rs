@@ -12,19 +12,19 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use data::{Flights, Noise, Reading, file_of_flights};
+use data::{Noise, Reading, Repeated, file_of_flights};
 use sink::Sink;
 use snowpipe_streaming::{Client, Credentials, Loader, Pipe, Source};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.first().map(String::as_str) {
-        Some(sink::ARGUMENT) => return sink::serve(),
+        Some(sink::ARGUMENT) => return sink::serve(&arguments[1..]),
         Some(MEMORY_ARGUMENT) => return load_in_child(&arguments[1..]),
         _ => {}
     }
     let chosen = |case: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == case);
-    let sink = Sink::start();
+    let sink = Sink::start(&[]);
     let pipe = pipe(&sink.url);
     println!("{:<46}{:>14}{:>14}{:>9}  target", "", "measured", "limit", "ratio");
     if chosen("file") {
@@ -97,7 +97,9 @@ fn constant(pipe: &Pipe) {
 
 /// The most memory that the process of a load had resident.
 fn memory(url: &str) {
-    for (kind, what) in [("flights", "flights"), ("noise", "rows that hardly shrink"), ("values", "values")] {
+    let kinds =
+        [("flights", "flights"), ("noise", "rows that hardly shrink"), ("tiny", "tiny rows"), ("values", "values")];
+    for (kind, what) in kinds {
         for megabytes in [100, 1000] {
             for threads in ["one", "two"] {
                 let peak = peak_of_child(url, kind, megabytes, threads);
@@ -131,7 +133,8 @@ fn load_in_child(arguments: &[String]) {
     let loader = Loader::new(&pipe, format!("{kind}-{megabytes}-{threads}-{}", std::process::id()));
     let loader = if threads == "two" { loader.pipelined() } else { loader };
     let source = match kind.as_str() {
-        "flights" => Source::reader("flights", Flights::of(bytes)),
+        "flights" => Source::reader("flights", Repeated::flights(bytes)),
+        "tiny" => Source::reader("tiny rows", Repeated::tiny(bytes)),
         "noise" => Source::reader("noise", Noise::of(bytes)),
         _ => Source::rows((0..bytes as u64 / BYTES_A_READING).map(Reading::number)),
     };

@@ -65,7 +65,11 @@ fn load_channel(options: &Options, pipe: &Pipe, source: Source<'_>) -> Result<u6
     let mut loader = Loader::new(pipe, &options.channel)
         .batch_bytes(options.batch_bytes)
         .commit_timeout(options.commit_timeout)
+        .channels(options.channels)
         .on_progress(|report| progress.show(report.rows_sent, report.rows, report.bytes_sent, report.skipped));
+    if options.pipelined {
+        loader = loader.pipelined();
+    }
     let result = loader.load(source);
     let report = loader.report().clone();
     drop(loader);

@@ -13,6 +13,8 @@ pub struct Options {
     pub table: [String; 3],
     pub pipe: Option<String>,
     pub channel: String,
+    pub channels: u32,
+    pub pipelined: bool,
     pub elastic: bool,
     pub batch_bytes: usize,
     pub commit_timeout: Duration,
@@ -31,6 +33,8 @@ impl Options {
                 "--table" => options.table = split_table(&value()?)?,
                 "--pipe" => options.pipe = Some(value()?),
                 "--channel" => options.channel = value()?,
+                "--channels" => options.channels = u32::try_from(positive(&argument, &value()?)?)?,
+                "--pipelined" => options.pipelined = true,
                 "--elastic" => options.elastic = true,
                 "--batch-bytes" => options.batch_bytes = positive(&argument, &value()?)?,
                 "--commit-timeout" => {
@@ -61,6 +65,8 @@ impl Default for Options {
             table: ["DEMO", "PUBLIC", "FLIGHTS"].map(String::from),
             pipe: None,
             channel: "load-1".into(),
+            channels: 1,
+            pipelined: false,
             elastic: false,
             batch_bytes: Batch::FULL_BYTES,
             commit_timeout: Duration::from_secs(120),
@@ -107,6 +113,8 @@ load [FILE]                    default: the bundled sample; - for standard input
   --table DB.SCHEMA.TABLE      target; default DEMO.PUBLIC.FLIGHTS
   --pipe NAME                  default <TABLE>-STREAMING
   --channel NAME               default load-1; a rerun with the same name resumes
+  --channels N                 through so many channels at once; order holds within a channel
+  --pipelined                  read on a second thread while sending
   --elastic                    at least once, without a channel
   --batch-bytes N              most bytes of one request before compression
   --commit-timeout SECONDS     bounds the last wait; default 120

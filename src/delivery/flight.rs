@@ -69,6 +69,13 @@ impl Flight {
         self.sent.drain(..).filter_map(|sent| sent.body)
     }
 
+    /// Gives back the body that was sent last.
+    pub(crate) fn take_back_newest(&mut self) -> Option<Payload> {
+        let body = self.sent.pop_back()?.body?;
+        self.retained_bytes -= body.wire.len();
+        Some(body)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.sent.is_empty()
     }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::lines::{Lines, TOO_LONG, is_blank};
+use super::lines::{Lines, Next, TOO_LONG, is_blank};
 use super::run::foreign;
 use super::share::Share;
 use super::source::{Input, NextRow, Source};
@@ -53,20 +53,22 @@ impl<'s> Feed<'s> {
         matches!(self.input, Input::File(_))
     }
 
-    /// Fills an empty batch up to so many bytes; a longer row goes alone. An empty batch afterwards is the end.
+    /// Fills an empty batch up to so many bytes, or until it is time to send what there is; a longer row goes alone. An empty
+    /// batch afterwards is the end.
     ///
     /// On an error the batch holds the rows before it, and the next call meets the error again.
-    pub(super) fn fill(&mut self, batch: &mut Batch, limit: usize) -> Result<(), Error> {
+    pub(super) fn fill(&mut self, batch: &mut Batch, limit: usize, is_time: &dyn Fn() -> bool) -> Result<(), Error> {
+        let (lines, filling) = (&mut self.lines, Filling { share: self.share, limit, is_time });
         match &mut self.input {
-            Input::File(file) => fill_lines(&self.name, &mut self.lines, self.share, file, batch, limit)?,
-            Input::Stream(reader) => fill_lines(&self.name, &mut self.lines, self.share, reader, batch, limit)?,
-            Input::Rows(_) => return self.fill_rows(batch, limit),
+            Input::File(file) => fill_lines(&self.name, lines, file, batch, filling)?,
+            Input::Stream(reader) => fill_lines(&self.name, lines, reader, batch, filling)?,
+            Input::Rows(_) => return self.fill_rows(batch, limit, is_time),
         }
         self.checkpoints.push_back(Checkpoint { position: self.lines.number(), offset: self.lines.offset() });
         Ok(())
     }
 
-    fn fill_rows(&mut self, batch: &mut Batch, limit: usize) -> Result<(), Error> {
+    fn fill_rows(&mut self, batch: &mut Batch, limit: usize, is_time: &dyn Fn() -> bool) -> Result<(), Error> {
         let Input::Rows(next) = &mut self.input else { return Ok(()) };
         if let Some(row) = self.left_over.take() {
             self.position += 1;
@@ -85,6 +87,9 @@ impl<'s> Feed<'s> {
             }
             self.position += 1;
             batch.mark(self.position);
+            if batch.rows().is_multiple_of(ROWS_PER_LOOK) && is_time() {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -122,19 +127,27 @@ impl<'s> Feed<'s> {
     }
 }
 
+/// Which rows go into a batch, and when it is enough.
+#[derive(Clone, Copy)]
+struct Filling<'f> {
+    share: Share,
+    limit: usize,
+    is_time: &'f dyn Fn() -> bool,
+}
+
 fn fill_lines(
     name: &str,
     lines: &mut Lines,
-    share: Share,
     input: &mut dyn Read,
     batch: &mut Batch,
-    limit: usize,
+    filling: Filling<'_>,
 ) -> Result<(), Error> {
+    let Filling { share, limit, is_time } = filling;
     loop {
         let number = lines.number() + 1;
-        let line = match lines.peek(input) {
-            Ok(Some(line)) => line,
-            Ok(None) => return Ok(()),
+        let line = match lines.peek(input, || batch.is_empty() || !is_time()) {
+            Ok(Next::Line(line)) => line,
+            Ok(Next::Later | Next::End) => return Ok(()),
             Err(error) => return Err(unreadable(name, number, error)),
         };
         let length = line.len();
@@ -155,7 +168,7 @@ fn skip_lines(lines: &mut Lines, share: Share, input: &mut dyn Read, position: u
     let mut last_is_row = true;
     while lines.number() < position {
         let number = lines.number() + 1;
-        let Some(line) = lines.peek(input)? else { return Ok(None) };
+        let Next::Line(line) = lines.peek(input, || true)? else { return Ok(None) };
         let length = line.len();
         last_is_row = share.holds(number) && !is_blank(line);
         rows += u64::from(last_is_row);
@@ -182,3 +195,6 @@ fn unreadable(name: &str, number: u64, error: io::Error) -> Error {
         .attempting(format!("read line {number} of {name}"))
         .with_source(error)
 }
+
+/// Looking at the clock costs a fraction of encoding so many rows.
+const ROWS_PER_LOOK: usize = 16;

@@ -14,6 +14,15 @@ pub(super) struct Lines {
     number: u64,
 }
 
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<'l> {
+    Line(&'l [u8]),
+    /// Nothing without reading.
+    Later,
+    End,
+}
+
 impl Lines {
     /// Lines of an input that begins in the middle of the whole.
     pub(super) fn starting_at(&mut self, offset: u64, number: u64) {
@@ -30,10 +39,25 @@ impl Lines {
 
     /// The line that comes next, without its line break; [`advance`](Lines::advance) goes past it.
     ///
-    /// A last line without line break is a line, an empty end is none.
-    pub(super) fn peek(&mut self, input: &mut dyn Read) -> io::Result<Option<&[u8]>> {
-        let length = self.fill(input)?;
-        Ok(length.map(|length| &self.buffer[self.start..self.start + length]))
+    /// A last line without line break is a line, an empty end is none. Reading may block, so it is asked for first.
+    pub(super) fn peek(&mut self, input: &mut dyn Read, may_read: impl Fn() -> bool) -> io::Result<Next<'_>> {
+        let mut searched = 0;
+        loop {
+            let unread = &self.buffer[self.start..self.end];
+            if let Some(found) = memchr::memchr(b'\n', &unread[searched..]) {
+                return Ok(self.line(searched + found));
+            }
+            searched = unread.len();
+            if searched > LONGEST_LINE {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
+            }
+            if !may_read() {
+                return Ok(Next::Later);
+            }
+            if self.read_more(input)? == 0 {
+                return Ok(if searched > 0 { self.line(searched) } else { Next::End });
+            }
+        }
     }
 
     /// Goes past the line that was peeked, whose length this was.
@@ -44,22 +68,8 @@ impl Lines {
         self.number += 1;
     }
 
-    /// Reads until a whole line is there; tells its length.
-    fn fill(&mut self, input: &mut dyn Read) -> io::Result<Option<usize>> {
-        let mut searched = 0;
-        loop {
-            let unread = &self.buffer[self.start..self.end];
-            if let Some(found) = memchr::memchr(b'\n', &unread[searched..]) {
-                return Ok(Some(searched + found));
-            }
-            searched = unread.len();
-            if searched > LONGEST_LINE {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
-            }
-            if self.read_more(input)? == 0 {
-                return Ok((searched > 0).then_some(searched));
-            }
-        }
+    fn line(&self, length: usize) -> Next<'_> {
+        Next::Line(&self.buffer[self.start..self.start + length])
     }
 
     fn read_more(&mut self, input: &mut dyn Read) -> io::Result<usize> {
@@ -109,7 +119,8 @@ mod tests {
 
     fn lines(text: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
         let (mut lines, mut input, mut read) = (Lines::default(), Drip(text), Vec::new());
-        while let Some(line) = lines.peek(&mut input).unwrap().map(<[u8]>::to_vec) {
+        while let Next::Line(line) = lines.peek(&mut input, || true).unwrap() {
+            let line = line.to_vec();
             lines.advance(line.len());
             read.push((lines.number(), lines.offset(), line));
         }
@@ -127,6 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_there_needs_no_reading() {
+        let (mut lines, mut input) = (Lines::default(), &b"a\nb\nc"[..]);
+        assert_eq!(lines.peek(&mut input, || false).unwrap(), Next::Later);
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b"a"));
+        lines.advance(1);
+        assert_eq!(lines.peek(&mut input, || false).unwrap(), Next::Line(b"b"));
+        lines.advance(1);
+        assert_eq!(
+            lines.peek(&mut input, || false).unwrap(),
+            Next::Later,
+            "whether it is the last line is not known yet"
+        );
+    }
+
+    #[test]
     fn a_byte_order_mark_is_skipped_at_the_start_only() {
         assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb"), [(1, 5, b"a".to_vec()), (2, 9, b"\xef\xbb\xbfb".to_vec())]);
         assert_eq!(lines(b"\xef\xbb\xbf"), []);
@@ -135,7 +161,7 @@ mod tests {
     #[test]
     fn a_line_without_end_does_not_fill_the_memory() {
         let mut lines = Lines::default();
-        let error = lines.peek(&mut io::repeat(b'x')).unwrap_err();
+        let error = lines.peek(&mut io::repeat(b'x'), || true).unwrap_err();
         assert_eq!(error.to_string(), TOO_LONG);
         assert!(lines.buffer.len() < 3 * LONGEST_LINE);
     }

@@ -3,20 +3,26 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use super::feed::Feed;
-use super::run::is_bad_row;
+use super::run::{fill, is_bad_row};
 use super::sink::Sink;
 use crate::error::Error;
+use crate::pipe::Pipe;
 use crate::rows::Batch;
 
 /// Reads and checks rows on a second thread while this one compresses and sends; the thread ends before the call returns.
 ///
 /// As without it: what the source could not give is handed back as its error.
-pub(super) fn send_all(feed: &mut Feed<'_>, sink: &mut Sink<'_>, batch_bytes: usize) -> Result<Option<Error>, Error> {
+pub(super) fn send_all(
+    feed: &mut Feed<'_>,
+    sink: &mut Sink<'_>,
+    batch_bytes: usize,
+    pipe: &Pipe,
+) -> Result<Option<Error>, Error> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let (filled, batches) = sync_channel(1);
         let (emptied, spare) = channel();
-        scope.spawn(|| fill_all(feed, batch_bytes, &stop, spare, filled));
+        scope.spawn(|| fill_all(|batch| fill(feed, batch, batch_bytes, pipe), &stop, spare, filled));
         // One is filled while the other is sent.
         for _ in 0..2 {
             let _ = emptied.send(Batch::new());
@@ -54,13 +60,18 @@ fn send_each(sink: &mut Sink<'_>, batches: &Receiver<Filled>, emptied: &Sender<B
     Ok(None)
 }
 
-fn fill_all(feed: &mut Feed<'_>, limit: usize, stop: &AtomicBool, spare: Receiver<Batch>, filled: SyncSender<Filled>) {
+fn fill_all(
+    mut fill: impl FnMut(&mut Batch) -> Result<(), Error>,
+    stop: &AtomicBool,
+    spare: Receiver<Batch>,
+    filled: SyncSender<Filled>,
+) {
     for mut batch in spare {
         if stop.load(Ordering::Relaxed) {
             return;
         }
         batch.clear();
-        let result = feed.fill(&mut batch, limit);
+        let result = fill(&mut batch);
         let is_last = result.is_err() || batch.is_empty();
         if filled.send((batch, result)).is_err() || is_last {
             return;

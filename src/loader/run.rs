@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::feed::Feed;
 use super::read_ahead;
 use super::sink::{Before, Sink};
@@ -6,6 +8,7 @@ use super::{Report, Settings};
 use crate::channel::Channel;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
+use crate::pipe::Pipe;
 use crate::rows::Batch;
 
 /// One load through one channel, from the first opening of the channel to the last commit.
@@ -14,6 +17,7 @@ pub(super) struct Run<'r, 's> {
     sink: Sink<'r>,
     batch_bytes: usize,
     reads_ahead: bool,
+    pipe: Pipe,
 }
 
 impl<'r, 's> Run<'r, 's> {
@@ -32,7 +36,13 @@ impl<'r, 's> Run<'r, 's> {
         report.skipped = feed.skip_to(landed).map_err(|error| error.attempting(&*resuming))?;
         let delivery = Delivery::new(channel, settings.commit_timeout);
         let sink = Sink::new(delivery, !feed.can_go_back(), before, report, on_progress);
-        Ok(Run { feed, sink, batch_bytes: settings.batch_bytes, reads_ahead: settings.reads_ahead })
+        Ok(Run {
+            feed,
+            sink,
+            batch_bytes: settings.batch_bytes,
+            reads_ahead: settings.reads_ahead,
+            pipe: settings.pipe.clone(),
+        })
     }
 
     /// Sends and waits; whenever the channel is lost, opens it again and goes on from what is committed.
@@ -55,7 +65,7 @@ impl<'r, 's> Run<'r, 's> {
     fn pass(&mut self) -> Result<Option<Error>, Error> {
         self.sink.send_kept()?;
         let source_failure = match self.reads_ahead {
-            true => read_ahead::send_all(&mut self.feed, &mut self.sink, self.batch_bytes)?,
+            true => read_ahead::send_all(&mut self.feed, &mut self.sink, self.batch_bytes, &self.pipe)?,
             false => self.send_all()?,
         };
         self.sink.wait_for_commits()?;
@@ -66,7 +76,7 @@ impl<'r, 's> Run<'r, 's> {
         let mut batch = Batch::new();
         loop {
             batch.clear();
-            let filled = self.feed.fill(&mut batch, self.batch_bytes);
+            let filled = fill(&mut self.feed, &mut batch, self.batch_bytes, &self.pipe);
             match self.sink.send(&batch) {
                 Err(error) if is_bad_row(&error) => return Ok(Some(error)),
                 sent => sent?,
@@ -95,6 +105,12 @@ impl<'r, 's> Run<'r, 's> {
     }
 }
 
+/// A slow source does not hold back the rows it has given.
+pub(super) fn fill(feed: &mut Feed<'_>, batch: &mut Batch, limit: usize, pipe: &Pipe) -> Result<(), Error> {
+    let began = pipe.clock().now();
+    feed.fill(batch, limit, &|| pipe.clock().now().since(began) >= LONGEST_FILL)
+}
+
 /// Zero for a channel that has committed nothing; positions begin with one.
 fn committed_position(channel: &Channel) -> Result<u64, Error> {
     let Some(token) = channel.committed_offset() else { return Ok(0) };
@@ -113,3 +129,6 @@ pub(super) fn foreign(token: impl std::fmt::Display) -> Error {
 pub(super) fn is_bad_row(error: &Error) -> bool {
     error.kind() == ErrorKind::Rejected && error.status().is_none()
 }
+
+/// As long as a row may wait for others to fill its request.
+const LONGEST_FILL: Duration = Duration::from_secs(1);

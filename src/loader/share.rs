@@ -53,7 +53,8 @@ pub(super) fn check_number(pipe: &Pipe, base: &str, channels: u64) -> Result<(),
 /// A file of a few thousand rows is dealt evenly, and a block is still much longer than a disk page.
 const BLOCK: u64 = 1000;
 
-pub(super) const MAX_CHANNELS: u32 = 64;
+/// So few that one question covers the names of all numbers, in both spellings.
+pub(super) const MAX_CHANNELS: u32 = 32;
 
 #[cfg(test)]
 mod tests {

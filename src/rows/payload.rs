@@ -33,13 +33,13 @@ pub(crate) fn for_each_payload(
         if piece.rows() == 0 {
             continue;
         }
-        // A batch may hold any number of rows; what is far too much need not be compressed to know it.
-        let is_modest = piece.text().len() <= 2 * Batch::FULL_BYTES;
-        if (is_modest || piece.rows() == 1) && compressor.fits(&piece, payload)? {
+        // What is far too much need not be compressed to know it.
+        let parts = compressor.parts(piece.text().len());
+        if (parts == 1 || piece.rows() == 1) && compressor.fits(&piece, payload)? {
             send(payload)?;
             continue;
         }
-        if let Some((first, second)) = piece.halves() {
+        if let Some((first, second)) = piece.cut(parts.max(2)) {
             pieces.push(second);
             pieces.push(first);
         }
@@ -52,16 +52,29 @@ pub(crate) fn for_each_payload(
 pub(crate) struct Compressor {
     #[cfg(feature = "zstd")]
     context: Option<zstd::bulk::Compressor<'static>>,
+    /// What a byte of text took on the wire the last time; the next rows are likely to be of the same kind.
+    density: f64,
 }
 
 impl Compressor {
+    /// In how many requests so much text is likely to travel.
+    ///
+    /// An attempt that fails costs as much as one that succeeds, so rows that hardly shrink are cut beforehand.
+    fn parts(&self, bytes: usize) -> usize {
+        let expected = self.density * bytes as f64 * (1.0 + MARGIN) / Payload::MAX_WIRE_BYTES as f64;
+        (expected.ceil() as usize).max(bytes.div_ceil(2 * Batch::FULL_BYTES)).max(1)
+    }
+
     /// Fills `payload` and tells true, or tells false when the piece is too much for one request and can be cut.
     pub(crate) fn fits(&mut self, piece: &Piece<'_>, payload: &mut Payload) -> Result<bool, Error> {
-        if self.compress(piece.text(), &mut payload.wire)? {
+        let fits = self.compress(piece.text(), &mut payload.wire)?;
+        let wire_bytes = if fits { payload.wire.len() } else { Payload::MAX_WIRE_BYTES };
+        self.density = wire_bytes as f64 / piece.text().len().max(1) as f64;
+        if fits {
             payload.rows = piece.rows();
             payload.plain_bytes = piece.text().len();
-            payload.first = piece.first_token().cloned();
-            payload.last = piece.last_token().cloned();
+            payload.first = piece.first_token();
+            payload.last = piece.last_token();
             return Ok(true);
         }
         if piece.rows() > 1 {
@@ -111,6 +124,9 @@ impl std::fmt::Debug for Compressor {
     }
 }
 
+/// Rows differ: the next ones may need this part more.
+const MARGIN: f64 = 0.05;
+
 /// The fastest level that still shrinks rows to a quarter or less; higher ones cost more than they save.
 #[cfg(feature = "zstd")]
 const LEVEL: i32 = 1;
@@ -134,6 +150,41 @@ mod tests {
     }
 
     #[test]
+    fn after_a_failed_attempt_the_same_kind_of_rows_is_cut_beforehand() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut rows = |text: fn(&mut fastrand::Rng) -> String| {
+            let mut batch = Batch::new();
+            while batch.bytes() < 9_000_000 {
+                batch.push(&json!({ "A": text(&mut rng) })).unwrap();
+                batch.mark(batch.rows() as u64);
+            }
+            batch
+        };
+        let noise = rows(|rng| (0..1000).map(|_| rng.alphanumeric()).collect());
+        let blanks = rows(|_| " ".repeat(1000));
+        let (mut compressor, mut payload) = (Compressor::default(), Payload::default());
+        let mut sent = |batch: &Batch, compressor: &mut Compressor| {
+            let mut ends = Vec::new();
+            for_each_payload(batch, compressor, &mut payload, |payload| {
+                ends.push(payload.last.as_ref().and_then(|token| token.as_u64()).unwrap());
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(ends.last().copied(), Some(batch.rows() as u64));
+            ends.len()
+        };
+        assert_eq!(compressor.parts(noise.bytes()), 1, "nothing is known yet");
+        assert!(sent(&noise, &mut compressor) > 1);
+        let parts = compressor.parts(noise.bytes());
+        assert!(parts > 1);
+        assert_eq!(sent(&noise, &mut compressor), parts, "no more cuts than needed");
+        sent(&blanks, &mut compressor);
+        if cfg!(feature = "zstd") {
+            assert_eq!(compressor.parts(noise.bytes()), 1, "the last rows shrank well");
+        }
+    }
+
+    #[test]
     fn rows_that_hardly_shrink_are_to_be_cut_and_a_single_one_is_refused() {
         let mut rng = fastrand::Rng::with_seed(1);
         let noise: String = (0..9_000_000).map(|_| rng.alphanumeric()).collect();
@@ -141,7 +192,7 @@ mod tests {
         batch.push(&json!({"A": &noise[..100]})).unwrap();
         batch.push(&json!({"A": noise})).unwrap();
         assert!(!compressor.fits(&batch.piece(), &mut payload).unwrap());
-        let (small, large) = batch.piece().halves().unwrap();
+        let (small, large) = batch.piece().cut(2).unwrap();
         assert!(compressor.fits(&small, &mut payload).unwrap());
         let error = compressor.fits(&large, &mut payload).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Rejected);

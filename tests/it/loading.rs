@@ -1,6 +1,6 @@
 //! The loader against the emulator: whatever happens on the way, every row lands once.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use serde_json::json;
@@ -333,4 +333,38 @@ fn several_channels_need_a_file() {
 
 fn loader_of(pipe: &Pipe) -> Loader<'static> {
     loader(pipe).batch_bytes(20_000)
+}
+
+#[test]
+fn a_slow_source_does_not_hold_back_the_rows_it_has_given() {
+    /// Gives its first rows, then a byte at a time until those are committed.
+    struct Trickle<'e> {
+        service: &'e Emulator,
+        ready: std::io::Cursor<Vec<u8>>,
+        polls: u32,
+    }
+
+    impl std::io::Read for Trickle<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.ready.read(into)?;
+            if read > 0 || landed(self.service) == rows(1..=5) {
+                return Ok(read);
+            }
+            self.polls += 1;
+            assert!(self.polls < 20_000, "the first rows were held back");
+            std::thread::sleep(Duration::from_millis(1));
+            into[0] = b'\n';
+            Ok(1)
+        }
+    }
+
+    for pipelined in [false, true] {
+        let service = Emulator::start().unwrap();
+        let pipe = pipe_of(&service);
+        let trickle = Trickle { service: &service, ready: std::io::Cursor::new(rows(1..=5).into_bytes()), polls: 0 };
+        let loader = Loader::new(&pipe, "load-1");
+        let mut loader = if pipelined { loader.pipelined() } else { loader };
+        loader.load(Source::reader("slow", trickle)).unwrap();
+        assert_eq!(landed(&service), rows(1..=5));
+    }
 }

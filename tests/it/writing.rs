@@ -6,7 +6,7 @@ use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Writer};
 
-use crate::support::{landed, pipe_of, row, rows};
+use crate::support::{builder_of, landed, pipe_of, row, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 const PIPE: &str = "DEMO.PUBLIC.\"EVENTS-STREAMING\"";
@@ -145,4 +145,37 @@ fn memory_is_bounded_by_waiting_for_commits() {
     assert!(writer.rows_committed() > 0, "some had to be committed before the last could be written");
     writer.commit(SOON).unwrap();
     assert_eq!(writer.rows_committed(), 60);
+}
+
+#[test]
+fn rows_that_could_not_be_sent_go_out_with_the_next_call_and_in_order() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(20)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let mut writer = pipe.channel("w").open().unwrap().into_writer().max_age(Duration::from_secs(3600));
+    service.inject(Fault::status(Endpoint::Append, 429).times(1000));
+    for part in 0..3 {
+        writer.write_json(row(part * 2 + 1).as_bytes(), part * 2 + 1).unwrap();
+        writer.write_json(row(part * 2 + 2).as_bytes(), part * 2 + 2).unwrap();
+        assert_eq!(writer.flush().unwrap_err().kind(), ErrorKind::Throttled);
+    }
+    service.clear_faults();
+    writer.write_json(row(7).as_bytes(), 7).unwrap();
+    writer.commit(SOON).unwrap();
+    assert_eq!((landed(&service), writer.rows_committed()), (rows(1..=7), 7));
+}
+
+#[test]
+fn a_recovery_that_failed_is_tried_again_by_the_next_call() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(20)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let mut writer = pipe.channel("w").open().unwrap().into_writer().max_age(Duration::from_secs(3600));
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    assert!(service.steal_channel(PIPE, "w"));
+    service.inject(Fault::status(Endpoint::Open, 429).times(1000));
+    assert_eq!(writer.flush().unwrap_err().kind(), ErrorKind::Throttled, "the channel is lost and cannot be reopened");
+    service.clear_faults();
+    writer.commit(SOON).unwrap();
+    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
 }

@@ -1,0 +1,162 @@
+use std::ops::Range;
+
+use crate::commit::OffsetToken;
+
+/// Which rows have which offset tokens. Rows whose tokens count up by one take no memory each.
+///
+/// Rows are named by their index, from 0.
+#[derive(Clone, Default)]
+pub(crate) struct Marks {
+    runs: Vec<Run>,
+}
+
+/// Rows in a row, the first with this token, the others counting on from it.
+#[derive(Clone)]
+struct Run {
+    rows: Range<usize>,
+    token: OffsetToken,
+}
+
+impl Marks {
+    /// Gives the last row its token, instead of the one it may have.
+    pub(super) fn set_last(&mut self, row: usize, token: OffsetToken) {
+        self.truncate(row);
+        match self.runs.last_mut().filter(|run| run.continues_with(row, &token)) {
+            Some(run) => run.rows.end += 1,
+            None => self.runs.push(Run { rows: row..row + 1, token }),
+        }
+    }
+
+    /// Forgets all but so many rows.
+    pub(super) fn truncate(&mut self, rows: usize) {
+        while self.runs.pop_if(|run| run.rows.start >= rows).is_some() {}
+        if let Some(run) = self.runs.last_mut() {
+            run.rows.end = run.rows.end.min(rows);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.runs.clear();
+    }
+
+    /// The first row with this token.
+    pub(super) fn row_of(&self, token: &OffsetToken) -> Option<usize> {
+        self.runs.iter().find_map(|run| run.row_of(token))
+    }
+
+    /// What is left without the first so many rows.
+    pub(super) fn without(&self, rows: usize) -> Marks {
+        let runs = self.runs.iter().filter_map(|run| {
+            let start = run.rows.start.max(rows);
+            let token = run.token_of(start)?;
+            Some(Run { rows: start - rows..run.rows.end - rows, token })
+        });
+        Marks { runs: runs.collect() }
+    }
+
+    /// The first token among these rows.
+    pub(super) fn first_in(&self, rows: &Range<usize>) -> Option<OffsetToken> {
+        let run = self.runs.get(self.runs.partition_point(|run| run.rows.end <= rows.start))?;
+        let first = run.rows.start.max(rows.start);
+        if first < rows.end { run.token_of(first) } else { None }
+    }
+
+    /// The last token among these rows.
+    pub(super) fn last_in(&self, rows: &Range<usize>) -> Option<OffsetToken> {
+        let run = &self.runs[..self.runs.partition_point(|run| run.rows.start < rows.end)].last()?;
+        let last = run.rows.end.min(rows.end) - 1;
+        if last >= rows.start { run.token_of(last) } else { None }
+    }
+}
+
+impl Run {
+    fn continues_with(&self, row: usize, token: &OffsetToken) -> bool {
+        row == self.rows.end && self.counted(row).is_some_and(|number| Some(number) == token.as_u64())
+    }
+
+    fn token_of(&self, row: usize) -> Option<OffsetToken> {
+        if !self.rows.contains(&row) {
+            return None;
+        }
+        // A run of more than one row is a run of numbers.
+        Some(if row == self.rows.start { self.token.clone() } else { self.counted(row)?.into() })
+    }
+
+    fn row_of(&self, token: &OffsetToken) -> Option<usize> {
+        if *token == self.token {
+            return Some(self.rows.start);
+        }
+        let further = usize::try_from(token.as_u64()?.checked_sub(self.token.as_u64()?)?).ok()?;
+        let row = self.rows.start.checked_add(further)?;
+        self.rows.contains(&row).then_some(row)
+    }
+
+    /// The number that this row has or would have, if the first has one.
+    fn counted(&self, row: usize) -> Option<u64> {
+        let further = u64::try_from(row - self.rows.start).ok()?;
+        self.token.as_u64()?.checked_add(further)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks<T: Into<OffsetToken>>(tokens: impl IntoIterator<Item = (usize, T)>) -> Marks {
+        let mut marks = Marks::default();
+        tokens.into_iter().for_each(|(row, token)| marks.set_last(row, token.into()));
+        marks
+    }
+
+    fn told(token: Option<OffsetToken>) -> String {
+        token.map_or("none".into(), |token| token.to_string())
+    }
+
+    #[test]
+    fn numbers_that_count_up_take_one_run_and_keep_their_rows() {
+        let marks = marks((0..1000).map(|row| (row, row as u64 + 7)));
+        assert_eq!(marks.runs.len(), 1);
+        assert_eq!((told(marks.first_in(&(0..1000))), told(marks.last_in(&(0..1000)))), ("7".into(), "1006".into()));
+        assert_eq!((told(marks.first_in(&(10..20))), told(marks.last_in(&(10..20)))), ("17".into(), "26".into()));
+        assert_eq!((marks.row_of(&26.into()), marks.row_of(&6.into())), (Some(19), None));
+        assert_eq!((marks.row_of(&1006.into()), marks.row_of(&1007.into())), (Some(999), None));
+    }
+
+    #[test]
+    fn texts_gaps_and_unmarked_rows_are_kept_apart() {
+        let marks = marks([(1, "5"), (2, "6"), (4, "7"), (5, "b:8"), (6, "9"), (7, "9"), (8, "8")]);
+        assert_eq!(marks.runs.len(), 6);
+        assert_eq!((told(marks.first_in(&(0..1))), told(marks.last_in(&(0..1)))), ("none".into(), "none".into()));
+        assert_eq!((told(marks.first_in(&(3..4))), told(marks.last_in(&(3..4)))), ("none".into(), "none".into()));
+        assert_eq!((told(marks.first_in(&(0..4))), told(marks.last_in(&(0..4)))), ("5".into(), "6".into()));
+        assert_eq!((told(marks.first_in(&(5..9))), told(marks.last_in(&(5..9)))), ("b:8".into(), "8".into()));
+        assert_eq!((told(marks.first_in(&(9..12))), told(marks.last_in(&(9..12)))), ("none".into(), "none".into()));
+        assert_eq!((marks.row_of(&"b:8".into()), marks.row_of(&"9".into())), (Some(5), Some(6)));
+    }
+
+    #[test]
+    fn the_last_row_can_get_another_token_or_none() {
+        let mut marks = marks([(0, 1u64), (1, 2), (2, 3)]);
+        marks.set_last(2, 9.into());
+        assert_eq!(told(marks.last_in(&(0..3))), "9");
+        assert_eq!(told(marks.last_in(&(0..2))), "2");
+        marks.truncate(1);
+        assert_eq!((told(marks.last_in(&(0..3))), marks.row_of(&2.into())), ("1".into(), None));
+        marks.truncate(0);
+        assert_eq!(told(marks.first_in(&(0..3))), "none");
+    }
+
+    #[test]
+    fn without_its_beginning_the_rest_keeps_its_tokens() {
+        let rest = marks([(0, "1"), (1, "2"), (2, "3"), (4, "x")]).without(2);
+        assert_eq!((told(rest.first_in(&(0..1))), told(rest.first_in(&(1..5)))), ("3".into(), "x".into()));
+        assert_eq!((rest.row_of(&"2".into()), rest.row_of(&"x".into())), (None, Some(2)));
+        assert_eq!(told(rest.without(3).last_in(&(0..9))), "none");
+    }
+
+    #[test]
+    fn the_largest_number_has_no_successor() {
+        let marks = marks([(0, u64::MAX), (1, 0)]);
+        assert_eq!((told(marks.first_in(&(0..2))), told(marks.last_in(&(0..2)))), (u64::MAX.to_string(), "0".into()));
+    }
+}
