@@ -71,13 +71,16 @@ impl Exchange {
             scope.push_str(" session:role:");
             scope.push_str(role);
         }
-        let grant_type = match self.login {
-            TokenKind::ProgrammaticAccessToken => "urn:ietf:params:oauth:grant-type:token-exchange",
-            TokenKind::KeyPairJwt | TokenKind::OAuth => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        let (grant_type, subject) = match self.login {
+            TokenKind::KeyPairJwt => ("jwt-bearer", None),
+            TokenKind::ProgrammaticAccessToken => ("token-exchange", Some("programmatic_access_token")),
+            TokenKind::OAuth => ("token-exchange", Some("urn:ietf:params:oauth:token-type:access_token")),
         };
-        let mut form = format!("grant_type={}&scope={}", encode(grant_type), encode(&scope));
-        if self.login == TokenKind::ProgrammaticAccessToken {
-            form.push_str("&subject_token_type=programmatic_access_token");
+        let grant_type = format!("urn:ietf:params:oauth:grant-type:{grant_type}");
+        let mut form = format!("grant_type={}&scope={}", encode(&grant_type), encode(&scope));
+        if let Some(subject) = subject {
+            form.push_str("&subject_token_type=");
+            form.push_str(&encode(subject));
         }
         form
     }

@@ -21,6 +21,8 @@ const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 const JSON: &str = "Content-Type: application/json\r\n";
 const ROWS: &str = "Content-Type: application/x-ndjson\r\n";
 const EXCHANGE: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&scope=127.0.0.1";
+const ACCESS_EXCHANGE: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&scope=127.0.0.1\
+    &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token";
 
 #[derive(Debug)]
 struct Answer {
@@ -400,9 +402,16 @@ fn the_authorization_server_issues_access_tokens_for_the_account() {
     let typed = |token: &str| format!("X-Snowflake-Authorization-Token-Type: OAUTH\r\n{}", bearer(token));
     let name = |token: &str| send(&emulator, "GET", "/v2/streaming/hostname", &typed(token), b"");
     assert_eq!(name(token).text(), "127.0.0.1");
-    let headers = format!("{FORM}{}", typed(token));
-    let scoped = send(&emulator, "POST", "/oauth/token", &headers, EXCHANGE.as_bytes());
+    let trade = |headers: &str, form: &str| {
+        send(&emulator, "POST", "/oauth/token", &format!("{FORM}{headers}"), form.as_bytes())
+    };
+    assert_eq!(trade(&typed(token), EXCHANGE).refusal(), (400, "unsupported_grant_type".to_owned()));
+    let scoped = trade(&typed(token), ACCESS_EXCHANGE);
     assert_eq!(open(&emulator, scoped.text(), "c", "{}").status, 200);
+    let in_form = format!("{ACCESS_EXCHANGE}&subject_token={token}");
+    assert_eq!(trade("Accept: application/json\r\n", &in_form).status, 200);
+    let login = bearer(&jwt(&emulator));
+    assert_eq!(trade(&login, ACCESS_EXCHANGE).refusal(), (400, "unsupported_grant_type".to_owned()));
     assert_eq!(name(scoped.text()).refusal(), (401, "390303".to_owned()));
     assert_eq!(open(&emulator, token, "c", "{}").status, 401);
     emulator.revoke_access_tokens();

@@ -54,20 +54,25 @@ impl Credentials {
     /// Checks the account credential that a request to the account host bears.
     pub(super) fn login(&self, request: &Request, now_ms: i64) -> Result<Login, Refusal> {
         let token = request.bearer().ok_or_else(no_authorization)?;
-        match self.method(request, token)? {
+        self.verify(self.method(request, token)?, token, now_ms)
+    }
+
+    /// Checks a credential of this kind, wherever it stood.
+    pub(super) fn verify(&self, method: Method, token: &str, now_ms: i64) -> Result<Login, Refusal> {
+        match method {
             Method::KeyPair => self.verify_jwt(token, now_ms),
             Method::AccessToken => self.verify_access_token(token, now_ms),
             Method::PersonalAccessToken => self.verify_personal(token),
         }
     }
 
-    pub(super) fn verify_jwt(&self, jwt: &str, now_ms: i64) -> Result<Login, Refusal> {
+    fn verify_jwt(&self, jwt: &str, now_ms: i64) -> Result<Login, Refusal> {
         let verdict = self.identity.verify(jwt, now_ms);
         let scope = verdict.map_err(|why| self.refuse_login(why, now_ms))?;
         Ok(Login { method: Method::KeyPair, scope })
     }
 
-    pub(super) fn verify_personal(&self, token: &str) -> Result<Login, Refusal> {
+    fn verify_personal(&self, token: &str) -> Result<Login, Refusal> {
         if token != self.personal_access_token {
             let message = "Programmatic access token is invalid.";
             return Err(Refusal::new(401, "394400", message));

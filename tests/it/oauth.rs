@@ -49,10 +49,10 @@ fn exchange(service: &MockServer) -> [Mock<'_>; 2] {
         then.status(200).body("127.0.0.1");
     });
     let token = service.mock(|when, then| {
-        when.method("POST")
-            .path("/oauth/token")
-            .header("authorization", "Bearer login-1")
-            .body_includes("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant%2Dtype%3Ajwt%2Dbearer");
+        when.method("POST").path("/oauth/token").header("authorization", "Bearer login-1").body(
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant%2Dtype%3Atoken%2Dexchange&scope=127%2E0%2E0%2E1\
+                 &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken%2Dtype%3Aaccess%5Ftoken",
+        );
         then.status(200).body("scoped-1");
     });
     [host, token]

@@ -48,6 +48,7 @@ class Scenario(unittest.TestCase):
             channel.append_rows(rows(first, last), str(first), str(last - 1))
 
     def commit(self, channel, last):
+        channel.initiate_flush()
         channel.wait_for_commit(lambda token: token is not None and int(token) >= last, SECONDS)
 
     def assert_landed(self, expected, table=None):

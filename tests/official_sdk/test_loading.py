@@ -4,7 +4,7 @@ import datetime
 import decimal
 import threading
 
-from scenario import ROW_MODE, Scenario, row, rows, until
+from scenario import ROW_MODE, SECONDS, Scenario, row, rows, until
 
 
 class Loading(Scenario):
@@ -35,7 +35,7 @@ class Loading(Scenario):
         channel = self.channel(client)
         for number in range(300):
             channel.append_row(row(number))
-        channel.wait_for_flush(60)
+        channel.wait_for_flush(SECONDS)
         status = channel.get_channel_status()
         self.assertIsNone(status.latest_committed_offset_token)
         client.close()
@@ -101,7 +101,7 @@ class Loading(Scenario):
         for thread in threads:
             thread.join()
         for future in futures[0] + futures[1]:
-            future.result(60)
+            future.result(SECONDS)
         self.assertFalse(failed)
         self.assertTrue(acknowledged)
         client.close()
@@ -114,7 +114,7 @@ class Loading(Scenario):
         channel = client.get_elastic_channel()
         for first in range(0, 100_000, 1000):
             channel.append_rows(rows(first, first + 1000), None)
-        channel.wait_for_flush(60)
+        channel.wait_for_flush(SECONDS)
         until(lambda: self.service.count(self.table) >= 100_000)
         numbers = sorted(seen["ID"] for seen in self.service.rows(self.table))
         self.assertEqual(numbers, list(range(100_000)))

@@ -60,8 +60,8 @@ class Login(Scenario):
                 self.client(profile, **wrong, **IMPATIENT)
 
     def test_tokens_that_expire_are_renewed_on_the_way(self):
-        self.service.ask("POST", "tokens", {"lifetime_seconds": 1})
-        channel = self.channel(self.client())
+        self.service.ask("POST", "tokens", {"lifetime_seconds": 3})
+        channel = self.channel(self.client(auth_refresh_buffer_duration_seconds=1))
         for first in range(0, 40, 10):
             self.append(channel, first, first + 10)
             self.commit(channel, first + 9)

@@ -45,35 +45,31 @@ fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Answer,
     Ok(words.answer("token", &token))
 }
 
-/// Checks the credential in the way that the grant calls for.
+/// Checks the credential in the way that the grant calls for: each kind has its own.
 fn prove(service: &Service, request: &Request, form: &Parameters, now_ms: i64) -> Result<Login, Refusal> {
     let credentials = &service.credentials;
-    let in_header = request.bearer().is_some();
-    let login = match form.get("grant_type") {
-        Some(JWT_BEARER) => match form.get("assertion").filter(|_| !in_header) {
-            Some(assertion) => credentials.verify_jwt(assertion, now_ms)?,
-            None => credentials.login(request, now_ms)?,
-        },
-        Some(TOKEN_EXCHANGE) if form.get("subject_token_type") == Some(PERSONAL) => {
-            match form.get("subject_token").filter(|_| !in_header) {
-                Some(token) => credentials.verify_personal(token)?,
-                None => credentials.login(request, now_ms)?,
-            }
-        }
+    let method = match (form.get("grant_type"), form.get("subject_token_type")) {
+        (Some(JWT_BEARER), _) => Method::KeyPair,
+        (Some(TOKEN_EXCHANGE), Some(PERSONAL)) => Method::PersonalAccessToken,
+        (Some(TOKEN_EXCHANGE), Some(ACCESS)) => Method::AccessToken,
         _ => return Err(unsupported_grant()),
     };
-    let personal = login.method == Method::PersonalAccessToken;
-    if personal != (form.get("grant_type") == Some(TOKEN_EXCHANGE)) {
-        return Err(unsupported_grant());
-    }
-    Ok(login)
+    let field = if method == Method::KeyPair { "assertion" } else { "subject_token" };
+    let login = match form.get(field).filter(|_| request.bearer().is_none()) {
+        Some(token) => credentials.verify(method, token, now_ms)?,
+        None => credentials.login(request, now_ms)?,
+    };
+    if login.method == method { Ok(login) } else { Err(unsupported_grant()) }
 }
 
 fn unsupported_grant() -> Refusal {
     Refusal::new(
         400,
         "unsupported_grant_type",
-        format!("grant_type must be {JWT_BEARER}, or {TOKEN_EXCHANGE} for a {PERSONAL}."),
+        format!(
+            "grant_type must be {JWT_BEARER} for a key pair, or {TOKEN_EXCHANGE} with a subject_token_type of {PERSONAL} \
+             or {ACCESS} for such a token."
+        ),
     )
 }
 
@@ -100,6 +96,7 @@ fn invalid_scope(part: &str) -> Refusal {
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const PERSONAL: &str = "programmatic_access_token";
+const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ROLE_SCOPE: &str = "session:role:";
 
 #[cfg(test)]
