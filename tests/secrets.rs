@@ -132,7 +132,7 @@ fn nothing_that_is_said_holds_eight_characters_of_a_secret() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let server = service(&seen);
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys");
-    let proxy_password = "proxy-password-98765";
+    let proxy_password = "Tr0ub4dor-Tr0ub4dor-3";
     let (passphrase, client_secret, pat) = ("open sesame", "Hunter2-Hunter2-Hunter2", "pat-0123456789-abcdefghij");
 
     let key = PrivateKey::from_encrypted_file(format!("{keys}/scrypt.p8"), &Secret::new(passphrase)).unwrap();

@@ -145,7 +145,7 @@ fn a_service_out_of_reach_is_told_with_the_attempts() {
     drop(listener);
     let client = snowpipe_streaming::Client::builder("o-a", snowpipe_streaming::Credentials::oauth_token("t"))
         .url(url)
-        .retry_budget(std::time::Duration::from_millis(300))
+        .retry_budget(Duration::from_millis(300))
         .build()
         .unwrap();
     let error = client.token().unwrap_err();
