@@ -46,7 +46,7 @@ fn each_kind_of_login_token_is_exchanged_in_its_own_form() {
     let exchange = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant%2Dtype%3Atoken%2Dexchange&scope=127%2E0%2E0%2E1\
                     &subject_token_type=programmatic_access_token";
     for (credentials, kind, form) in [
-        (Credentials::jwt("e30.e30.c2ln"), "KEYPAIR_JWT", jwt_bearer),
+        (Credentials::jwt("e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln"), "KEYPAIR_JWT", jwt_bearer),
         (Credentials::programmatic_access_token("login-token"), "PROGRAMMATIC_ACCESS_TOKEN", exchange),
     ] {
         let service = Scripted::start();
