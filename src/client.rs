@@ -19,7 +19,8 @@ use crate::session::{Counters, Session};
 /// # Threads, clones and processes
 ///
 /// Clones are cheap and share everything; any number of threads may use one. No thread is started and nothing is global:
-/// a client that is not called does nothing. Make clients after `fork`, not before.
+/// a client that is not called does nothing. Make clients after `fork`, not before: one that is used on both sides makes new
+/// connections in the child, but a lock that another thread held at that moment stays locked there.
 ///
 /// # Tokens
 ///

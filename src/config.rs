@@ -5,9 +5,12 @@ use crate::account::Account;
 use crate::auth::{Credentials, TokenCache};
 use crate::client::Client;
 use crate::clock::{Clock, ServerClock, SystemClock};
+use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::Exchange;
 use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
+use crate::proxy::ProxyChoice;
+use crate::secret::Secret;
 use crate::session::{Bearer, Session, Tally};
 
 /// How a client is to be; made by [`Client::builder`].
@@ -27,6 +30,7 @@ pub struct ClientBuilder {
     url: Option<String>,
     role: Option<String>,
     extra_roots: Option<String>,
+    proxy: ProxyChoice,
     retry: RetryPolicy,
     timeouts: Timeouts,
 }
@@ -39,6 +43,7 @@ impl ClientBuilder {
             url: None,
             role: None,
             extra_roots: None,
+            proxy: ProxyChoice::default(),
             retry: RetryPolicy::default(),
             timeouts: Timeouts::default(),
         }
@@ -61,6 +66,39 @@ impl ClientBuilder {
     /// PEM certificates of further authorities to trust, beside the bundled ones.
     pub fn extra_roots(mut self, pem: impl Into<String>) -> ClientBuilder {
         self.extra_roots = Some(pem.into());
+        self
+    }
+
+    /// The proxy to go through, such as `http://proxy.example:3128`, with user and password if it wants them.
+    ///
+    /// It is asked to CONNECT to each host on port 443 (or the account URL's own) and sees neither tokens nor rows. SOCKS is
+    /// not supported. Without this, the variables `HTTPS_PROXY` and `ALL_PROXY`, in lower or upper case, decide when the
+    /// client is built, with the exceptions of `NO_PROXY`; one that holds no usable proxy is an error. This machine itself
+    /// is always reached directly.
+    ///
+    /// ```
+    /// use snowpipe_streaming::{Client, Credentials, ErrorKind};
+    ///
+    /// let builder = Client::builder("myorg-account123", Credentials::oauth_token("a-token"));
+    /// assert!(builder.clone().proxy("http://joe:open%20sesame@proxy.example:3128").build().is_ok());
+    /// let error = builder.proxy("socks5://proxy.example").build().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Config);
+    /// ```
+    pub fn proxy(mut self, url: impl Into<Secret>) -> ClientBuilder {
+        self.proxy = ProxyChoice::Given(url.into());
+        self
+    }
+
+    /// No proxy, whatever the environment says.
+    ///
+    /// ```
+    /// use snowpipe_streaming::{Client, Credentials};
+    ///
+    /// let client = Client::builder("myorg-account123", Credentials::oauth_token("a-token")).no_proxy().build()?;
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn no_proxy(mut self) -> ClientBuilder {
+        self.proxy = ProxyChoice::Direct;
         self
     }
 
@@ -93,26 +131,21 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config): the account, the URL, the role, the trust roots or the credentials cannot be used;
-    /// the message names which, and the cure.
+    /// [`Config`](ErrorKind::Config): the account, the URL, the role, the trust roots, the proxy or the credentials
+    /// cannot be used; the message names which, and the cure.
     pub fn build(self) -> Result<Client, Error> {
         let account = Account::parse(&self.account)?;
         let origin = match &self.url {
             Some(url) => Origin::parse(url, "account URL")?,
             None => Origin::parse(&format!("https://{}", account.host()), "account URL")?,
         };
-        let role = self.role.map(checked_role).transpose()?;
+        let role = self.role.as_deref().map(checked_role).transpose()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let server_clock = Arc::new(ServerClock::default());
-        let connect = |origin: &Origin, server_clock| {
-            // No proxy stands between this machine and itself.
-            let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), origin.is_loopback())?;
-            Ok(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock))
-        };
         // An authorization server has a clock of its own.
-        let apart = |origin: &Origin| connect(origin, Arc::default());
+        let apart = |origin: &Origin| self.sender(origin, &clock, Arc::default());
         let login = self.credentials.source(&account, &origin, &clock, &server_clock, &apart)?;
-        let sender = Arc::new(connect(&origin, server_clock.clone())?);
+        let sender = Arc::new(self.sender(&origin, &clock, server_clock.clone())?);
         let tally = Arc::new(Tally::default());
         let control = Arc::new(Session::new(
             TokenCache::new(login, clock.clone()),
@@ -131,12 +164,18 @@ impl ClientBuilder {
         ));
         Ok(Client::new(control, ingest, exchange, clock, server_clock))
     }
+
+    fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {
+        let proxy = self.proxy.toward(origin, Environment::of_process())?;
+        let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), proxy.as_ref())?;
+        Ok(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock))
+    }
 }
 
 /// A role travels in a list separated by spaces.
-fn checked_role(role: String) -> Result<String, Error> {
+fn checked_role(role: &str) -> Result<String, Error> {
     if !role.is_empty() && !role.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Ok(role);
+        return Ok(role.to_owned());
     }
     Err(Error::new(ErrorKind::Config, format!("the role {role:?} is empty or holds a blank"))
         .advise("give the name of one role"))

@@ -3,6 +3,7 @@
 //! Below the session a status code is not an error: it is an [`Answer`] like any other.
 
 mod origin;
+mod proxy;
 mod retry;
 mod sender;
 mod ureq;
@@ -14,6 +15,7 @@ use ::http::{HeaderMap, HeaderValue, Method, header};
 use uuid::Uuid;
 
 pub(crate) use self::origin::Origin;
+pub(crate) use self::proxy::Proxy;
 pub(crate) use self::retry::RetryPolicy;
 pub(crate) use self::sender::{Addressed, Outcome, Sender};
 pub(crate) use self::ureq::{Timeouts, UreqTransport};

@@ -67,6 +67,7 @@ pub use config::ClientBuilder;
 mod profile;
 pub use profile::Profile;
 mod environment;
+mod proxy;
 
 mod account;
 mod api;

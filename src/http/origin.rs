@@ -32,6 +32,9 @@ impl Origin {
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(refuse("has a path").advise("give only scheme, host and port"));
         }
+        if uri.port_u16().is_none() && uri.authority().is_some_and(|authority| authority.as_str() != host) {
+            return Err(refuse("has a port that is none").advise("give one from 1 to 65535, or leave it out"));
+        }
         let host = host.to_ascii_lowercase();
         let scheme = match scheme {
             "https" => "https",
@@ -121,6 +124,8 @@ mod tests {
             "127.0.0.1:8080",
             "https://a/path",
             "https://a/?q",
+            "https://a:99999",
+            "https://a:",
             "",
         ] {
             let error = Origin::parse(bad, "account URL").unwrap_err();

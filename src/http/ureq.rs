@@ -3,11 +3,13 @@
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, process};
 
 use ::ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ::ureq::{Agent, Body, RequestExt, Timeout};
+use ::ureq::{Agent, Body, ProxyProtocol, RequestExt, Timeout};
+use parking_lot::Mutex;
 
-use super::{Answer, Call, Failure, Stage, Transport};
+use super::{Answer, Call, Failure, Proxy, Stage, Transport};
 use crate::error::{Error, ErrorKind as OurKind, clean};
 
 /// How long one step of an exchange may take; the overall deadline is the sender's.
@@ -29,18 +31,22 @@ impl Default for Timeouts {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct UreqTransport {
-    agent: Agent,
+    /// With the process that made its connections.
+    agent: Mutex<(u32, Agent)>,
 }
 
 impl UreqTransport {
-    /// `extra_roots` is PEM text of further authorities to trust; `direct` forbids any proxy.
-    pub(crate) fn new(timeouts: Timeouts, extra_roots: Option<&str>, direct: bool) -> Result<UreqTransport, Error> {
+    /// `extra_roots` is PEM text of further authorities to trust. Without a proxy none is used, whatever the environment.
+    pub(crate) fn new(
+        timeouts: Timeouts,
+        extra_roots: Option<&str>,
+        proxy: Option<&Proxy>,
+    ) -> Result<UreqTransport, Error> {
         if log::log_enabled!(target: DUMP, log::Level::Trace) {
             log::warn!("at level trace, the log target {DUMP} writes whole requests, tokens included: set it to debug");
         }
-        let mut config = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -53,11 +59,27 @@ impl UreqTransport {
             .user_agent(USER_AGENT)
             .accept("application/json")
             .accept_encoding("identity")
+            .proxy(proxy.map(tunnel).transpose()?)
             .tls_config(TlsConfig::builder().root_certs(roots(extra_roots)?).build());
-        if direct {
-            config = config.proxy(None);
+        Ok(UreqTransport { agent: Mutex::new((process::id(), config.build().into())) })
+    }
+
+    /// After a fork the connections are the other process's too: whoever writes into one breaks it for both, so this
+    /// process makes its own.
+    fn agent(&self) -> Agent {
+        let mut held = self.agent.lock();
+        let process = process::id();
+        if held.0 != process {
+            *held = (process, held.1.config().clone().into());
         }
-        Ok(UreqTransport { agent: config.build().into() })
+        held.1.clone()
+    }
+}
+
+/// The configuration may hold the password of a proxy.
+impl fmt::Debug for UreqTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UreqTransport(…)")
     }
 }
 
@@ -67,9 +89,10 @@ impl Transport for UreqTransport {
         if let Some(headers) = request.headers_mut() {
             headers.extend(call.headers.clone());
         }
+        let agent = self.agent();
         let response = match call.body {
-            Some(body) => request.body(body).map_err(unsendable)?.with_agent(&self.agent).run(),
-            None => request.body(()).map_err(unsendable)?.with_agent(&self.agent).run(),
+            Some(body) => request.body(body).map_err(unsendable)?.with_agent(&agent).run(),
+            None => request.body(()).map_err(unsendable)?.with_agent(&agent).run(),
         };
         let (head, body) = response.map_err(|error| failure(error, call.body.is_some()))?.into_parts();
         Ok(Answer::new(head.status.as_u16(), head.headers, read_whole(body)?))
@@ -112,6 +135,8 @@ fn stage(error: &::ureq::Error, has_body: bool) -> Stage {
     match error {
         E::Timeout(Timeout::Resolve | Timeout::Connect) => Stage::Connecting,
         E::Timeout(Timeout::SendRequest | Timeout::SendBody | Timeout::PerWrite) => Stage::Sending,
+        // The proxy itself refuses (407, 403), and will again.
+        E::ConnectProxyFailed(reason) if reason.contains("responded 4") => Stage::Refusing,
         E::HostNotFound | E::ConnectionFailed | E::ConnectProxyFailed(_) => Stage::Connecting,
         E::BadUri(_) | E::Http(_) | E::InvalidProxyUrl | E::Tls(_) | E::TlsRequired | E::Rustls(_) => Stage::Refusing,
         E::Io(error) => io_stage(error, has_body),
@@ -139,6 +164,11 @@ fn is_lookup(error: &io::Error) -> bool {
 }
 
 fn words(error: &io::Error) -> String {
+    if error.to_string().contains("UnknownIssuer") {
+        return "the server's certificate is not by an authority that is trusted (UnknownIssuer): add that authority with \
+                extra_roots, or ca_file in a profile"
+            .into();
+    }
     match error.get_ref().and_then(|inner| inner.source()) {
         Some(cause) => clean(&format!("{error}: {cause}")),
         None => clean(&error.to_string()),
@@ -150,6 +180,25 @@ impl Failure {
     fn received(self) -> Failure {
         Failure { stage: Stage::Receiving, ..self }
     }
+}
+
+fn tunnel(proxy: &Proxy) -> Result<::ureq::Proxy, Error> {
+    let protocol = if proxy.speaks_tls { ProxyProtocol::Https } else { ProxyProtocol::Http };
+    let mut builder = ::ureq::Proxy::builder(protocol).host(&proxy.host);
+    if let Some(port) = proxy.port {
+        builder = builder.port(port);
+    }
+    if let Some(user) = &proxy.user {
+        builder = builder.username(user.expose());
+    }
+    if let Some(password) = &proxy.password {
+        builder = builder.password(password.expose());
+    }
+    let builder = proxy.bypass.iter().fold(builder, |builder, name| builder.no_proxy(name));
+    // Its text may hold the URL.
+    builder.build().map_err(|_| {
+        Error::new(OurKind::Config, "the proxy cannot be used").advise("write it like http://proxy.example:3128")
+    })
 }
 
 fn roots(extra: Option<&str>) -> Result<RootCerts, Error> {
@@ -199,3 +248,60 @@ const IDLE_CONNECTIONS: usize = 64;
 
 /// The longest answer known is the status of two thousand channels, below 2 MB.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use ::http::{HeaderMap, Method};
+
+    use super::*;
+
+    /// Answers every request on every connection; tells how many connections there were.
+    fn server() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let mut writer = connection.unwrap();
+                let reader = BufReader::new(writer.try_clone().unwrap());
+                thread::spawn(move || {
+                    for line in reader.lines() {
+                        if line.unwrap().is_empty() {
+                            writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        (url, count)
+    }
+
+    #[test]
+    fn connections_are_kept_and_not_shared_with_the_process_that_was_forked_from() {
+        let (url, connections) = server();
+        let transport = UreqTransport::new(Timeouts::default(), None, None).unwrap();
+        let call = || {
+            let call = Call { method: &Method::GET, url: &url, headers: &HeaderMap::new(), body: None };
+            assert_eq!(transport.call(&call).unwrap().status, 200);
+            connections.load(Ordering::SeqCst)
+        };
+        assert_eq!((call(), call()), (1, 1));
+        transport.agent.lock().0 += 1;
+        assert_eq!((call(), call()), (2, 2));
+        assert_eq!(transport.agent.lock().0, process::id());
+    }
+
+    #[test]
+    fn nothing_of_a_proxy_is_shown() {
+        let proxy = Proxy::parse("http://joe:sesame@proxy.example", "the proxy").unwrap();
+        let transport = UreqTransport::new(Timeouts::default(), None, Some(&proxy)).unwrap();
+        assert_eq!(format!("{transport:?}"), "UreqTransport(…)");
+    }
+}

@@ -344,7 +344,7 @@ fn a_slow_source_does_not_hold_back_the_rows_it_has_given() {
         polls: u32,
     }
 
-    impl std::io::Read for Trickle<'_> {
+    impl Read for Trickle<'_> {
         fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
             let read = self.ready.read(into)?;
             if read > 0 || landed(self.service) == rows(1..=5) {

@@ -14,5 +14,7 @@ mod load_example;
 mod loading;
 mod login;
 mod oauth;
+mod oauth_example;
+mod tls;
 mod wire;
 mod writing;

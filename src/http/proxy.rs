@@ -1,0 +1,107 @@
+use std::fmt;
+
+use ::http::Uri;
+use percent_encoding::percent_decode_str;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+use crate::secret::Secret;
+
+/// A proxy that tunnels: it is asked to CONNECT, and sees neither tokens nor rows.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    pub(crate) speaks_tls: bool,
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) user: Option<Secret>,
+    pub(crate) password: Option<Secret>,
+    /// Host names to reach directly; one that begins with a dot stands for all names that end so.
+    pub(crate) bypass: Vec<String>,
+}
+
+impl Proxy {
+    /// Reads a proxy's URL; `named` says whose it is, as in "the variable HTTPS_PROXY". The URL is never repeated: it may
+    /// hold a password.
+    pub(crate) fn parse(url: &str, named: &str) -> Result<Proxy, Error> {
+        let refuse = |happened: &str| Error::new(ErrorKind::Config, format!("{named} {happened}")).advise(CURE);
+        let (scheme, rest) = url.trim().split_once("://").unwrap_or(("http", url.trim()));
+        let scheme = scheme.to_ascii_lowercase();
+        let speaks_tls = match scheme.as_str() {
+            "http" => false,
+            "https" => true,
+            _ if scheme.starts_with("socks") => return Err(refuse("is a SOCKS proxy, which is not supported")),
+            _ => return Err(refuse("has a scheme other than http or https")),
+        };
+        let (userinfo, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
+        let uri: Uri = format!("http://{place}").parse().map_err(|_| refuse("is not a URL"))?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| refuse("lacks a host"))?;
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(refuse("has a path"));
+        }
+        if uri.port_u16().is_none() && uri.authority().is_some_and(|authority| authority.as_str() != host) {
+            return Err(refuse("has a port that is none"));
+        }
+        let (user, password) = userinfo.map_or((None, None), |userinfo| match userinfo.split_once(':') {
+            Some((user, password)) => (Some(user), Some(password)),
+            None => (Some(userinfo), None),
+        });
+        let decode = |text: Option<&str>| text.map(decoded).transpose().map_err(|()| refuse("is not a URL"));
+        let (user, password) = (decode(user)?, decode(password)?);
+        Ok(Proxy { speaks_tls, host: host.to_owned(), port: uri.port_u16(), user, password, bypass: Vec::new() })
+    }
+}
+
+/// Without user and password.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+fn decoded(text: &str) -> Result<Secret, ()> {
+    let bytes = Zeroizing::new(percent_decode_str(text).collect::<Vec<u8>>());
+    std::str::from_utf8(&bytes).map(Secret::new).map_err(|_| ())
+}
+
+const CURE: &str = "write it like http://proxy.example:3128, or call ClientBuilder::proxy or no_proxy";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_read_with_scheme_port_and_credentials_or_without() {
+        let proxy = Proxy::parse("https://joe:open%20s%40same@proxy.example:3128/", "x").unwrap();
+        assert_eq!((proxy.speaks_tls, &*proxy.host, proxy.port), (true, "proxy.example", Some(3128)));
+        assert_eq!(proxy.user.unwrap().expose(), "joe");
+        assert_eq!(proxy.password.unwrap().expose(), "open s@same");
+        let proxy = Proxy::parse(" proxy.example ", "x").unwrap();
+        assert_eq!((proxy.speaks_tls, &*proxy.host, proxy.port), (false, "proxy.example", None));
+        assert!(proxy.user.is_none() && proxy.password.is_none());
+        assert_eq!(Proxy::parse("http://[::1]:8080", "x").unwrap().host, "[::1]");
+        assert!(Proxy::parse("HTTP://joe@proxy.example:1", "x").unwrap().user.is_some());
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused_by_name_and_never_repeated() {
+        for (url, said) in [
+            ("socks5://joe:sesame@proxy.example", "is a SOCKS proxy, which is not supported"),
+            ("SOCKS4a://sesame.example", "is a SOCKS proxy, which is not supported"),
+            ("ftp://joe:sesame@proxy.example", "has a scheme other than http or https"),
+            ("http://joe:sesame@", "is not a URL"),
+            ("http://joe:sesame@a b", "is not a URL"),
+            ("http://joe:sesame%ff@proxy.example", "is not a URL"),
+            ("http://joe:sesame@proxy.example/path", "has a path"),
+            ("http://proxy.example:99999", "has a port that is none"),
+            ("", "is not a URL"),
+        ] {
+            let error = Proxy::parse(url, "the variable ALL_PROXY").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            let shown = format!("{error} {error:?}");
+            assert!(shown.starts_with(&format!("the variable ALL_PROXY {said}; write it like")), "{url}: {shown}");
+            assert!(!shown.contains("sesame"), "{shown}");
+        }
+        let proxy = Proxy::parse("http://joe:sesame@proxy.example", "x").unwrap();
+        assert_eq!(format!("{proxy:?}"), r#"Proxy { host: "proxy.example", port: None, .. }"#);
+    }
+}

@@ -1,0 +1,133 @@
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::http::{Origin, Proxy};
+use crate::secret::Secret;
+
+/// Through which proxy to go, as far as the caller said.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum ProxyChoice {
+    /// What the variables of the process say.
+    #[default]
+    Environment,
+    Given(Secret),
+    Direct,
+}
+
+impl ProxyChoice {
+    /// What connections to this origin go through; this machine is always reached directly.
+    pub(crate) fn toward(&self, origin: &Origin, environment: Environment<'_>) -> Result<Option<Proxy>, Error> {
+        let proxy = match self {
+            ProxyChoice::Direct => None,
+            ProxyChoice::Given(url) => Some(Proxy::parse(url.expose(), "the proxy that was given")?),
+            // Whoever tests against this machine needs no proxy that works.
+            ProxyChoice::Environment if origin.is_loopback() => None,
+            ProxyChoice::Environment => of_environment(environment)?,
+        };
+        let proxy = proxy.filter(|_| !origin.is_loopback());
+        Ok(proxy.map(|mut proxy| {
+            proxy.bypass.extend(LOOPBACK.map(str::to_owned));
+            proxy
+        }))
+    }
+}
+
+/// The first variable that is set decides, also when it cannot be used: a direct connection in its place would go behind
+/// the back of whoever set it.
+fn of_environment(environment: Environment<'_>) -> Result<Option<Proxy>, Error> {
+    let bypass = bypass(environment)?;
+    if bypass.iter().any(|name| name == "*") {
+        return Ok(None);
+    }
+    for name in VARIABLES {
+        let Some(url) = environment.text(name)? else { continue };
+        let url = Secret::new(url);
+        let proxy = Proxy::parse(url.expose(), &format!("the variable {name}"))?;
+        return Ok(Some(Proxy { bypass, ..proxy }));
+    }
+    Ok(None)
+}
+
+/// As curl reads NO_PROXY: a name stands for itself and all below it, with or without a dot before it.
+fn bypass(environment: Environment<'_>) -> Result<Vec<String>, Error> {
+    let list = match environment.text("no_proxy")? {
+        Some(list) => list,
+        None => environment.text("NO_PROXY")?.unwrap_or_default(),
+    };
+    let names = list.split([',', ' ']).filter(|name| !name.is_empty());
+    let both = names.flat_map(|name| match name.trim_start_matches("*.").trim_start_matches('.') {
+        "*" => vec!["*".to_owned()],
+        name => vec![name.to_ascii_lowercase(), format!(".{}", name.to_ascii_lowercase())],
+    });
+    Ok(both.collect())
+}
+
+/// HTTP_PROXY is for targets of plain http, and there are none but this machine.
+const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+
+const LOOPBACK: [&str; 4] = ["localhost", "127.0.0.1", "::1", "[::1]"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn origin(url: &str) -> Origin {
+        Origin::parse(url, "test URL").unwrap()
+    }
+
+    fn toward(choice: &ProxyChoice, url: &str, variables: &[(&str, &str)]) -> Result<Option<Proxy>, Error> {
+        let look_up = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+        choice.toward(&origin(url), Environment::new(&look_up))
+    }
+
+    fn host(variables: &[(&str, &str)]) -> Option<String> {
+        toward(&ProxyChoice::Environment, "https://a.example", variables).unwrap().map(|proxy| proxy.host)
+    }
+
+    #[test]
+    fn the_variables_decide_unless_the_caller_does() {
+        let set = [("HTTPS_PROXY", "http://one.example"), ("ALL_PROXY", "http://two.example")];
+        assert_eq!(host(&set).as_deref(), Some("one.example"));
+        assert_eq!(host(&set[1..]).as_deref(), Some("two.example"));
+        assert_eq!(host(&[("HTTP_PROXY", "http://plain.example")]), None);
+        let given = ProxyChoice::Given(Secret::new("three.example:8080"));
+        let proxy = toward(&given, "https://a.example", &set).unwrap().unwrap();
+        assert_eq!((&*proxy.host, proxy.port), ("three.example", Some(8080)));
+        assert!(toward(&ProxyChoice::Direct, "https://a.example", &set).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_followed_is_an_error_that_names_it() {
+        for name in VARIABLES {
+            for value in ["socks5://joe:sesame@proxy.example", "http://", "gopher://x"] {
+                let error = toward(&ProxyChoice::Environment, "https://a.example", &[(name, value)]).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Config);
+                assert!(error.to_string().starts_with(&format!("the variable {name} ")), "{error}");
+                assert!(!error.to_string().contains("sesame"), "{error}");
+            }
+        }
+        let given = ProxyChoice::Given(Secret::new("socks5://proxy.example"));
+        assert!(toward(&given, "http://127.0.0.1:1", &[]).is_err(), "wrong anywhere");
+    }
+
+    #[test]
+    fn this_machine_is_reached_directly() {
+        let set = [("HTTPS_PROXY", "socks5://proxy.example")];
+        let given = ProxyChoice::Given(Secret::new("http://proxy.example"));
+        for url in ["http://127.0.0.1:1", "https://localhost", "http://[::1]:2"] {
+            assert!(toward(&ProxyChoice::Environment, url, &set).unwrap().is_none(), "{url}");
+            assert!(toward(&given, url, &[]).unwrap().is_none(), "{url}");
+        }
+    }
+
+    #[test]
+    fn exceptions_are_read_as_curl_reads_them() {
+        let with = |list| [("HTTPS_PROXY", "http://proxy.example"), ("NO_PROXY", list)];
+        let proxy = toward(&ProxyChoice::Environment, "https://a.example", &with("Intra.example, .b.example,*.c"));
+        let expected = ["intra.example", ".intra.example", "b.example", ".b.example", "c", ".c"];
+        let bypass = proxy.unwrap().unwrap().bypass;
+        assert_eq!(bypass[..6], expected);
+        assert_eq!(bypass[6..], LOOPBACK);
+        assert_eq!(host(&with("*")), None);
+    }
+}
