@@ -1186,12 +1186,38 @@ fn discarded_rows_are_counted() {
 // ---- speed
 
 /// Tells how fast one connection lands rows. It asserts nothing about time; run it in release:
-/// `cargo test --release --test emulator -- --ignored --nocapture throughput`
+/// `EMULATOR_TEST_ROWS=rows.ndjson cargo test --release --test emulator -- --ignored --nocapture throughput`
 #[test]
 #[ignore = "a measurement"]
 fn throughput_of_one_connection() {
-    let emulator = prompt();
-    let token = scoped(&emulator);
+    let all = std::env::var("EMULATOR_TEST_ROWS").map_or_else(|_| made_up_rows(), |file| std::fs::read(file).unwrap());
+    let zstd = |text: &[u8]| zstd::bulk::compress(text, 1).unwrap();
+    let (small, large) = (whole_lines(&all, 4_000_000), whole_lines(&all, 16_000_000));
+    for (name, encoding, body, len) in [
+        ("plain, 4 MB a request", "", small.to_vec(), small.len()),
+        ("zstd, 4 MB a request", "Content-Encoding: zstd\r\n", zstd(small), small.len()),
+        ("zstd, 16 MB a request", "Content-Encoding: zstd\r\n", zstd(large), large.len()),
+    ] {
+        let count = 800_000_000 / len;
+        let emulator = prompt();
+        let token = scoped(&emulator);
+        let mut connection = connect(&emulator);
+        let mut turn = opened(&emulator, &token, "c");
+        let start = Instant::now();
+        for _ in 0..count {
+            let target = format!("{DATA}/channels/c/rows?continuationToken={turn}");
+            let bytes = rows_request(&token, &target, encoding, &body);
+            connection.get_mut().write_all(&bytes).unwrap();
+            turn = next(&read_answer(&mut connection).unwrap());
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let rows = memchr::memchr_iter(b'\n', if len == small.len() { small } else { large }).count();
+        assert_eq!(emulator.row_count(TABLE), (rows * count) as u64);
+        println!("{name}: {:.0} MB/s", (count * len) as f64 / 1e6 / seconds);
+    }
+}
+
+fn made_up_rows() -> Vec<u8> {
     let row = |n: usize| {
         format!(
             "{{\"YEAR\":2013,\"MONTH\":1,\"DAY\":{},\"DEP_TIME\":{},\"ARR_DELAY\":-{}.5,\"CARRIER\":\"UA\",\"FLIGHT\":{n},\
@@ -1203,26 +1229,11 @@ fn throughput_of_one_connection() {
             n % 28 + 1
         )
     };
-    let rows: String = (0..22_000).map(row).collect();
-    assert!(rows.len() < 4_194_304);
-    let large = rows.repeat(4);
-    let zstd = |text: &str| zstd::bulk::compress(text.as_bytes(), 1).unwrap();
-    for (name, encoding, body, len) in [
-        ("plain 4 MB", "", rows.clone().into_bytes(), rows.len()),
-        ("zstd 4 MB", "Content-Encoding: zstd\r\n", zstd(&rows), rows.len()),
-        ("zstd 16 MB", "Content-Encoding: zstd\r\n", zstd(&large), large.len()),
-    ] {
-        let mut connection = connect(&emulator);
-        let mut turn = opened(&emulator, &token, "c");
-        let start = Instant::now();
-        let count = 800_000_000 / len;
-        for _ in 0..count {
-            let target = format!("{DATA}/channels/c/rows?continuationToken={turn}");
-            let bytes = rows_request(&token, &target, encoding, &body);
-            connection.get_mut().write_all(&bytes).unwrap();
-            turn = next(&read_answer(&mut connection).unwrap());
-        }
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{name}: {:.0} MB/s", (count * len) as f64 / 1e6 / seconds);
-    }
+    (0..100_000).flat_map(|n| row(n).into_bytes()).collect()
+}
+
+/// The lines that begin a text, as many as the bytes allow.
+fn whole_lines(text: &[u8], bytes: usize) -> &[u8] {
+    let cut = &text[..bytes.min(text.len())];
+    &cut[..memchr::memrchr(b'\n', cut).unwrap() + 1]
 }

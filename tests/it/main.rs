@@ -5,6 +5,7 @@ mod support;
 mod channels;
 mod chaos;
 mod checking;
+mod contract;
 mod crash;
 mod elastic;
 mod error_table;

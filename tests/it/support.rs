@@ -13,16 +13,24 @@ use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, Pipe, Privat
 
 pub const TABLE: &str = "DEMO.PUBLIC.EVENTS";
 
-/// A client with a key pair, of an emulator.
+/// A client with a key pair, of an emulator, whose authority it trusts.
 pub fn client_of(service: &Emulator) -> Client {
     builder_of(service).build().unwrap()
 }
 
 pub fn builder_of(service: &Emulator) -> ClientBuilder {
     let key = PrivateKey::from_pem(service.private_key_pem().unwrap()).unwrap();
-    Client::builder(service.account(), Credentials::key_pair(service.user(), key))
-        .url(service.url())
-        .retry_budget(Duration::from_secs(20))
+    reaching(service, Credentials::key_pair(service.user(), key))
+}
+
+/// The same with other credentials.
+pub fn reaching(service: &Emulator, credentials: Credentials) -> ClientBuilder {
+    let builder =
+        Client::builder(service.account(), credentials).url(service.url()).retry_budget(Duration::from_secs(20));
+    match service.ca_pem() {
+        Some(authority) => builder.extra_roots(authority),
+        None => builder,
+    }
 }
 
 pub fn pipe_of(service: &Emulator) -> Pipe {
