@@ -962,6 +962,58 @@ fn garbage_is_refused_and_the_service_goes_on() {
 }
 
 #[test]
+fn heads_that_do_not_come_hold_nobody_up_and_are_given_up() {
+    let emulator = prompt();
+    let mut slow: Vec<_> = (0..50).map(|_| connect(&emulator)).collect();
+    for connection in &mut slow {
+        connection.get_mut().write_all(b"GET /v2/streaming/hostname HTTP/1.1\r\nHost: x\r\nA: ").unwrap();
+    }
+    assert_eq!(hostname(&emulator, &jwt(&emulator)).status, 200);
+    // A byte now and then does not help: the whole head has its time.
+    let start = Instant::now();
+    let mut trickling = slow.pop().unwrap();
+    while trickling.get_mut().write_all(b"a").is_ok() && start.elapsed() < Duration::from_secs(19) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(start.elapsed() < Duration::from_secs(19), "the head was still awaited");
+    for connection in &mut slow {
+        assert!(read_answer(connection).is_none());
+    }
+    assert_eq!(emulator.requests().len(), 1);
+}
+
+#[test]
+fn a_connection_goes_on_after_every_refusal() {
+    let emulator = prompt();
+    let token = scoped(&emulator);
+    let target = "/v2/streaming/data/databases/DEMO/schemas/PUBLIC/tables/FLIGHTS/rows";
+    let rows = b"{\"a\":\"some text, some text\"}\n".repeat(500);
+    let gzip = |rows: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(rows).unwrap();
+        gzip.finish().unwrap()
+    };
+    let zstd = zstd::bulk::compress(&rows, 1).unwrap();
+    let bomb = gzip(&vec![b' '; 300 << 20]);
+    let (gzip_is, zstd_is) = ("Content-Encoding: gzip\r\n", "Content-Encoding: zstd\r\n");
+    let mut connection = connect(&emulator);
+    for (encoding, body, status) in [
+        (gzip_is, &rows[..], 400),
+        (gzip_is, &gzip(&rows)[..100], 400),
+        (gzip_is, &zstd[..], 400),
+        (gzip_is, &bomb[..], 413),
+        (zstd_is, &zstd[..zstd.len() - 1], 400),
+        (zstd_is, b"", 400),
+        ("", &vec![b' '; 30 << 20][..], 413),
+        ("", &b"{}\n"[..], 200),
+    ] {
+        connection.get_mut().write_all(&rows_request(&token, target, encoding, body)).unwrap();
+        assert_eq!(read_answer(&mut connection).unwrap().status, status, "{encoding}{} bytes", body.len());
+    }
+    assert_eq!(emulator.rows(TABLE), b"{}\n");
+}
+
+#[test]
 fn two_hundred_connections_are_served_at_once() {
     let emulator = prompt();
     let token = scoped(&emulator);

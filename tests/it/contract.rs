@@ -1,21 +1,15 @@
-//! What Snowflake's own SDK is shown to do over TLS (tests/official_sdk), done by this client.
+//! What Snowflake's own SDK is shown to do over TLS (tests/official_sdk), done by this client. What it does when a
+//! certificate is not to be trusted is shown apart, in tls.rs.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{
-    Channel, Client, ClientBuilder, ClientCredentials, Credentials, ErrorKind, Loader, OffsetToken, Pipe, PrivateKey,
-    Profile, Source,
+    Channel, Client, ClientCredentials, Credentials, ErrorKind, Loader, OffsetToken, Profile, Source,
 };
 
-use crate::support::{batch, builder_of, client_of, landed, pipe_of, reaching, row, rows};
+use crate::support::{batch, builder_of, landed, pipe_of, reaching, row, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 const PIPE: &str = "DEMO.PUBLIC.EVENTS-STREAMING";
@@ -255,95 +249,4 @@ fn a_profile_names_the_authority_to_trust() {
     std::fs::write(folder.path().join("profile.json"), profile.to_string()).unwrap();
     let profile = Profile::from_file(folder.path().join("profile.json")).unwrap();
     loads(&service, &Client::with_profile(&profile).unwrap().build().unwrap());
-}
-
-// ---- trust
-
-fn untrusting(service: &Emulator) -> ClientBuilder {
-    let key = PrivateKey::from_pem(service.private_key_pem().unwrap()).unwrap();
-    Client::builder(service.account(), Credentials::key_pair(service.user(), key)).url(service.url())
-}
-
-fn refused(client: &Client) -> String {
-    let started = std::time::Instant::now();
-    let pipe: Pipe = client.table("DEMO", "PUBLIC", "EVENTS");
-    let error = pipe.channel("c").open().unwrap_err();
-    assert_eq!((error.kind(), error.is_retryable(), error.attempts()), (ErrorKind::Config, false, 1), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(10), "what cannot heal is not repeated");
-    error.to_string()
-}
-
-#[test]
-fn an_authority_that_is_not_trusted_gets_nothing() {
-    let (service, other) = (over_tls(), over_tls());
-    for builder in [untrusting(&service), untrusting(&service).extra_roots(other.ca_pem().unwrap())] {
-        let text = refused(&builder.build().unwrap());
-        assert!(text.contains("certificate"), "{text}");
-    }
-    assert!(service.requests().is_empty());
-    loads(&service, &client_of(&service));
-}
-
-/// Completes a handshake with whoever trusts its certificate, and counts what arrives after it.
-struct Impostor {
-    url: String,
-    authority: String,
-    received: Arc<AtomicUsize>,
-}
-
-impl Impostor {
-    fn start(name: &str, expires: i32) -> Impostor {
-        let authority_key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&authority_key).unwrap();
-        let issuer = Issuer::new(params, authority_key);
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(expires, 1, 1);
-        let leaf = params.signed_by(&key, &issuer).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let received = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&received);
-        let config = Arc::new(config);
-        thread::spawn(move || {
-            for socket in listener.incoming() {
-                let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-                let mut stream = rustls::StreamOwned::new(connection, socket.unwrap());
-                let mut bytes = [0; 1000];
-                if let Ok(len @ 1..) = stream.read(&mut bytes) {
-                    count.fetch_add(len, Ordering::SeqCst);
-                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx");
-                }
-            }
-        });
-        let authority = pem::encode(&pem::Pem::new("CERTIFICATE", authority.der().to_vec()));
-        Impostor { url, authority, received }
-    }
-
-    fn client(&self) -> Client {
-        let builder = Client::builder("org-account", Credentials::oauth_token("secret")).url(&self.url);
-        builder.extra_roots(&self.authority).build().unwrap()
-    }
-}
-
-#[test]
-fn a_certificate_that_is_expired_or_for_another_name_gets_nothing() {
-    for (name, expires, reason) in [("127.0.0.1", 2021, "expired"), ("example.com", 4000, "not valid for")] {
-        let impostor = Impostor::start(name, expires);
-        let text = refused(&impostor.client());
-        assert!(text.contains("certificate") && text.contains(reason), "{text}");
-        assert_eq!(impostor.received.load(Ordering::SeqCst), 0);
-    }
-    let sound = Impostor::start("127.0.0.1", 4000);
-    assert!(sound.client().token().is_err());
-    assert!(sound.received.load(Ordering::SeqCst) > 0, "the server itself is in order");
 }
