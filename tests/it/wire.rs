@@ -31,15 +31,9 @@ fn a_login_asks_for_the_host_then_for_a_token_bound_to_it() {
     assert_eq!(token.header("content-type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(
         String::from_utf8_lossy(&token.body),
-<<<<<<< HEAD
         "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
          &scope=127.0.0.1+session%3Arole%3AINGEST\
          &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token"
-=======
-        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant%2Dtype%3Atoken%2Dexchange\
-         &scope=127%2E0%2E0%2E1%20session%3Arole%3AINGEST\
-         &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken%2Dtype%3Aaccess%5Ftoken"
->>>>>>> sdk
     );
 
     assert_eq!(open.header("authorization"), Some("Bearer scoped-token-2"));
