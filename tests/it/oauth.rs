@@ -51,8 +51,8 @@ fn exchange(service: &MockServer) -> [Mock<'_>; 2] {
     });
     let token = service.mock(|when, then| {
         when.method("POST").path("/oauth/token").header("authorization", "Bearer login-1").body(
-            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant%2Dtype%3Atoken%2Dexchange&scope=127%2E0%2E0%2E1\
-                 &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken%2Dtype%3Aaccess%5Ftoken",
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&scope=127.0.0.1\
+                 &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token",
         );
         then.status(200).body("scoped-1");
     });
