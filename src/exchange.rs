@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime};
 use ::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::{Grant, TokenKind, TokenSource};
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::{Origin, Request};
+use crate::http::{Origin, Request, form_encoded};
 use crate::secret::Secret;
 use crate::session::Session;
 
@@ -77,10 +76,10 @@ impl Exchange {
             TokenKind::OAuth => ("token-exchange", Some("urn:ietf:params:oauth:token-type:access_token")),
         };
         let grant_type = format!("urn:ietf:params:oauth:grant-type:{grant_type}");
-        let mut form = format!("grant_type={}&scope={}", encode(&grant_type), encode(&scope));
+        let mut form = format!("grant_type={}&scope={}", *form_encoded(&grant_type), *form_encoded(&scope));
         if let Some(subject) = subject {
             form.push_str("&subject_token_type=");
-            form.push_str(&encode(subject));
+            form.push_str(&form_encoded(subject));
         }
         form
     }
@@ -152,10 +151,6 @@ fn expiry(token: &str) -> Option<SystemTime> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let claims: Claims = serde_json::from_slice(&claims).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claims.exp).ok()?)
-}
-
-fn encode(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// The service documents no life for an opaque token; its own clients assume fifty to fifty-five minutes.

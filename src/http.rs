@@ -2,6 +2,7 @@
 //!
 //! Below the session a status code is not an error: it is an [`Answer`] like any other.
 
+mod form;
 mod origin;
 mod proxy;
 mod retry;
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use ::http::{HeaderMap, HeaderValue, Method, header};
 use uuid::Uuid;
 
+pub(crate) use self::form::form_encoded;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::retry::RetryPolicy;

@@ -5,9 +5,13 @@
 use std::collections::HashSet;
 use std::error::Error as _;
 use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use httpmock::{HttpMockRequest, HttpMockResponse, MockServer};
 use log::{LevelFilter, Log, Metadata, Record};
 use snowpipe_streaming::{Client, ClientCredentials, Credentials, Error, PrivateKey, Profile, Secret};
@@ -94,6 +98,33 @@ fn use_up(client: &Client) {
     show(&client.counters());
 }
 
+/// A proxy that refuses; it is told its password all the same.
+fn go_through_proxy(password: &str, pat: &str) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap();
+    let proxy = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let lines = BufReader::new(connection.try_clone().unwrap()).lines().map(Result::unwrap);
+        let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+        connection.write_all(b"HTTP/1.1 407 X\r\n\r\n").unwrap();
+        head.join(" ")
+    });
+    let builder = Client::builder("myorg-account1", Credentials::programmatic_access_token(pat));
+    let builder = builder
+        .url("https://nowhere.invalid")
+        .retry_budget(Duration::ZERO)
+        .proxy(format!("http://joe:{password}@{place}"));
+    show(&builder);
+    let client = builder.build().unwrap();
+    show(&client);
+    complain(&client.token().unwrap_err());
+    assert!(proxy.join().unwrap().contains("Proxy-Authorization: Basic "));
+    for broken in ["socks5", "gopher", "http://x"] {
+        let url = format!("{broken}://joe:{password}@{place}");
+        complain(&Client::builder("a", Credentials::oauth_token(pat)).proxy(url).build().unwrap_err());
+    }
+}
+
 #[test]
 fn nothing_that_is_said_holds_eight_characters_of_a_secret() {
     log::set_logger(&Listener).unwrap();
@@ -101,6 +132,7 @@ fn nothing_that_is_said_holds_eight_characters_of_a_secret() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let server = service(&seen);
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys");
+    let proxy_password = "Tr0ub4dor-Tr0ub4dor-3";
     let (passphrase, client_secret, pat) = ("open sesame", "Hunter2-Hunter2-Hunter2", "pat-0123456789-abcdefghij");
 
     let key = PrivateKey::from_encrypted_file(format!("{keys}/scrypt.p8"), &Secret::new(passphrase)).unwrap();
@@ -127,6 +159,7 @@ fn nothing_that_is_said_holds_eight_characters_of_a_secret() {
         show(&builder);
         use_up(&builder.build().unwrap());
     }
+    go_through_proxy(proxy_password, pat);
     complain(&Client::builder("a", Credentials::jwt(pat)).build().unwrap_err());
     for broken in [
         format!(r#"{{"account": "a", "personal_access_token": "{pat}""#),
@@ -138,7 +171,8 @@ fn nothing_that_is_said_holds_eight_characters_of_a_secret() {
     }
 
     let mut secrets = seen.lock().unwrap().clone();
-    secrets.extend([passphrase, client_secret, pat].map(str::to_owned));
+    secrets.extend([passphrase, client_secret, pat, proxy_password].map(str::to_owned));
+    secrets.push(STANDARD.encode(format!("joe:{proxy_password}")));
     secrets.extend(plain.lines().chain(sealed.lines()).filter(|line| !line.starts_with('-')).map(str::to_owned));
     let said = SAID.lock().unwrap().join("\n");
     assert!(secrets.len() > 60, "{}", secrets.len());

@@ -109,10 +109,11 @@ def run(options, command):
 
 
 def show(name, sides, rate_target, cpu_target, is_job):
-    """The whole job counts from the start of the process to its end; rows in memory from opening to commit, without them."""
+    """The whole job counts from the start of the process to its end. Rows in memory are made before, and count from the login
+    to the commit; the SDK's only to the last acknowledgement, because it learns of commits once a second."""
     print(name)
     for side in sides.values():
-        side["took"] = side["whole"] if is_job else side["seconds"]
+        side["took"] = side["whole"] if is_job else side.get("acknowledged", side["seconds"])
         side["used"] = side["whole_cpu"] if is_job else side["cpu"]
         side["peak"] = (side["peak"] if is_job else side["growth"]) / 1e6
     # Against the best that any of the SDK's ways does.

@@ -8,6 +8,7 @@
 mod sink;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -57,8 +58,9 @@ fn main() {
 }
 
 fn read_rows(file: &str) -> Vec<Row> {
-    let text = fs::read_to_string(file).expect("the rows");
-    text.lines().map(|line| serde_json::from_str(line).expect("a row")).collect()
+    // Line by line, so that the peak of the memory is not that of the text.
+    let lines = BufReader::new(fs::File::open(file).expect("the rows")).lines();
+    lines.map(|line| serde_json::from_str(&line.expect("text")).expect("a row")).collect()
 }
 
 /// Of the whole process, threads that have ended included; Linux counts in hundredths of a second here.

@@ -42,12 +42,14 @@ def main(what, profile, channel, path, mode):
             opened.append_rows(chunk, str(at + 1), str(at + len(chunk)))
             at += len(chunk)
     opened.wait_for_flush()
+    acknowledged = time.perf_counter() - began
     opened.wait_for_commit(lambda token: token is not None and int(token) >= at, 120)
     seconds, cpu_seconds = time.perf_counter() - began, cpu() - used
     opened.close()
     client.close()
     growth = memory("VmHWM:") - resident
-    print("RESULT " + json.dumps({"rows": at, "seconds": seconds, "cpu": cpu_seconds, "growth": growth}), flush=True)
+    result = {"rows": at, "acknowledged": acknowledged, "seconds": seconds, "cpu": cpu_seconds, "growth": growth}
+    print("RESULT " + json.dumps(result), flush=True)
 
 
 def chunks_of(lines, size):

@@ -7,7 +7,6 @@ use std::time::Duration;
 use ::http::{HeaderMap, HeaderValue, Method, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use super::discovery::{BRIEF, Discovery, Issuer};
@@ -16,7 +15,7 @@ use super::provided::{end, left};
 use super::{Grant, TokenKind, TokenSource};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::http::{Origin, Request, Sender};
+use crate::http::{Origin, Request, Sender, form_encoded};
 use crate::secret::Secret;
 
 /// An OAuth client that logs in as itself: the client-credentials grant (RFC 6749, section 4.4).
@@ -210,7 +209,7 @@ impl ClientCredentials {
                 form.push('&');
                 form.push_str(name);
                 form.push('=');
-                form.push_str(&encoded(value));
+                form.push_str(&form_encoded(value));
             }
         }
         form
@@ -219,7 +218,9 @@ impl ClientCredentials {
     fn authorization(&self) -> Result<HeaderMap, Error> {
         let pair = match self.authentication {
             ClientAuthentication::Body => return Ok(HeaderMap::new()),
-            ClientAuthentication::Basic => format!("{}:{}", *encoded(&self.id), *encoded(self.secret.expose())),
+            ClientAuthentication::Basic => {
+                format!("{}:{}", *form_encoded(&self.id), *form_encoded(self.secret.expose()))
+            }
             ClientAuthentication::BasicUnencoded => format!("{}:{}", self.id, self.secret.expose()),
         };
         let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(Zeroizing::new(pair))));
@@ -300,17 +301,6 @@ impl TokenSource for TokenEndpoint {
 fn missing(what: &str) -> Error {
     Error::new(ErrorKind::Config, format!("the OAuth client lacks {what}")).advise("add it")
 }
-
-/// As HTML forms do it: a space is a plus (RFC 6749, appendix B).
-fn encoded(text: &str) -> Zeroizing<String> {
-    let mut out = Zeroizing::new(String::with_capacity(text.len() * 3));
-    for piece in utf8_percent_encode(text, ENCODED) {
-        out.push_str(if piece == "%20" { "+" } else { piece });
-    }
-    out
-}
-
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 
 /// Of a token whose end nobody tells: short enough to be harmless, and a refusal renews it at once.
 const ASSUMED_LIFE: Duration = Duration::from_secs(5 * 60);

@@ -33,6 +33,9 @@ impl Proxy {
             _ => return Err(refuse("has a scheme other than http or https")),
         };
         let (userinfo, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
+        if userinfo.is_some_and(|userinfo| userinfo.contains(['/', '?', '#'])) {
+            return Err(refuse("has a /, ? or # in user or password, which must be percent-encoded"));
+        }
         let uri: Uri = format!("http://{place}").parse().map_err(|_| refuse("is not a URL"))?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| refuse("lacks a host"))?;
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
@@ -92,6 +95,7 @@ mod tests {
             ("http://joe:sesame@a b", "is not a URL"),
             ("http://joe:sesame%ff@proxy.example", "is not a URL"),
             ("http://joe:sesame@proxy.example/path", "has a path"),
+            ("http://joe:ses/ame@proxy.example", "has a /, ? or # in user or password, which must be percent-encoded"),
             ("http://proxy.example:99999", "has a port that is none"),
             ("", "is not a URL"),
         ] {

@@ -1,5 +1,9 @@
 //! Connections that are cut, truncated, answered early or not at all.
 
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
 use snowpipe_streaming::ErrorKind;
 
 use crate::support::{Raw, Reply, batch};
@@ -27,6 +31,49 @@ fn request_ids(service: &Raw) -> usize {
     let ids: std::collections::HashSet<_> =
         ids.map(|line| line.split("requestId=").nth(1).unwrap()[..36].to_string()).collect();
     ids.len()
+}
+
+#[test]
+fn sixty_four_threads_refused_at_once_cost_one_exchange_and_send_once_more_each() {
+    let together = Arc::new(Barrier::new(64));
+    let service = Raw::start(move |line, before| match line {
+        _ if line.contains("hostname") => Reply::Answer(200, "127.0.0.1".into()),
+        _ if line.contains("/oauth/token") => Reply::Answer(200, format!("token-{before}")),
+        _ if line.contains("retryCount=0") => {
+            // Nobody is refused before all have sent the same token.
+            together.wait();
+            Reply::Answer(401, String::new())
+        }
+        _ => Reply::Answer(200, OPENED.into()),
+    });
+    let client = service.builder().response_timeout(Duration::from_secs(60)).build().unwrap();
+    client.token().unwrap();
+    let pipe = client.table("DB", "PUBLIC", "EVENTS");
+    thread::scope(|scope| {
+        for id in 0..64 {
+            let pipe = &pipe;
+            scope.spawn(move || pipe.channel(format!("c{id}")).open().map(drop).unwrap());
+        }
+    });
+    let opens: Vec<_> = (0..64).flat_map(|id| service.seen(&format!("/channels/c{id}"))).collect();
+    let again = opens.iter().filter(|line| line.contains("retryCount=1")).count();
+    assert_eq!((opens.len(), again), (128, 64));
+    assert_eq!(service.seen("/oauth/token").len(), 2, "the first token and one in its place");
+    assert_eq!(client.counters().renewals, 64, "each of them had its token renewed");
+}
+
+#[test]
+fn a_connection_that_was_closed_between_two_requests_is_made_anew() {
+    let service = Raw::start(|line, before| match line {
+        _ if line.contains("hostname") => Reply::Early(200, "127.0.0.1".into()),
+        _ if line.contains("/oauth/token") => Reply::Answer(200, format!("token-{before}")),
+        _ => Reply::Answer(200, OPENED.into()),
+    });
+    service.pipe().channel("c").open().unwrap();
+    for path in ["/hostname", "/oauth/token", "/channels/c"] {
+        let seen = service.seen(path);
+        assert!(seen.len() == 1 && seen[0].contains("retryCount=0"), "{seen:?}");
+    }
 }
 
 #[test]
@@ -98,7 +145,7 @@ fn a_service_out_of_reach_is_told_with_the_attempts() {
     drop(listener);
     let client = snowpipe_streaming::Client::builder("o-a", snowpipe_streaming::Credentials::oauth_token("t"))
         .url(url)
-        .retry_budget(std::time::Duration::from_millis(300))
+        .retry_budget(Duration::from_millis(300))
         .build()
         .unwrap();
     let error = client.token().unwrap_err();

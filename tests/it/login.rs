@@ -18,6 +18,7 @@ fn a_refused_scoped_token_is_renewed_once_and_the_request_sent_once_more() {
     assert_eq!(appends.len(), 2);
     assert_ne!(appends[0].header("authorization"), appends[1].header("authorization"));
     assert_eq!(appends[0].query("requestId"), appends[1].query("requestId"));
+    assert_eq!(appends[0].body, appends[1].body);
     assert_eq!(appends[1].query("retryCount"), Some("1"));
     assert_eq!(service.seen_at("token").len(), 2);
     assert_eq!((client.counters().renewals, client.counters().retries), (1, 1));

@@ -1,5 +1,6 @@
 //! An OAuth client that logs in as itself: what it sends to its authorization server, and what to the service.
 
+use std::io::Write;
 use std::time::Duration;
 
 use httpmock::{Mock, MockServer};
@@ -136,6 +137,21 @@ fn a_document_of_another_issuer_gets_no_secret() {
     let issued = token_endpoint(&issuer);
     let error = connect(&service, client_of(&issuer)).token().unwrap_err();
     assert_eq!((error.kind(), issued.calls()), (ErrorKind::Config, 0));
+}
+
+#[test]
+fn a_compressed_document_is_not_asked_for_and_not_unpacked() {
+    let (issuer, service) = (MockServer::start(), MockServer::start());
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![b' '; 64 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 100_000);
+    let found = issuer.mock(|when, then| {
+        when.path(WELL_KNOWN).header("accept-encoding", "identity");
+        then.status(200).header("content-encoding", "gzip").body(bomb);
+    });
+    let error = connect(&service, client_of(&issuer)).token().unwrap_err();
+    assert_eq!((error.kind(), found.calls()), (ErrorKind::Protocol, 1), "{error}");
 }
 
 #[test]

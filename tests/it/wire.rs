@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::{Batch, ErrorKind};
+use snowpipe_streaming::{Batch, Client, Credentials, ErrorKind};
 
 use crate::support::{Scripted, batch, row, rows};
 
@@ -31,13 +31,30 @@ fn a_login_asks_for_the_host_then_for_a_token_bound_to_it() {
     assert_eq!(token.header("content-type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(
         String::from_utf8_lossy(&token.body),
-        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant%2Dtype%3Atoken%2Dexchange\
-         &scope=127%2E0%2E0%2E1%20session%3Arole%3AINGEST\
-         &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken%2Dtype%3Aaccess%5Ftoken"
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
+         &scope=127.0.0.1+session%3Arole%3AINGEST\
+         &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token"
     );
 
     assert_eq!(open.header("authorization"), Some("Bearer scoped-token-2"));
     assert_eq!(open.header("x-snowflake-authorization-token-type"), Some("OAUTH"));
+}
+
+#[test]
+fn each_kind_of_login_token_is_exchanged_in_its_own_form() {
+    let jwt_bearer = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&scope=127.0.0.1";
+    let exchange = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&scope=127.0.0.1\
+                    &subject_token_type=programmatic_access_token";
+    for (credentials, kind, form) in [
+        (Credentials::jwt("e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln"), "KEYPAIR_JWT", jwt_bearer),
+        (Credentials::programmatic_access_token("login-token"), "PROGRAMMATIC_ACCESS_TOKEN", exchange),
+    ] {
+        let service = Scripted::start();
+        Client::builder("testorg-acct", credentials).url(service.url()).build().unwrap().token().unwrap();
+        let token = &service.seen_at("token")[0];
+        assert_eq!(token.header("x-snowflake-authorization-token-type"), Some(kind));
+        assert_eq!(String::from_utf8_lossy(&token.body), form);
+    }
 }
 
 #[test]

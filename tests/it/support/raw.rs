@@ -3,7 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use snowpipe_streaming::{Client, Credentials, Pipe};
+use snowpipe_streaming::{Client, ClientBuilder, Credentials, Pipe};
 
 /// A service that does to connections what no proper server does.
 pub struct Raw {
@@ -42,14 +42,15 @@ impl Raw {
         Raw { url, seen }
     }
 
-    pub fn pipe(&self) -> Pipe {
+    pub fn builder(&self) -> ClientBuilder {
         Client::builder("testorg-acct", Credentials::oauth_token("login-token"))
             .url(&self.url)
             .retry_budget(Duration::from_secs(3))
             .response_timeout(Duration::from_millis(300))
-            .build()
-            .unwrap()
-            .table("DB", "PUBLIC", "EVENTS")
+    }
+
+    pub fn pipe(&self) -> Pipe {
+        self.builder().build().unwrap().table("DB", "PUBLIC", "EVENTS")
     }
 
     /// The request lines so far whose path ends so.
