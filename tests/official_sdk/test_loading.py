@@ -118,3 +118,4 @@ class Loading(Scenario):
         until(lambda: self.service.count(self.table) >= 100_000)
         numbers = sorted(seen["ID"] for seen in self.service.rows(self.table))
         self.assertEqual(numbers, list(range(100_000)))
+        self.assertTrue(self.service.requests("/channels/ELASTIC/filebuffer"), "this much was to go as files")
