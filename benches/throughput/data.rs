@@ -32,9 +32,9 @@ impl Reading {
             temperature: 18.0 + (id * 31 % 997) as f64 / 100.0,
             humidity: 40.0 + (id * 17 % 499) as f64 / 10.0,
             pressure: 990.0 + (id % 413) as f32 / 8.0,
-            healthy: id % 50 != 0,
-            errors: (id % 50 == 0).into(),
-            note: (id % 4 == 0).then_some("calibrated"),
+            healthy: !id.is_multiple_of(50),
+            errors: id.is_multiple_of(50).into(),
+            note: id.is_multiple_of(4).then_some("calibrated"),
             taken: format!("2024-05-06T{hour:02}:{minute:02}:{second:02}.{:06}Z", id * 104_729 % 1_000_000),
         }
     }
