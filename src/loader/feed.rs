@@ -19,6 +19,8 @@ pub(super) struct Feed<'s> {
     position: u64,
     /// A row that was one too many for its batch.
     left_over: Option<Vec<u8>>,
+    /// Why a source that is read once could give no more: what comes after its failure is not its next row.
+    failed: Option<Error>,
     /// Where batches began, so that going back is a seek and a short read.
     checkpoints: VecDeque<Checkpoint>,
 }
@@ -40,6 +42,7 @@ impl<'s> Feed<'s> {
             share,
             position: 0,
             left_over: None,
+            failed: None,
             checkpoints: VecDeque::from([start]),
         }
     }
@@ -58,6 +61,17 @@ impl<'s> Feed<'s> {
     ///
     /// On an error the batch holds the rows before it, and the next call meets the error again.
     pub(super) fn fill(&mut self, batch: &mut Batch, limit: usize, is_time: &dyn Fn() -> bool) -> Result<(), Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let filled = self.fill_from_input(batch, limit, is_time);
+        if !self.can_go_back() {
+            self.failed = filled.as_ref().err().cloned();
+        }
+        filled
+    }
+
+    fn fill_from_input(&mut self, batch: &mut Batch, limit: usize, is_time: &dyn Fn() -> bool) -> Result<(), Error> {
         let (lines, filling) = (&mut self.lines, Filling { share: self.share, limit, is_time });
         match &mut self.input {
             Input::File(file) => fill_lines(&self.name, lines, file, batch, filling)?,

@@ -368,3 +368,19 @@ fn a_slow_source_does_not_hold_back_the_rows_it_has_given() {
         assert_eq!(landed(&service), rows(1..=5));
     }
 }
+
+#[test]
+fn a_source_that_fails_while_the_channel_is_lost_still_tells_its_failure() {
+    for pipelined in [false, true] {
+        let service = Emulator::start().unwrap();
+        let pipe = pipe_of(&service);
+        service.inject(Fault::status(Endpoint::Append, 409));
+        let broken = (1..=5u64)
+            .map(|id| if id == 3 { Err(std::io::Error::other("cursor gone")) } else { Ok(json!({ "ID": id })) });
+        let loader = Loader::new(&pipe, "load-1").commit_timeout(Duration::from_secs(20));
+        let mut loader = if pipelined { loader.pipelined() } else { loader };
+        let error = loader.load(Source::try_rows(broken)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source);
+        assert_eq!(landed(&service), "{\"ID\":1}\n{\"ID\":2}\n");
+    }
+}
