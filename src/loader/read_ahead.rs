@@ -1,9 +1,10 @@
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use super::feed::Feed;
-use super::run::{fill, is_bad_row};
+use super::run::{fill, send_filled};
 use super::sink::Sink;
 use crate::error::Error;
 use crate::pipe::Pipe;
@@ -44,15 +45,8 @@ type Filled = (Batch, Result<(), Error>);
 
 fn send_each(sink: &mut Sink<'_>, batches: &Receiver<Filled>, emptied: &Sender<Batch>) -> Result<Option<Error>, Error> {
     for (batch, filled) in batches {
-        match sink.send(&batch) {
-            Err(error) if is_bad_row(&error) => return Ok(Some(error)),
-            sent => sent?,
-        }
-        if let Err(error) = filled {
-            return Ok(Some(error));
-        }
-        if batch.is_empty() {
-            return Ok(None);
+        if let ControlFlow::Break(source_failure) = send_filled(sink, &batch, filled)? {
+            return Ok(source_failure);
         }
         // Nobody takes it when the source has ended.
         let _ = emptied.send(batch);

@@ -1,3 +1,4 @@
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::feed::Feed;
@@ -77,15 +78,8 @@ impl<'r, 's> Run<'r, 's> {
         loop {
             batch.clear();
             let filled = fill(&mut self.feed, &mut batch, self.batch_bytes, &self.pipe);
-            match self.sink.send(&batch) {
-                Err(error) if is_bad_row(&error) => return Ok(Some(error)),
-                sent => sent?,
-            }
-            if let Err(error) = filled {
-                return Ok(Some(error));
-            }
-            if batch.is_empty() {
-                return Ok(None);
+            if let ControlFlow::Break(source_failure) = send_filled(&mut self.sink, &batch, filled)? {
+                return Ok(source_failure);
             }
             self.forget_landed();
         }
@@ -111,6 +105,23 @@ pub(super) fn fill(feed: &mut Feed<'_>, batch: &mut Batch, limit: usize, pipe: &
     feed.fill(batch, limit, &|| pipe.clock().now().since(began) >= LONGEST_FILL)
 }
 
+/// Sends a batch; breaks at the end of the source, with the error of the row that it could not give.
+pub(super) fn send_filled(
+    sink: &mut Sink<'_>,
+    batch: &Batch,
+    filled: Result<(), Error>,
+) -> Result<ControlFlow<Option<Error>>, Error> {
+    match sink.send(batch) {
+        Err(error) if is_bad_row(&error) => return Ok(ControlFlow::Break(Some(error))),
+        sent => sent?,
+    }
+    Ok(match filled {
+        Err(error) => ControlFlow::Break(Some(error)),
+        Ok(()) if batch.is_empty() => ControlFlow::Break(None),
+        Ok(()) => ControlFlow::Continue(()),
+    })
+}
+
 /// Zero for a channel that has committed nothing; positions begin with one.
 fn committed_position(channel: &Channel) -> Result<u64, Error> {
     let Some(token) = channel.committed_offset() else { return Ok(0) };
@@ -126,7 +137,7 @@ pub(super) fn foreign(token: impl std::fmt::Display) -> Error {
 }
 
 /// Refused on our side: no answer was involved, and the rows before it are sent.
-pub(super) fn is_bad_row(error: &Error) -> bool {
+fn is_bad_row(error: &Error) -> bool {
     error.kind() == ErrorKind::Rejected && error.status().is_none()
 }
 
