@@ -356,7 +356,8 @@ impl Channel {
 pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
     let near = status.last_error_offset().map(|offset| format!(" at or before offset {offset}")).unwrap_or_default();
     let reason = clean(status.last_error_message().unwrap_or("the service gives no reason"));
-    let happened = format!("all is committed, but {rejected} rows were rejected, the last{near}: {reason}");
+    let rows = if rejected == 1 { "1 row was".to_string() } else { format!("{rejected} rows were") };
+    let happened = format!("all is committed, but {rows} rejected, the last{near}: {reason}");
     Error::new(ErrorKind::Rejected, happened).advise("correct these rows; repeating them as they are will not help")
 }
 

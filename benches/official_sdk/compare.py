@@ -22,7 +22,8 @@ def main():
     try:
         write_profile(work, sink.stdout.readline().strip())
         files = {kind: write_rows(work, kind) for kind in ("compressible", "random")}
-        print(f"{'':34}{'krows/s':>9}{'seconds':>9}{'CPU s':>8}{'peak MB':>9}   ours / theirs: rate, CPU, memory")
+        ratios = "   ours / SDK as it comes: rate, CPU, memory   ours / best of its ways"
+        print(f"{'':26}{'krows/s':>9}{'seconds':>9}{'CPU s':>8}{'peak MB':>9}{ratios}")
         for kind, path in files.items():
             show(f"rows in memory, {kind}", measure(options, "rows", path), 2.5, 0.4, is_job=False)
         show("whole job, " + os.path.basename(options.file), measure(options, "file", options.file), 10, 0.1, is_job=True)
@@ -85,6 +86,9 @@ def measure(options, what, path):
         "ours": [options.ours, "one"],
         "ours, two threads": [options.ours, "two"],
     }
+    if what == "file":
+        sides["ours, trusted"] = [options.ours, "trusted"]
+        sides["ours, trusted, two threads"] = [options.ours, "trusted-two"]
     taken = {side: [] for side in sides}
     for turn in range(options.rounds):
         for side, (*program, mode) in sides.items():
@@ -116,17 +120,22 @@ def show(name, sides, rate_target, cpu_target, is_job):
         side["took"] = side["whole"] if is_job else side.get("acknowledged", side["seconds"])
         side["used"] = side["whole_cpu"] if is_job else side["cpu"]
         side["peak"] = (side["peak"] if is_job else side["growth"]) / 1e6
-    # Against the best that any of the SDK's ways does.
     theirs = [side for name, side in sides.items() if name.startswith("SDK")]
     best = {key: min(side[key] for side in theirs) for key in ("took", "used", "peak")}
     for name, side in sides.items():
-        line = f"  {name:<32}{side['rows'] / side['took'] / 1e3:>9.0f}{side['took']:>9.2f}{side['used']:>8.2f}{side['peak']:>9.0f}"
+        line = f"  {name:<26}{side['rows'] / side['took'] / 1e3:>7.0f}{side['took']:>9.2f}{side['used']:>8.2f}{side['peak']:>9.0f}"
         if name.startswith("ours"):
-            rate, cpu = best["took"] / side["took"], side["used"] / best["used"]
-            line += f"   {rate:.1f}x, {cpu:.2f}x, {side['peak'] / best['peak']:.2f}x"
-            missed = [f"rate below {rate_target}x"] * (rate < rate_target) + [f"CPU above {cpu_target}x"] * (cpu > cpu_target)
-            line += "  MISSED: " + ", ".join(missed) if missed else "  met"
-        print(line, flush=True)
+            line += "".join(f"   {told(side, other, rate_target, cpu_target):<41}" for other in (sides[AS_IT_COMES], best))
+        print(line.rstrip(), flush=True)
+
+
+def told(ours, theirs, rate_target, cpu_target):
+    rate, cpu = theirs["took"] / ours["took"], ours["used"] / theirs["used"]
+    missed = [f"rate < {rate_target}"] * (rate < rate_target) + [f"CPU > {cpu_target}"] * (cpu > cpu_target)
+    return f"{rate:.1f}x {cpu:.2f}x {ours['peak'] / theirs['peak']:.2f}x " + ("MISSED " + ", ".join(missed) if missed else "met")
+
+
+AS_IT_COMES = "SDK, files"
 
 
 main()

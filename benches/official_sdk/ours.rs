@@ -1,6 +1,7 @@
-//! Our side of benches/official_sdk/run.sh, which starts it: `rows|file PROFILE CHANNEL FILE one|two`.
+//! Our side of benches/official_sdk/run.sh, which starts it: `rows|file PROFILE CHANNEL FILE MODE`.
 //!
-//! `rows`: what FILE holds are values in memory before the clock starts. `file`: FILE as it is. One thread or two. With
+//! `rows`: what FILE holds are values in memory before the clock starts. `file`: FILE as it is. MODE is `one` or
+//! `two` threads, or `trusted` or `trusted-two` for a file whose lines are not parsed. With
 //! `--sink CERTIFICATE KEY` it is the service that both sides load into.
 
 #[allow(dead_code)] // That it can be started is what the other bench needs.
@@ -34,7 +35,7 @@ fn main() {
     if arguments.first().is_some_and(|first| first == sink::ARGUMENT) {
         return sink::serve(&arguments[1..]);
     }
-    let [what, profile, channel, file, threads] = &arguments[..] else {
+    let [what, profile, channel, file, mode] = &arguments[..] else {
         println!("benches/official_sdk/run.sh starts this");
         return;
     };
@@ -44,11 +45,12 @@ fn main() {
     let client = Client::with_profile(&profile).and_then(|builder| builder.build()).expect("a sound profile");
     let pipe = client.table("DB", "PUBLIC", "EVENTS");
     let mut loader = Loader::new(&pipe, channel);
-    if threads == "two" {
+    if mode.ends_with("two") {
         loader = loader.pipelined();
     }
     let source = match what.as_str() {
         "rows" => Source::rows(&rows),
+        _ if mode.starts_with("trusted") => Source::file(file).expect("the file to load").trusted(),
         _ => Source::file(file).expect("the file to load"),
     };
     let report = loader.load(source).expect("the sink takes everything");

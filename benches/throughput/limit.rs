@@ -21,6 +21,19 @@ pub fn check_and_compress(text: &[u8]) {
     blocks.compress(&text[..start]);
 }
 
+/// Checks every line's frame, UTF-8 between braces, and compresses blocks of them.
+pub fn frame_and_compress(text: &[u8]) {
+    let mut blocks = Blocks::new();
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', text) {
+        let line = str::from_utf8(&text[start..end]).expect("the sample is UTF-8");
+        assert!(line.starts_with('{') && line.ends_with('}'), "the sample is JSON");
+        blocks.compress_if_full(&text[..end + 1]);
+        start = end + 1;
+    }
+    blocks.compress(&text[..start]);
+}
+
 /// Writes every row as JSON and compresses blocks of them.
 pub fn serialise_and_compress(rows: impl Iterator<Item = impl Serialize>) {
     let mut blocks = Blocks::new();

@@ -41,21 +41,26 @@ fn main() {
     }
 }
 
-/// A file, from its opening to the last commit, against checking its lines and compressing them; and on two threads.
+/// A file, from its opening to the last commit, against checking its lines and compressing them; on two threads; and trusted,
+/// against checking no more than where its lines end.
 fn file(pipe: &Pipe) {
     let file = file_of_flights(FILE_BYTES);
     let text = fs::read(file.path()).expect("the file just written");
     let megabytes = text.len() as f64 / 1e6;
     let (mut one, mut two, mut limit) = (Times::default(), Times::default(), Times::default());
+    let (mut trusted, mut trusted_limit) = (Times::default(), Times::default());
     let source = || Source::file(file.path()).expect("the file just written");
     for _ in 0..ROUNDS {
         limit.take(|| limit::check_and_compress(&text));
         one.take(|| load(Loader::new(pipe, fresh_name()), source()));
         two.take(|| load(Loader::new(pipe, fresh_name()).pipelined(), source()));
+        trusted_limit.take(|| limit::frame_and_compress(&text));
+        trusted.take(|| load(Loader::new(pipe, fresh_name()), source().trusted()));
     }
     let per_second = |time: Duration| format!("{:.0} MB/s", megabytes / time.as_secs_f64());
     compare("file, to the last commit", &one, &limit, per_second, 0.8);
     compare("file, on two threads, against one", &two, &one, per_second, 1.5);
+    compare("trusted file, to the last commit", &trusted, &trusted_limit, per_second, 0.8);
 }
 
 /// Values of a program's own type against writing and compressing them.

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::lines::{Lines, Next, TOO_LONG, is_blank};
 use super::run::foreign;
 use super::share::Share;
-use super::source::{Input, NextRow, Source};
+use super::source::{Input, NextRow, PushLine, Source};
 use crate::error::{Error, ErrorKind};
 use crate::rows::Batch;
 
@@ -12,6 +12,7 @@ use crate::rows::Batch;
 pub(super) struct Feed<'s> {
     name: String,
     input: Input<'s>,
+    push_line: PushLine,
     lines: Lines,
     /// The rows that are ours.
     share: Share,
@@ -38,6 +39,7 @@ impl<'s> Feed<'s> {
         Feed {
             name: source.name,
             input: source.input,
+            push_line: source.push_line,
             lines: Lines::default(),
             share,
             position: 0,
@@ -72,7 +74,8 @@ impl<'s> Feed<'s> {
     }
 
     fn fill_from_input(&mut self, batch: &mut Batch, limit: usize, is_time: &dyn Fn() -> bool) -> Result<(), Error> {
-        let (lines, filling) = (&mut self.lines, Filling { share: self.share, limit, is_time });
+        let (lines, filling) =
+            (&mut self.lines, Filling { share: self.share, push_line: self.push_line, limit, is_time });
         match &mut self.input {
             Input::File(file) => fill_lines(&self.name, lines, file, batch, filling)?,
             Input::Stream(reader) => fill_lines(&self.name, lines, reader, batch, filling)?,
@@ -145,6 +148,7 @@ impl<'s> Feed<'s> {
 #[derive(Clone, Copy)]
 struct Filling<'f> {
     share: Share,
+    push_line: PushLine,
     limit: usize,
     is_time: &'f dyn Fn() -> bool,
 }
@@ -156,7 +160,7 @@ fn fill_lines(
     batch: &mut Batch,
     filling: Filling<'_>,
 ) -> Result<(), Error> {
-    let Filling { share, limit, is_time } = filling;
+    let Filling { share, push_line, limit, is_time } = filling;
     loop {
         let number = lines.number() + 1;
         let line = match lines.peek(input, || batch.is_empty() || !is_time()) {
@@ -169,7 +173,7 @@ fn fill_lines(
             if !batch.is_empty() && batch.bytes() + length >= limit {
                 return Ok(());
             }
-            batch.push_json(line).map_err(|error| error.attempting(format!("read line {number} of {name}")))?;
+            push_line(batch, line).map_err(|error| error.attempting(format!("read line {number} of {name}")))?;
             batch.mark(number);
         }
         lines.advance(length);

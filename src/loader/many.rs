@@ -21,7 +21,7 @@ pub(super) fn load(
     report: &mut Report,
     on_progress: &mut dyn FnMut(&Report),
 ) -> Result<(), Error> {
-    let path = path_of(source, channels)?;
+    let (path, push_line) = (path_of(source, channels)?, source.push_line);
     thread::scope(|scope| {
         let (sender, reports) = channel();
         let runs: Vec<_> = Share::all(channels)
@@ -31,7 +31,8 @@ pub(super) fn load(
                 scope.spawn(move || {
                     let mut tell = |report: &Report| drop(sender.send((index, report.clone())));
                     let mut report = Report::default();
-                    Run::start(&settings, Source::file(path)?, before, &mut report, &mut tell)?.complete()
+                    let source = Source { push_line, ..Source::file(path)? };
+                    Run::start(&settings, source, before, &mut report, &mut tell)?.complete()
                 })
             })
             .collect();

@@ -89,11 +89,11 @@ fn rejected_rows_are_told_once_and_the_others_land() {
     channel.append(&batch(1..=10)).unwrap();
     let error = channel.wait_for_commit(10, SOON).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
-    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+    assert!(error.to_string().contains("1 row was rejected"), "{error}");
     channel.wait_for_commit(10, SOON).unwrap();
     channel.append(&batch(11..=20)).unwrap();
     let error = channel.wait_for_commit(20, SOON).unwrap_err();
-    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+    assert!(error.to_string().contains("1 row was rejected"), "{error}");
     assert_eq!(landed(&service), rows((1..=20).filter(|id| ![3, 13].contains(id))));
 }
 
@@ -120,7 +120,7 @@ fn rows_rejected_while_the_channel_was_lost_are_told_after_reopening() {
     channel.reopen().unwrap();
     channel.append(&batch(6..=7)).unwrap();
     let error = channel.wait_for_commit(7, SOON).unwrap_err();
-    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+    assert!(error.to_string().contains("1 row was rejected"), "{error}");
 }
 
 #[test]

@@ -168,6 +168,6 @@ fn a_load_that_fails_under_way_prints_its_summary_too() {
     let file = folder.write("rows.ndjson", rows(1..=9));
     let output = folder.load(&[&file, "--json"]);
     assert_eq!((summary(&output)["rows"].as_u64(), summary(&output)["rows_rejected"].as_u64()), (Some(9), Some(1)));
-    assert!(error(&output).contains("1 rows were rejected"), "{output:?}");
+    assert!(error(&output).contains("1 row was rejected"), "{output:?}");
     assert!(String::from_utf8(service.rows(TABLE)).unwrap().contains(&row(9)));
 }

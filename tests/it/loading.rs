@@ -244,6 +244,37 @@ fn a_committed_offset_of_somebody_else_is_refused_and_nothing_is_appended() {
 }
 
 #[test]
+fn a_trusted_line_that_is_no_json_is_sent_and_told_as_rejected() {
+    let text = format!("{}{{\"ID\": }}\n{}", rows(1..=3), rows(5..=7));
+    let file = TextFile::new(&text);
+    let sources: [&dyn Fn() -> Source<'static>; 2] =
+        [&|| file.source(), &|| Source::reader("bytes", std::io::Cursor::new(text.clone().into_bytes()))];
+    for source in sources {
+        let service = Emulator::start().unwrap();
+        let mut loader = loader(&pipe_of(&service));
+        let error = loader.load(source().trusted()).unwrap_err();
+        assert!(error.to_string().contains("1 row was rejected"), "{error}");
+        assert_eq!(landed(&service), rows(1..=3) + &rows(5..=7));
+        assert_eq!(loader.report().committed_offset, Some(7.into()));
+
+        let mut loader = Loader::new(&pipe_of(&service), "load-2");
+        let error = loader.load(source()).unwrap_err();
+        assert!(error.to_string().contains("read line 4 of "), "without trust it is never sent: {error}");
+        assert_eq!(loader.report().committed_offset, Some(3.into()));
+    }
+}
+
+#[test]
+fn trust_reaches_every_channel() {
+    let text = rows(1..=1000) + "{\"ID\": }\n" + &rows(1002..=1003);
+    let (service, file) = (Emulator::start().unwrap(), TextFile::new(&text));
+    let mut loader = loader(&pipe_of(&service)).channels(2);
+    let error = loader.load(file.source().trusted()).unwrap_err();
+    assert!(error.to_string().contains("1 row was rejected"), "{error}");
+    assert_eq!((loader.report().rows, loader.report().rows_rejected), (1003, 1));
+}
+
+#[test]
 fn rejected_rows_are_counted_and_end_the_load_as_an_error_when_all_is_committed() {
     let service = Emulator::start().unwrap();
     service.reject_rows_containing("7\"");

@@ -113,7 +113,7 @@ fn rejected_rows_are_told_once() {
     }
     let error = writer.commit(SOON).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
-    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+    assert!(error.to_string().contains("1 row was rejected"), "{error}");
     writer.commit(SOON).unwrap();
     assert_eq!(landed(&service), rows([1, 3]));
 }
