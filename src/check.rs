@@ -76,8 +76,20 @@ pub enum CheckOutcome {
 }
 
 impl CheckReport {
-    /// How long a busy or unreachable account host is waited for.
+    /// How long a server that is busy or out of reach is waited for, be it the account's, the ingest host or an
+    /// authorization server: somebody is looking on.
     pub const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// The client could not even be made.
+    pub(crate) fn not_begun(error: Error) -> CheckReport {
+        let mut report = CheckReport::of_no_step();
+        report.failed(CheckStep::LoginToken, error);
+        report
+    }
+
+    fn of_no_step() -> CheckReport {
+        CheckReport { outcomes: [const { CheckOutcome::NotReached }; CheckStep::ALL.len()] }
+    }
 
     /// Whether every step passed.
     pub fn is_ok(&self) -> bool {
@@ -143,10 +155,10 @@ impl fmt::Display for CheckOutcome {
     }
 }
 
-/// Every step is a call that real requests make too.
+/// Every step is a call that real requests make too. The sessions hold no token yet.
 pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &Exchange, clock: &ServerClock) -> CheckReport {
-    let mut report = CheckReport { outcomes: [const { CheckOutcome::NotReached }; CheckStep::ALL.len()] };
-    let login = match control.tokens().refresh() {
+    let mut report = CheckReport::of_no_step();
+    let login = match control.tokens().get() {
         Ok(token) => token,
         Err(error) => {
             report.failed(CheckStep::LoginToken, error);
@@ -154,7 +166,7 @@ pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &Exchange, clo
         }
     };
     report.passed(CheckStep::LoginToken, format!("{}: {}", login.grant.kind, control.identity()));
-    let host = exchange.ingest_host(Some(CheckReport::PATIENCE));
+    let host = exchange.ingest_host();
     if let Err(error) = &host
         && !was_service(error)
     {
@@ -175,7 +187,7 @@ pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &Exchange, clo
 
 /// What needs the scoped token.
 fn finish(mut report: CheckReport, ingest: &Session, exchange: &Exchange) -> CheckReport {
-    if let Err(error) = ingest.tokens().refresh() {
+    if let Err(error) = ingest.tokens().get() {
         report.failed(CheckStep::Exchange, error);
         return report;
     }
@@ -231,7 +243,7 @@ fn try_token(ingest: &Session) -> Result<(), Error> {
         pipe: "CHECK-STREAMING".into(),
         table: None,
     };
-    match api::channel_statuses(ingest, &nowhere, &["check"], Some(CheckReport::PATIENCE)) {
+    match api::channel_statuses(ingest, &nowhere, &["check"], None) {
         Err(error) if is_about_the_name(&error) => Ok(()),
         result => result.map(drop),
     }

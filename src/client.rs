@@ -56,6 +56,8 @@ use crate::session::{Counters, Session};
 /// ```
 #[derive(Clone)]
 pub struct Client {
+    /// As it was told to be.
+    builder: ClientBuilder,
     control: Arc<Session>,
     ingest: Arc<Session>,
     exchange: Arc<Exchange>,
@@ -89,13 +91,14 @@ impl Client {
     }
 
     pub(crate) fn new(
+        builder: ClientBuilder,
         control: Arc<Session>,
         ingest: Arc<Session>,
         exchange: Arc<Exchange>,
         clock: Arc<dyn Clock>,
         server_clock: Arc<ServerClock>,
     ) -> Client {
-        Client { control, ingest, exchange, clock, server_clock }
+        Client { builder, control, ingest, exchange, clock, server_clock }
     }
 
     /// The default pipe of a table, which the service makes when it is first used.
@@ -155,14 +158,14 @@ impl Client {
 
     /// Logs in step by step and tells how far it got, for a person who has to find out why a login fails.
     ///
-    /// It goes the way of every other call, with the same tokens and connections, and reaches the network every time. The
-    /// last step asks the ingest host for a channel that need not exist, which shows that the scoped token is taken there;
+    /// It goes the way of every other call with a login of its own, which is given up afterwards: tokens and connections in
+    /// use are neither looked at nor disturbed. The last step asks the ingest host for a channel that need not exist, which shows that the scoped token is taken there;
     /// whether the role may write to a table is shown only by opening a channel of it.
     ///
     /// # Blocking
     ///
-    /// As [above](Client#blocking), but an account host that is out of reach is given up after
-    /// [`PATIENCE`](CheckReport::PATIENCE) or the retry budget, whichever is less.
+    /// As [above](Client#blocking), but no request is repeated and no connection or answer is waited for longer than
+    /// [`PATIENCE`](CheckReport::PATIENCE), or than this client would if that is less. The first step that fails is the last.
     ///
     /// ```no_run
     /// # fn example(client: &snowpipe_streaming::Client) {
@@ -172,7 +175,10 @@ impl Client {
     /// # }
     /// ```
     pub fn check(&self) -> CheckReport {
-        check::walk(&self.control, &self.ingest, &self.exchange, &self.server_clock)
+        match self.builder.clone().with_patience(CheckReport::PATIENCE).build() {
+            Ok(login) => check::walk(&login.control, &login.ingest, &login.exchange, &login.server_clock),
+            Err(error) => CheckReport::not_begun(error),
+        }
     }
 
     /// What this client and its clones have done so far.

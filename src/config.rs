@@ -127,6 +127,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Waits nowhere longer than that.
+    pub(crate) fn with_patience(mut self, patience: Duration) -> ClientBuilder {
+        self.retry.budget = self.retry.budget.min(patience);
+        self.timeouts = self.timeouts.at_most(patience);
+        self
+    }
+
     /// Checks everything and joins the parts; sends nothing.
     ///
     /// # Errors
@@ -162,7 +169,7 @@ impl ClientBuilder {
             tally,
             Bearer { identity: "the login itself was accepted".into(), cure: "check the role and its grants" },
         ));
-        Ok(Client::new(control, ingest, exchange, clock, server_clock))
+        Ok(Client::new(self, control, ingest, exchange, clock, server_clock))
     }
 
     fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {
@@ -179,4 +186,22 @@ fn checked_role(role: &str) -> Result<String, Error> {
     }
     Err(Error::new(ErrorKind::Config, format!("the role {role:?} is empty or holds a blank"))
         .advise("give the name of one role"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_shortens_every_wait_and_lengthens_none() {
+        let seconds = Duration::from_secs;
+        let builder = ClientBuilder::new("myorg-account1".into(), Credentials::oauth_token("a-token"))
+            .connect_timeout(seconds(3))
+            .response_timeout(seconds(60))
+            .with_patience(seconds(10));
+        let timeouts = builder.timeouts;
+        assert_eq!((timeouts.connect, timeouts.response, timeouts.stall), (seconds(3), seconds(10), seconds(10)));
+        assert_eq!(builder.retry.budget, seconds(10));
+        assert_eq!(builder.with_patience(seconds(20)).retry.budget, seconds(10));
+    }
 }

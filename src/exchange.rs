@@ -39,10 +39,8 @@ impl Exchange {
         Exchange { control, account, role, login, clock, server_clock }
     }
 
-    /// `patience` is less than the retry budget, for somebody who watches.
-    pub(crate) fn ingest_host(&self, patience: Option<Duration>) -> Result<Origin, Error> {
-        let mut request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
-        request.patience = patience;
+    pub(crate) fn ingest_host(&self) -> Result<Origin, Error> {
+        let request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
         let answer = self.control.send(&request)?;
         let host = text_or_field(&answer.body, &["hostname"])
             .and_then(|host| validated(&host, &self.account))
@@ -87,7 +85,7 @@ impl Exchange {
 
 impl TokenSource for Arc<Exchange> {
     fn fetch(&self) -> Result<Grant, Error> {
-        let ingest = self.ingest_host(None)?;
+        let ingest = self.ingest_host()?;
         let asked = self.clock.now();
         let token = self.scoped_token(&ingest)?;
         let life = life(&token, self.server_clock.at(asked.wall));

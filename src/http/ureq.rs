@@ -25,6 +25,13 @@ pub(crate) struct Timeouts {
     pub(crate) stall: Duration,
 }
 
+impl Timeouts {
+    pub(crate) fn at_most(self, limit: Duration) -> Timeouts {
+        let Timeouts { connect, response, stall } = self;
+        Timeouts { connect: connect.min(limit), response: response.min(limit), stall: stall.min(limit) }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts { connect: Duration::from_secs(10), response: Duration::from_secs(60), stall: Duration::from_secs(30) }

@@ -58,16 +58,42 @@ fn a_login_that_works_passes_every_step_and_says_what_was_found() {
 }
 
 #[test]
-fn every_check_reaches_the_network_by_the_way_of_real_requests_and_leaves_its_token_for_them() {
+fn a_check_logs_in_anew_and_leaves_the_tokens_in_use_alone() {
     let service = Emulator::start().unwrap();
     let client = client_of(&service);
+    let token = client.token().unwrap();
     let calls = || service.requests().len();
+    let login = calls();
     assert!(client.check().is_ok());
-    let once = calls();
+    let check = calls() - login;
+    assert_eq!(
+        check,
+        login + 2,
+        "a login, the ingest host once more as a step of its own, and a question to that host"
+    );
     assert!(client.check().is_ok());
-    assert_eq!(calls(), 2 * once);
-    client.token().unwrap();
-    assert_eq!(calls(), 2 * once, "the token of the check serves on");
+    assert_eq!(calls(), login + 2 * check);
+    assert_eq!(client.token().unwrap().expose(), token.expose());
+    assert_eq!(calls(), login + 2 * check, "the token before the checks serves on");
+}
+
+#[test]
+fn no_step_waits_as_long_as_other_requests_would() {
+    for (endpoint, step) in [
+        (Endpoint::Discovery, CheckStep::LoginToken),
+        (Endpoint::AccessToken, CheckStep::LoginToken),
+        (Endpoint::Hostname, CheckStep::IngestHost),
+        (Endpoint::Token, CheckStep::Exchange),
+        (Endpoint::Status, CheckStep::Scope),
+    ] {
+        let service = Emulator::start().unwrap();
+        let (id, secret) = service.oauth_client();
+        let client = ClientCredentials::of_issuer(service.oauth_issuer(), id, secret);
+        // Half a minute is more than a check waits and less than the retry budget: it would pass after it.
+        service.inject(Fault::status(endpoint, 503).header("Retry-After", "30"));
+        let error = failure(&check(&service, service.account(), Credentials::client_credentials(client)), step);
+        assert_eq!((error.attempts(), error.retry_after()), (1, Some(Duration::from_secs(30))), "{error}");
+    }
 }
 
 #[test]
