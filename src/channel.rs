@@ -61,8 +61,11 @@ pub struct Channel {
     name: String,
     link: Link,
     ledger: Ledger,
-    /// The last token of an append whose outcome is unknown.
-    in_doubt: Option<OffsetToken>,
+    /// The last token, if any, of an append whose outcome is unknown.
+    in_doubt: Option<Option<OffsetToken>>,
+    /// Rows given to [`append`](Channel::append), and those of them that were sent, whatever became of them.
+    rows_given: u64,
+    rows_sent: u64,
     pace: Pace,
     /// Rejected rows already told, so that each is told once.
     rejected_told: u64,
@@ -88,6 +91,8 @@ impl Channel {
             link: Link::Up { continuation, sticky: None },
             ledger: Ledger::new(status.committed_offset()),
             in_doubt: None,
+            rows_given: 0,
+            rows_sent: 0,
             pace: Pace::default(),
             rejected_told: status.rows_rejected(),
             compressor: Compressor::default(),
@@ -145,6 +150,10 @@ impl Channel {
             // Appending the same batch again would double its first rows.
             self.link = Link::Down(self.accepted_in_part(accepted, batch.rows()));
         }
+        // A batch of which nothing was sent through a link that still stands is only its caller's.
+        if result.is_ok() || self.check_link().is_err() {
+            self.rows_given += batch.rows() as u64;
+        }
         result
     }
 
@@ -170,12 +179,14 @@ impl Channel {
                 self.pace.end(appended.was_throttled);
                 self.link = Link::Up { continuation: appended.continuation, sticky: appended.sticky };
                 self.ledger.sent(payload.last.clone());
+                self.rows_sent += payload.rows as u64;
                 Ok(())
             }
             Err(error) => {
                 if matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed) {
                     self.link = Link::Down(self.lost(&error));
-                    self.in_doubt = payload.last.clone();
+                    self.in_doubt = Some(payload.last.clone());
+                    self.rows_sent += payload.rows as u64;
                 }
                 Err(error)
             }

@@ -91,6 +91,8 @@ impl fmt::Debug for OffsetToken {
 pub(crate) struct Ledger {
     committed: Option<OffsetToken>,
     pending: VecDeque<OffsetToken>,
+    /// The rows sent last have no token: no answer tells whether they are committed.
+    ends_without_token: bool,
     /// Lately committed, so that asking for one of them again is answered.
     settled: VecDeque<OffsetToken>,
 }
@@ -115,8 +117,14 @@ impl Ledger {
         committed == self.committed.as_ref() || self.pending.iter().any(|token| Some(token) == committed)
     }
 
-    /// Rows were accepted whose last token is this; rows without one cannot be told apart.
+    /// Whether rows were sent after the last token that have none.
+    pub(crate) fn ends_without_token(&self) -> bool {
+        self.ends_without_token
+    }
+
+    /// Rows were sent whose last token is this; rows without one cannot be told apart.
     pub(crate) fn sent(&mut self, token: Option<OffsetToken>) {
+        self.ends_without_token = token.is_none();
         self.pending.extend(token);
     }
 
