@@ -65,12 +65,19 @@ impl<'r, 's> Run<'r, 's> {
     /// All that the source can give, committed; what it could not give is handed back as its error.
     fn pass(&mut self) -> Result<Option<Error>, Error> {
         self.sink.send_kept()?;
-        let source_failure = match self.reads_ahead {
-            true => read_ahead::send_all(&mut self.feed, &mut self.sink, self.batch_bytes, &self.pipe)?,
-            false => self.send_all()?,
+        let source_failure = match self.sink.failed() {
+            Some(failed) => Some(failed.clone()),
+            None => self.send_rest()?,
         };
         self.sink.wait_for_commits()?;
         Ok(source_failure)
+    }
+
+    fn send_rest(&mut self) -> Result<Option<Error>, Error> {
+        match self.reads_ahead {
+            true => read_ahead::send_all(&mut self.feed, &mut self.sink, self.batch_bytes, &self.pipe),
+            false => self.send_all(),
+        }
     }
 
     fn send_all(&mut self) -> Result<Option<Error>, Error> {

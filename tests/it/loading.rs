@@ -384,3 +384,23 @@ fn a_source_that_fails_while_the_channel_is_lost_still_tells_its_failure() {
         assert_eq!(landed(&service), "{\"ID\":1}\n{\"ID\":2}\n");
     }
 }
+
+#[test]
+fn a_row_too_long_for_any_request_is_told_even_if_the_channel_is_lost_at_that_moment() {
+    let mut noise = fastrand::Rng::with_seed(11);
+    let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
+    let values = [json!({ "ID": 1 }), json!({ "ID": 2, "TEXT": long }), json!({ "ID": 3 }), json!({ "ID": 4 })];
+    let text: String = values.iter().map(|value| format!("{value}\n")).collect();
+    for pipelined in [false, true] {
+        each_source(&text, |source| {
+            let service = Emulator::start().unwrap();
+            let pipe = pipe_of(&service);
+            service.inject(Fault::status(Endpoint::Append, 409));
+            let loader = Loader::new(&pipe, "load-1").commit_timeout(Duration::from_secs(20));
+            let mut loader = if pipelined { loader.pipelined() } else { loader };
+            let error = loader.load(source()).unwrap_err();
+            assert!(error.to_string().contains("the row at offset 2 is too long for any request"), "{error}");
+            assert_eq!(landed(&service), "{\"ID\":1}\n");
+        });
+    }
+}
