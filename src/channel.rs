@@ -60,6 +60,8 @@ pub struct Channel {
     builder: ChannelBuilder,
     name: String,
     link: Link,
+    /// What the service said when it was opened.
+    status_at_open: ChannelStatus,
     ledger: Ledger,
     /// The last token, if any, of an append whose outcome is unknown.
     in_doubt: Option<Option<OffsetToken>>,
@@ -95,6 +97,7 @@ impl Channel {
             rows_sent: 0,
             pace: Pace::default(),
             rejected_told: status.rows_rejected(),
+            status_at_open: status,
             compressor: Compressor::default(),
             payload: Payload::default(),
         }
@@ -102,6 +105,10 @@ impl Channel {
 
     pub(crate) fn pipe(&self) -> &Pipe {
         &self.pipe
+    }
+
+    pub(crate) fn status_at_open(&self) -> &ChannelStatus {
+        &self.status_at_open
     }
 
     /// The channel's name as the service spells it.

@@ -165,6 +165,8 @@ impl Delivery {
         }
         self.landed_at_open = self.flight.landed_requests();
         self.note_landed();
+        // If everything landed, nobody looks again.
+        self.note_rejected(self.channel.status_at_open().clone());
         for body in self.flight.take_back().rev() {
             self.queue.push_front(body);
         }
@@ -197,11 +199,15 @@ impl Delivery {
     /// Asks how the channel stands: what landed, what was rejected, whether it is still ours.
     fn look(&mut self, patience: Option<Duration>) -> Result<(), Error> {
         let status = self.channel.fetch_status(patience)?;
-        self.totals.rejected += self.channel.take_rejected(&status);
+        self.note_rejected(status);
         self.last_look = self.now();
-        self.last_status = status;
         self.note_landed();
         self.channel.check_usable(&self.last_status)
+    }
+
+    fn note_rejected(&mut self, status: ChannelStatus) {
+        self.totals.rejected += self.channel.take_rejected(&status);
+        self.last_status = status;
     }
 
     fn note_landed(&mut self) {

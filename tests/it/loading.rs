@@ -7,7 +7,7 @@ use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, OffsetToken, Pipe, Source};
 
-use crate::support::{batch, landed, pipe_of, row, rows};
+use crate::support::{batch, builder_of, landed, pipe_of, row, rows};
 
 /// A file that is deleted in the end.
 struct TextFile(tempfile::NamedTempFile);
@@ -403,4 +403,21 @@ fn a_row_too_long_for_any_request_is_told_even_if_the_channel_is_lost_at_that_mo
             assert_eq!(landed(&service), "{\"ID\":1}\n");
         });
     }
+}
+
+#[test]
+fn rejected_rows_are_told_although_the_channel_was_lost_after_the_last_row() {
+    let text = rows(1..=10);
+    each_source(&text, |source| {
+        let service = Emulator::start().unwrap();
+        let client = builder_of(&service).retry_budget(Duration::from_millis(200)).build().unwrap();
+        let pipe = client.table("DEMO", "PUBLIC", "EVENTS");
+        service.reject_rows_containing("7\"");
+        service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
+        let mut loader = loader(&pipe);
+        let error = loader.load(source()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert!(error.to_string().contains("1 rows were rejected, the last at or before offset 10"), "{error}");
+        assert_eq!((loader.report().rows, loader.report().rows_rejected), (10, 1));
+    });
 }

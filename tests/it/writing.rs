@@ -179,3 +179,18 @@ fn a_recovery_that_failed_is_tried_again_by_the_next_call() {
     writer.commit(SOON).unwrap();
     assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
 }
+
+#[test]
+fn rejected_rows_are_told_although_the_last_answer_was_lost() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    service.reject_rows_containing("\"row 2\"");
+    let mut writer = pipe.channel("w").open().unwrap().into_writer();
+    service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
+    (1..=3).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
+    let error = writer.commit(SOON).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("1 rows were rejected"), "{error}");
+    writer.commit(SOON).unwrap();
+}
