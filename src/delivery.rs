@@ -151,14 +151,16 @@ impl Delivery {
         }
         log::info!("channel {} is to be reopened: {cause}", self.channel.name());
         let is_fruitful = self.flight.landed_requests() > self.landed_at_open;
-        self.fruitless_reopens = if is_fruitful { 0 } else { self.fruitless_reopens + 1 };
-        if self.fruitless_reopens > MAX_FRUITLESS_REOPENS {
+        let fruitless_reopens = if is_fruitful { 0 } else { self.fruitless_reopens + 1 };
+        if fruitless_reopens > MAX_FRUITLESS_REOPENS {
             return Err(self.given_up(&cause));
         }
-        if self.fruitless_reopens > 1 {
-            self.channel.pipe().clock().sleep(FIRST_PAUSE * 2u32.pow(self.fruitless_reopens - 2));
+        if fruitless_reopens > 1 {
+            self.channel.pipe().clock().sleep(FIRST_PAUSE * 2u32.pow(fruitless_reopens - 2));
         }
         self.channel.reopen()?;
+        // Counted only now: a service out of reach is no sign of a second writer.
+        self.fruitless_reopens = fruitless_reopens;
         self.totals.reopens += 1;
         if !self.flight.explains(self.channel.committed_offset()) {
             return Err(self.foreign());

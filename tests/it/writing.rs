@@ -194,3 +194,20 @@ fn rejected_rows_are_told_although_the_last_answer_was_lost() {
     assert!(error.to_string().contains("1 rows were rejected"), "{error}");
     writer.commit(SOON).unwrap();
 }
+
+#[test]
+fn an_outage_longer_than_a_few_recoveries_is_survived() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(20)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let mut writer = pipe.channel("w").open().unwrap().into_writer().max_age(Duration::from_secs(3600));
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    service.inject(Fault::status(Endpoint::Append, 503).times(1000));
+    service.inject(Fault::status(Endpoint::Open, 503).times(1000));
+    for _ in 0..8 {
+        assert_eq!(writer.flush().unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    service.clear_faults();
+    writer.commit(SOON).unwrap();
+    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+}
