@@ -172,6 +172,11 @@ impl Channel {
         }
     }
 
+    /// Appends no more, for this reason.
+    pub(crate) fn take_down(&mut self, reason: Error) {
+        self.link = Link::Down(reason);
+    }
+
     /// Appends one ready request body.
     pub(crate) fn append_payload(&mut self, payload: &Payload) -> Result<(), Error> {
         let (continuation, sticky) = match &self.link {

@@ -163,7 +163,10 @@ impl Delivery {
         self.fruitless_reopens = fruitless_reopens;
         self.totals.reopens += 1;
         if !self.flight.explains(self.channel.committed_offset()) {
-            return Err(self.foreign());
+            // What was under way is lost or not, nobody knows: rows sent after it could leave a gap.
+            let foreign = self.foreign();
+            self.channel.take_down(foreign.clone());
+            return Err(foreign);
         }
         self.landed_at_open = self.flight.landed_requests();
         self.note_landed();

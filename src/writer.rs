@@ -82,9 +82,12 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row: it is left out, and the writer goes on. After any other
-    /// error nothing is lost yet: what was written is still here and goes out with the next call that succeeds, unless it
-    /// is of kind [`Channel`](crate::ErrorKind::Channel), which reopening several times did not heal.
+    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row: it is left out, and the writer goes on. Of the same
+    /// kind is the error that another writer has committed rows on the channel; it stays, and nothing is sent any more.
+    ///
+    /// After any other error nothing is lost yet: what was written, this row included, is still here and goes out with the
+    /// next call that succeeds, unless it is of kind [`Channel`](crate::ErrorKind::Channel), which reopening several times
+    /// did not heal. Do not write the row again.
     pub fn write(&mut self, row: &impl Serialize, offset: impl Into<OffsetToken>) -> Result<(), Error> {
         self.batch.push(row)?;
         self.wrote(offset.into())

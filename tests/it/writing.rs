@@ -6,7 +6,7 @@ use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Writer};
 
-use crate::support::{builder_of, landed, pipe_of, row, rows};
+use crate::support::{batch, builder_of, landed, pipe_of, row, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 const PIPE: &str = "DEMO.PUBLIC.\"EVENTS-STREAMING\"";
@@ -210,4 +210,25 @@ fn an_outage_longer_than_a_few_recoveries_is_survived() {
     service.clear_faults();
     writer.commit(SOON).unwrap();
     assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+}
+
+#[test]
+fn a_channel_that_somebody_else_wrote_to_takes_no_more_rows() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut writer = writer(&service);
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    service.hold_commits(true);
+    writer.flush().unwrap();
+    let mut other = pipe.channel("w").discard_uncommitted().open().unwrap();
+    service.hold_commits(false);
+    other.append(&batch(100..=101)).unwrap();
+    other.wait_for_commit(101, SOON).unwrap();
+    for id in 2..=4 {
+        writer.write_json(row(id).as_bytes(), id).unwrap();
+        let error = writer.flush().unwrap_err();
+        assert!(error.to_string().contains("its committed offset is 101"), "{error}");
+    }
+    writer.commit(SOON).unwrap_err();
+    assert_eq!(landed(&service), rows(100..=101), "row 1 is lost to the writer, so no later one may follow");
 }
