@@ -130,14 +130,16 @@ impl Delivery {
         let mut polls = Polls::default();
         while !is_done(self) {
             let left = self.now().until(deadline);
+            self.look(Some(left.max(SHORTEST_PATIENCE)))?;
+            on_look(self);
+            if is_done(self) {
+                break;
+            }
+            let left = self.now().until(deadline);
             if left.is_zero() {
                 return Err(self.commit_overdue());
             }
-            self.look(Some(left.max(SHORTEST_PATIENCE)))?;
-            on_look(self);
-            if !is_done(self) {
-                self.channel.pipe().clock().sleep(polls.next().min(left));
-            }
+            self.channel.pipe().clock().sleep(polls.next().min(left));
         }
         Ok(())
     }

@@ -232,3 +232,12 @@ fn a_channel_that_somebody_else_wrote_to_takes_no_more_rows() {
     writer.commit(SOON).unwrap_err();
     assert_eq!(landed(&service), rows(100..=101), "row 1 is lost to the writer, so no later one may follow");
 }
+
+#[test]
+fn a_commit_without_any_time_to_wait_still_looks() {
+    let service = Emulator::start().unwrap();
+    let mut writer = writer(&service);
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    let came = (0..1000).any(|_| writer.commit(Duration::ZERO).is_ok());
+    assert!(came);
+}
