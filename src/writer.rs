@@ -82,7 +82,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row: it is left out, and the writer goes on. Of the same
+    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row or too long a one: it is left out, and the writer goes on. Of the same
     /// kind is the error that another writer has committed rows on the channel; it stays, and nothing is sent any more.
     ///
     /// After any other error nothing is lost yet: what was written, this row included, is still here and goes out with the
@@ -185,6 +185,10 @@ impl Writer {
 
     fn wrote(&mut self, offset: OffsetToken) -> Result<(), Error> {
         self.batch.mark(offset);
+        if let Err(error) = self.compressor.check_row(&self.batch.last_row()) {
+            self.batch.pop();
+            return Err(error);
+        }
         let now = self.delivery.channel().pipe().clock().now();
         let oldest = *self.oldest.get_or_insert(now);
         let is_due = self.batch.bytes() >= self.max_bytes || now.since(oldest) >= self.max_age;
@@ -203,14 +207,19 @@ impl Writer {
 
     /// Turns the buffer into bodies that can be sent again.
     fn pack(&mut self) -> Result<(), Error> {
-        let (delivery, mut payload) = (&mut self.delivery, Payload::default());
+        let (delivery, mut payload, mut rows) = (&mut self.delivery, Payload::default(), 0);
         let packed = for_each_payload(&self.batch, &mut self.compressor, &mut payload, |payload| {
+            rows += payload.rows;
             delivery.enqueue(std::mem::take(payload));
             Ok(())
         });
+        if packed.is_err() {
+            self.batch = self.batch.without(rows);
+            return packed;
+        }
         self.batch.clear();
         self.oldest = None;
-        packed
+        Ok(())
     }
 
     fn tell_rejected(&mut self) -> Result<(), Error> {

@@ -241,3 +241,20 @@ fn a_commit_without_any_time_to_wait_still_looks() {
     let came = (0..1000).any(|_| writer.commit(Duration::ZERO).is_ok());
     assert!(came);
 }
+
+#[test]
+fn a_row_too_long_for_any_request_is_left_out_and_no_other() {
+    let service = Emulator::start().unwrap();
+    let mut writer = writer(&service);
+    let mut noise = fastrand::Rng::with_seed(7);
+    let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    let error = writer.write(&json!({ "ID": 2, "TEXT": long }), 2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("the row at offset 2 is too long for any request"), "{error}");
+    writer.write_json(row(3).as_bytes(), 3).unwrap();
+    writer.write(&json!({ "ID": 4, "TEXT": " ".repeat(6_000_000) }), 4).unwrap();
+    writer.commit(SOON).unwrap();
+    assert_eq!(landed(&service).lines().count(), 3);
+    assert_eq!((writer.rows_committed(), writer.committed_offset()), (3, Some(&4.into())));
+}
