@@ -46,13 +46,14 @@ impl<'r, 's> Run<'r, 's> {
         })
     }
 
-    /// Sends and waits; whenever the channel is lost, opens it again and goes on from what is committed.
-    pub(super) fn complete(mut self) -> Result<(), Error> {
+    /// Sends and waits; whenever the channel is lost, opens it again and goes on from what is committed. What there is to say
+    /// of rows that the service could not store is handed back: all else is committed then.
+    pub(super) fn complete(mut self) -> Result<Option<Error>, Error> {
         loop {
             let result = self.pass();
             self.sink.tell();
             let error = match result {
-                Ok(None) => return self.check_rejected(),
+                Ok(None) => return Ok(self.rejected()),
                 Ok(Some(source_failure)) => return Err(source_failure),
                 Err(error) => error,
             };
@@ -92,10 +93,10 @@ impl<'r, 's> Run<'r, 's> {
         }
     }
 
-    fn check_rejected(&self) -> Result<(), Error> {
+    fn rejected(&self) -> Option<Error> {
         match self.sink.delivery.totals().rejected {
-            0 => Ok(()),
-            rejected => Err(self.sink.delivery.rejected(rejected)),
+            0 => None,
+            rejected => Some(self.sink.delivery.rejected(rejected)),
         }
     }
 

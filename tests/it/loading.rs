@@ -421,3 +421,20 @@ fn rejected_rows_are_told_although_the_channel_was_lost_after_the_last_row() {
         assert_eq!((loader.report().rows, loader.report().rows_rejected), (10, 1));
     });
 }
+
+#[test]
+fn a_channel_that_did_not_finish_is_told_before_rows_that_another_could_not_store() {
+    let file = TextFile::new(rows(1..=1500));
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    service.reject_rows_containing("\"row 3\"");
+    let mut foreign = batch([1]);
+    foreign.mark("x");
+    let mut second = pipe.channel("load-1-2-of-2").open().unwrap();
+    second.append(&foreign).unwrap();
+    second.wait_for_commit("x", Duration::from_secs(20)).unwrap();
+    let mut loader = loader_of(&pipe).channels(2);
+    let error = loader.load(file.source()).unwrap_err();
+    assert!(error.to_string().contains("committed offset x "), "{error}");
+    assert_eq!((loader.report().rows, loader.report().rows_rejected), (1000, 1));
+}
