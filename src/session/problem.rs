@@ -37,7 +37,13 @@ pub(crate) fn settle(request: &Request<'_>, outcome: Outcome) -> Result<Answer, 
         Err(failure) => unanswered(&failure),
     };
     let error = error.with_attempts(sent);
-    let lost = in_doubt && request.replay == Replay::Tracked && error.kind() != ErrorKind::Channel;
+    let lost = in_doubt
+        && match request.replay {
+            Replay::Safe => false,
+            // Reopening the channel tells the truth.
+            Replay::Tracked => error.kind() != ErrorKind::Channel,
+            Replay::Untraceable => true,
+        };
     let error = if lost { unconfirmed(error.to_string(), request).with_attempts(sent) } else { error };
     Err(error.with_request_id(request.request_id.to_string()).attempting(&*request.attempted))
 }
@@ -237,6 +243,7 @@ mod tests {
         assert_eq!(error(Replay::Safe, lost(), true).kind(), ErrorKind::Unavailable);
         assert_eq!(error(Replay::Tracked, Ok(answer(503, "")), true).kind(), ErrorKind::Unconfirmed);
         assert_eq!(error(Replay::Tracked, Ok(answer(409, "")), true).kind(), ErrorKind::Channel);
+        assert_eq!(error(Replay::Untraceable, Ok(answer(409, "")), true).kind(), ErrorKind::Unconfirmed);
         let refused = Err(Failure { stage: Stage::Connecting, happened: "refused".into() });
         assert_eq!(error(Replay::Tracked, refused, false).kind(), ErrorKind::Unavailable);
     }
