@@ -60,13 +60,15 @@ fn hidden_failure(answer: &Answer) -> Option<Error> {
     #[derive(serde::Deserialize)]
     struct Body {
         status_code: i64,
-        message: Option<String>,
+        // Text or not, it must not hide the failure.
+        #[serde(default)]
+        message: Value,
     }
     let body: Body = serde_json::from_slice(&answer.body).ok()?;
     if body.status_code == 0 {
         return None;
     }
-    let said = clean(&body.message.unwrap_or_default());
+    let said = message(&body.message).unwrap_or_default();
     let happened = format!("the service reported failure {} inside a success: {said}", body.status_code);
     Some(Error::new(ErrorKind::Channel, happened).with_status(answer.status).advise(REOPEN))
 }
@@ -229,7 +231,10 @@ mod tests {
 
     #[test]
     fn a_failure_inside_a_success_is_an_error() {
-        assert_eq!(kind(200, r#"{"status_code":5,"message":"m"}"#), ErrorKind::Channel);
+        for message in [r#""m""#, "null", "7", r#"{"text":"m"}"#] {
+            let body = format!(r#"{{"status_code":5,"message":{message}}}"#);
+            assert_eq!(kind(200, &body), ErrorKind::Channel, "{body}");
+        }
         let request = Request::new(Method::POST, "/", "x");
         let outcome = |body| Outcome { result: Ok(answer(200, body)), sent: 1, in_doubt: false, retry_after: None };
         assert!(settle(&request, outcome(r#"{"status_code":0,"message":null}"#)).is_ok());
