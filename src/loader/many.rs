@@ -23,6 +23,8 @@ pub(super) fn load(
     on_progress: &mut dyn FnMut(&Report),
 ) -> Result<Option<Error>, Error> {
     let path = path_of(source, channels)?;
+    // Another number of channels is told by this one, so it must be there before any other takes rows.
+    settings.of(Share::first(channels), channels).open_channel()?.close();
     thread::scope(|scope| {
         let (sender, reports) = channel();
         let runs: Vec<_> = Share::all(channels)

@@ -438,3 +438,30 @@ fn a_channel_that_did_not_finish_is_told_before_rows_that_another_could_not_stor
     assert!(error.to_string().contains("committed offset x "), "{error}");
     assert_eq!((loader.report().rows, loader.report().rows_rejected), (1000, 1));
 }
+
+#[test]
+fn another_number_of_channels_is_refused_whichever_channel_got_furthest() {
+    let file = TextFile::new(rows(1..=3000));
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    // As a run through three channels leaves it that is killed while its second one is ahead.
+    pipe.channel("load-1-1-of-3").open().unwrap();
+    let mut second = pipe.channel("load-1-2-of-3").open().unwrap();
+    second.append(&batch(1001..=2000)).unwrap();
+    second.wait_for_commit(2000, Duration::from_secs(20)).unwrap();
+    for channels in [1, 2] {
+        let error = loader_of(&pipe).channels(channels).load(file.source()).unwrap_err();
+        assert!(error.to_string().contains("another number of channels"), "{error}");
+    }
+    assert_eq!(loader_of(&pipe).channels(3).load(file.source()).unwrap().rows, 3000);
+    assert_eq!(landed(&service).lines().count(), 3000);
+}
+
+#[test]
+fn nothing_goes_through_several_channels_before_the_first_is_open() {
+    let file = TextFile::new(rows(1..=3000));
+    let service = Emulator::start().unwrap();
+    service.inject(Fault::status(Endpoint::Open, 403).body("{\"message\":\"Insufficient privileges\"}"));
+    let error = loader_of(&pipe_of(&service)).channels(3).load(file.source()).unwrap_err();
+    assert_eq!((error.kind(), landed(&service).lines().count()), (ErrorKind::Credentials, 0));
+}
