@@ -172,6 +172,11 @@ impl Channel {
         }
     }
 
+    /// The last tokens of what was appended and is not known to be committed.
+    pub(crate) fn outstanding(&self) -> impl Iterator<Item = &OffsetToken> {
+        self.ledger.pending().chain(self.in_doubt.iter().flatten())
+    }
+
     /// Appends no more, for this reason.
     pub(crate) fn take_down(&mut self, reason: Error) {
         self.link = Link::Down(reason);

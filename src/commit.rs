@@ -112,6 +112,11 @@ impl Ledger {
         self.pending.back().or(self.committed.as_ref())
     }
 
+    /// What was sent and is not known to be committed, in order.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &OffsetToken> {
+        self.pending.iter()
+    }
+
     /// Whether what was sent here, or was there before, can have brought the channel to that token.
     pub(crate) fn explains(&self, committed: Option<&OffsetToken>) -> bool {
         committed == self.committed.as_ref() || self.pending.iter().any(|token| Some(token) == committed)

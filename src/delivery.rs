@@ -43,11 +43,14 @@ impl Delivery {
     pub(crate) const RETAINED_BYTES: usize = 32_000_000;
 
     pub(crate) fn new(channel: Channel, commit_timeout: Duration) -> Delivery {
+        let now = channel.pipe().clock().now();
+        let mut flight = Flight::after(channel.committed_offset().cloned());
+        channel.outstanding().for_each(|token| flight.precede(token, now));
         Delivery {
-            flight: Flight::after(channel.committed_offset().cloned()),
+            flight,
             queue: VecDeque::new(),
             commit_timeout,
-            last_look: channel.pipe().clock().now(),
+            last_look: now,
             last_status: ChannelStatus::default(),
             totals: Totals::default(),
             landed_at_open: 0,
@@ -165,19 +168,25 @@ impl Delivery {
         self.fruitless_reopens = fruitless_reopens;
         self.totals.reopens += 1;
         if !self.flight.explains(self.channel.committed_offset()) {
-            // What was under way is lost or not, nobody knows: rows sent after it could leave a gap.
-            let foreign = self.foreign();
-            self.channel.take_down(foreign.clone());
-            return Err(foreign);
+            return Err(self.ended(self.foreign()));
         }
         self.landed_at_open = self.flight.landed_requests();
         self.note_landed();
+        if self.flight.awaits_preceding() {
+            return Err(self.ended(self.preceding_lost()));
+        }
         // If everything landed, nobody looks again.
         self.note_rejected(self.channel.status_at_open().clone());
         for body in self.flight.take_back().rev() {
             self.queue.push_front(body);
         }
         Ok(())
+    }
+
+    /// Rows are lost that cannot be sent again, so none may be sent after them.
+    fn ended(&mut self, reason: Error) -> Error {
+        self.channel.take_down(reason.clone());
+        reason
     }
 
     /// What was certainly not applied is not under way: it waits for the next try.
@@ -246,6 +255,12 @@ impl Delivery {
         Error::new(ErrorKind::Rejected, happened)
             .attempting(format!("resume channel {}", self.channel.name()))
             .advise("look for a second writer that uses the same channel name")
+    }
+
+    fn preceding_lost(&self) -> Error {
+        Error::new(ErrorKind::Rejected, "rows that were appended before the writer began were lost with the channel")
+            .attempting(format!("resume channel {}", self.channel.name()))
+            .advise("open the channel again and resume after its committed offset")
     }
 
     fn given_up(&self, cause: &Error) -> Error {

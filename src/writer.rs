@@ -82,8 +82,9 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row or too long a one: it is left out, and the writer goes on. Of the same
-    /// kind is the error that another writer has committed rows on the channel; it stays, and nothing is sent any more.
+    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row or too long a one: it is left out, and the writer
+    /// goes on. Of the same kind is the error that another writer has committed rows on the channel, or that rows appended
+    /// before the writer began are lost; it stays, and nothing is sent any more.
     ///
     /// After any other error nothing is lost yet: what was written, this row included, is still here and goes out with the
     /// next call that succeeds, unless it is of kind [`Channel`](crate::ErrorKind::Channel), which reopening several times
@@ -230,7 +231,7 @@ impl Writer {
 }
 
 impl Channel {
-    /// Feeds this channel row by row.
+    /// Feeds this channel row by row; what was appended before is awaited with it, but cannot be sent again by it.
     pub fn into_writer(self) -> Writer {
         Writer::new(self)
     }

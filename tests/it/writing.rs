@@ -258,3 +258,23 @@ fn a_row_too_long_for_any_request_is_left_out_and_no_other() {
     assert_eq!(landed(&service).lines().count(), 3);
     assert_eq!((writer.rows_committed(), writer.committed_offset()), (3, Some(&4.into())));
 }
+
+#[test]
+fn rows_appended_before_the_writer_began_are_not_passed_over() {
+    for (name, is_stolen) in [("kept", false), ("lost", true)] {
+        let service = Emulator::start().unwrap();
+        service.hold_commits(is_stolen);
+        let mut channel = pipe_of(&service).channel("w").open().unwrap();
+        channel.append(&batch(1..=3)).unwrap();
+        let mut writer = channel.into_writer().max_age(Duration::from_secs(3600));
+        if is_stolen {
+            assert!(service.steal_channel(PIPE, "w"));
+        }
+        service.hold_commits(false);
+        service.inject(Fault::status(Endpoint::Append, 409));
+        writer.write_json(row(4).as_bytes(), 4).unwrap();
+        let result = writer.commit(SOON);
+        assert_eq!(result.is_err(), is_stolen, "{name}: {result:?}");
+        assert_eq!(landed(&service), if is_stolen { String::new() } else { rows(1..=4) }, "{name}");
+    }
+}
