@@ -225,7 +225,8 @@ impl Channel {
 
     /// Waits until the row with this offset token, and so every row appended before it, is committed.
     ///
-    /// The token is one that was appended through this handle, or the one the channel had committed when it was opened.
+    /// The token is the last one of a batch appended through this handle, or the one the channel had committed when it was
+    /// opened: the service tells the ends of requests only, so waiting for a row in the middle of one ends in a timeout.
     /// The first look is immediate; later ones follow after tens of milliseconds, growing to seconds.
     ///
     /// # Blocking

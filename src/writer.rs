@@ -73,7 +73,8 @@ impl Writer {
         self
     }
 
-    /// Adds a row with its offset token, and sends if it is time to.
+    /// Adds a row with its offset token, and sends if it is time to. Tokens must differ: rows under the token of an earlier
+    /// row could be taken for committed with it.
     ///
     /// # Blocking
     ///
