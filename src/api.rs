@@ -103,7 +103,7 @@ pub(crate) fn append_elastic(session: &Session, pipe: &PipeName, payload: &Paylo
         None => format!("{}/channels/ELASTIC/rows", pipe.data_path()),
     };
     let attempted = format!("append {} rows to pipe {pipe}", payload.rows);
-    session.send(&rows_request(path, attempted, payload))?;
+    session.send(&rows_request(path, attempted, payload).replay(Replay::Untraceable))?;
     session.tally().add_rows(payload.rows, payload.plain_bytes);
     Ok(())
 }
@@ -205,7 +205,7 @@ fn read<T: serde::de::DeserializeOwned>(answer: &Answer, request: &Request<'_>) 
     serde_json::from_slice(&answer.body).map_err(|error| {
         let kind = match request.replay {
             Replay::Safe => ErrorKind::Protocol,
-            Replay::Tracked => ErrorKind::Unconfirmed,
+            Replay::Tracked | Replay::Untraceable => ErrorKind::Unconfirmed,
         };
         Error::new(kind, "the answer was not understood")
             .attempting(&*request.attempted)

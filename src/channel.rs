@@ -60,9 +60,14 @@ pub struct Channel {
     builder: ChannelBuilder,
     name: String,
     link: Link,
+    /// What the service said when it was opened.
+    status_at_open: ChannelStatus,
     ledger: Ledger,
-    /// The last token of an append whose outcome is unknown.
-    in_doubt: Option<OffsetToken>,
+    /// The last token, if any, of an append whose outcome is unknown.
+    in_doubt: Option<Option<OffsetToken>>,
+    /// Rows given to [`append`](Channel::append), and those of them that were sent, whatever became of them.
+    rows_given: u64,
+    rows_sent: u64,
     pace: Pace,
     /// Rejected rows already told, so that each is told once.
     rejected_told: u64,
@@ -88,8 +93,11 @@ impl Channel {
             link: Link::Up { continuation, sticky: None },
             ledger: Ledger::new(status.committed_offset()),
             in_doubt: None,
+            rows_given: 0,
+            rows_sent: 0,
             pace: Pace::default(),
             rejected_told: status.rows_rejected(),
+            status_at_open: status,
             compressor: Compressor::default(),
             payload: Payload::default(),
         }
@@ -97,6 +105,10 @@ impl Channel {
 
     pub(crate) fn pipe(&self) -> &Pipe {
         &self.pipe
+    }
+
+    pub(crate) fn status_at_open(&self) -> &ChannelStatus {
+        &self.status_at_open
     }
 
     /// The channel's name as the service spells it.
@@ -145,6 +157,10 @@ impl Channel {
             // Appending the same batch again would double its first rows.
             self.link = Link::Down(self.accepted_in_part(accepted, batch.rows()));
         }
+        // A batch of which nothing was sent through a link that still stands is only its caller's.
+        if result.is_ok() || self.check_link().is_err() {
+            self.rows_given += batch.rows() as u64;
+        }
         result
     }
 
@@ -154,6 +170,16 @@ impl Channel {
             Link::Up { .. } => Ok(()),
             Link::Down(error) => Err(error.clone()),
         }
+    }
+
+    /// The last tokens of what was appended and is not known to be committed.
+    pub(crate) fn outstanding(&self) -> impl Iterator<Item = &OffsetToken> {
+        self.ledger.pending().chain(self.in_doubt.iter().flatten())
+    }
+
+    /// Appends no more, for this reason.
+    pub(crate) fn take_down(&mut self, reason: Error) {
+        self.link = Link::Down(reason);
     }
 
     /// Appends one ready request body.
@@ -170,12 +196,14 @@ impl Channel {
                 self.pace.end(appended.was_throttled);
                 self.link = Link::Up { continuation: appended.continuation, sticky: appended.sticky };
                 self.ledger.sent(payload.last.clone());
+                self.rows_sent += payload.rows as u64;
                 Ok(())
             }
             Err(error) => {
                 if matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed) {
                     self.link = Link::Down(self.lost(&error));
-                    self.in_doubt = payload.last.clone();
+                    self.in_doubt = Some(payload.last.clone());
+                    self.rows_sent += payload.rows as u64;
                 }
                 Err(error)
             }
@@ -197,7 +225,8 @@ impl Channel {
 
     /// Waits until the row with this offset token, and so every row appended before it, is committed.
     ///
-    /// The token is one that was appended through this handle, or the one the channel had committed when it was opened.
+    /// The token is the last one of a batch appended through this handle, or the one the channel had committed when it was
+    /// opened: the service tells the ends of requests only, so waiting for a row in the middle of one ends in a timeout.
     /// The first look is immediate; later ones follow after tens of milliseconds, growing to seconds.
     ///
     /// # Blocking

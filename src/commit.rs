@@ -91,6 +91,8 @@ impl fmt::Debug for OffsetToken {
 pub(crate) struct Ledger {
     committed: Option<OffsetToken>,
     pending: VecDeque<OffsetToken>,
+    /// The rows sent last have no token: no answer tells whether they are committed.
+    ends_without_token: bool,
     /// Lately committed, so that asking for one of them again is answered.
     settled: VecDeque<OffsetToken>,
 }
@@ -110,13 +112,24 @@ impl Ledger {
         self.pending.back().or(self.committed.as_ref())
     }
 
+    /// What was sent and is not known to be committed, in order.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &OffsetToken> {
+        self.pending.iter()
+    }
+
     /// Whether what was sent here, or was there before, can have brought the channel to that token.
     pub(crate) fn explains(&self, committed: Option<&OffsetToken>) -> bool {
         committed == self.committed.as_ref() || self.pending.iter().any(|token| Some(token) == committed)
     }
 
-    /// Rows were accepted whose last token is this; rows without one cannot be told apart.
+    /// Whether rows were sent after the last token that have none.
+    pub(crate) fn ends_without_token(&self) -> bool {
+        self.ends_without_token
+    }
+
+    /// Rows were sent whose last token is this; rows without one cannot be told apart.
     pub(crate) fn sent(&mut self, token: Option<OffsetToken>) {
+        self.ends_without_token = token.is_none();
         self.pending.extend(token);
     }
 

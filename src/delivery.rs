@@ -43,11 +43,14 @@ impl Delivery {
     pub(crate) const RETAINED_BYTES: usize = 32_000_000;
 
     pub(crate) fn new(channel: Channel, commit_timeout: Duration) -> Delivery {
+        let now = channel.pipe().clock().now();
+        let mut flight = Flight::after(channel.committed_offset().cloned());
+        channel.outstanding().for_each(|token| flight.precede(token, now));
         Delivery {
-            flight: Flight::after(channel.committed_offset().cloned()),
+            flight,
             queue: VecDeque::new(),
             commit_timeout,
-            last_look: channel.pipe().clock().now(),
+            last_look: now,
             last_status: ChannelStatus::default(),
             totals: Totals::default(),
             landed_at_open: 0,
@@ -130,14 +133,16 @@ impl Delivery {
         let mut polls = Polls::default();
         while !is_done(self) {
             let left = self.now().until(deadline);
+            self.look(Some(left.max(SHORTEST_PATIENCE)))?;
+            on_look(self);
+            if is_done(self) {
+                break;
+            }
+            let left = self.now().until(deadline);
             if left.is_zero() {
                 return Err(self.commit_overdue());
             }
-            self.look(Some(left.max(SHORTEST_PATIENCE)))?;
-            on_look(self);
-            if !is_done(self) {
-                self.channel.pipe().clock().sleep(polls.next().min(left));
-            }
+            self.channel.pipe().clock().sleep(polls.next().min(left));
         }
         Ok(())
     }
@@ -151,24 +156,37 @@ impl Delivery {
         }
         log::info!("channel {} is to be reopened: {cause}", self.channel.name());
         let is_fruitful = self.flight.landed_requests() > self.landed_at_open;
-        self.fruitless_reopens = if is_fruitful { 0 } else { self.fruitless_reopens + 1 };
-        if self.fruitless_reopens > MAX_FRUITLESS_REOPENS {
+        let fruitless_reopens = if is_fruitful { 0 } else { self.fruitless_reopens + 1 };
+        if fruitless_reopens > MAX_FRUITLESS_REOPENS {
             return Err(self.given_up(&cause));
         }
-        if self.fruitless_reopens > 1 {
-            self.channel.pipe().clock().sleep(FIRST_PAUSE * 2u32.pow(self.fruitless_reopens - 2));
+        if fruitless_reopens > 1 {
+            self.channel.pipe().clock().sleep(FIRST_PAUSE * 2u32.pow(fruitless_reopens - 2));
         }
         self.channel.reopen()?;
+        // Counted only now: a service out of reach is no sign of a second writer.
+        self.fruitless_reopens = fruitless_reopens;
         self.totals.reopens += 1;
         if !self.flight.explains(self.channel.committed_offset()) {
-            return Err(self.foreign());
+            return Err(self.ended(self.foreign()));
         }
         self.landed_at_open = self.flight.landed_requests();
         self.note_landed();
+        if self.flight.awaits_preceding() {
+            return Err(self.ended(self.preceding_lost()));
+        }
+        // If everything landed, nobody looks again.
+        self.note_rejected(self.channel.status_at_open().clone());
         for body in self.flight.take_back().rev() {
             self.queue.push_front(body);
         }
         Ok(())
+    }
+
+    /// Rows are lost that cannot be sent again, so none may be sent after them.
+    fn ended(&mut self, reason: Error) -> Error {
+        self.channel.take_down(reason.clone());
+        reason
     }
 
     /// What was certainly not applied is not under way: it waits for the next try.
@@ -197,11 +215,15 @@ impl Delivery {
     /// Asks how the channel stands: what landed, what was rejected, whether it is still ours.
     fn look(&mut self, patience: Option<Duration>) -> Result<(), Error> {
         let status = self.channel.fetch_status(patience)?;
-        self.totals.rejected += self.channel.take_rejected(&status);
+        self.note_rejected(status);
         self.last_look = self.now();
-        self.last_status = status;
         self.note_landed();
         self.channel.check_usable(&self.last_status)
+    }
+
+    fn note_rejected(&mut self, status: ChannelStatus) {
+        self.totals.rejected += self.channel.take_rejected(&status);
+        self.last_status = status;
     }
 
     fn note_landed(&mut self) {
@@ -233,6 +255,12 @@ impl Delivery {
         Error::new(ErrorKind::Rejected, happened)
             .attempting(format!("resume channel {}", self.channel.name()))
             .advise("look for a second writer that uses the same channel name")
+    }
+
+    fn preceding_lost(&self) -> Error {
+        Error::new(ErrorKind::Rejected, "rows that were appended before the writer began were lost with the channel")
+            .attempting(format!("resume channel {}", self.channel.name()))
+            .advise("open the channel again and resume after its committed offset")
     }
 
     fn given_up(&self, cause: &Error) -> Error {

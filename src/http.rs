@@ -100,8 +100,10 @@ pub(crate) enum Labels {
 pub(crate) enum Replay {
     /// Harmless: reading, opening, asking for a token.
     Safe,
-    /// Allowed, but if all answers are lost nobody knows whether it was applied.
+    /// Allowed, but if all answers are lost only its channel knows whether it was applied.
     Tracked,
+    /// Allowed, but if all answers are lost nobody knows whether it was applied.
+    Untraceable,
 }
 
 /// A request made ready for the wire.

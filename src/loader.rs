@@ -200,7 +200,10 @@ impl<'p> Loader<'p> {
             many => many::load(&self.settings, many, &source, before, &mut report, &mut tell),
         };
         (self.report, self.on_progress) = (report, on_progress);
-        result.map(|()| self.report.clone())
+        match result? {
+            None => Ok(self.report.clone()),
+            Some(rejected) => Err(rejected),
+        }
     }
 
     /// How far the last load came, also when it failed.

@@ -133,9 +133,7 @@ impl Batch {
     /// The rows after the one with this token: what is left to send once that row is stored. All of them when the token
     /// is none of this batch.
     pub fn after(&self, token: Option<&OffsetToken>) -> Batch {
-        let Some(row) = token.and_then(|token| self.marks.row_of(token)) else { return self.clone() };
-        let cut = memchr::memchr_iter(b'\n', &self.text).nth(row).map_or(0, |end| end + 1);
-        Batch { text: self.text[cut..].to_vec(), rows: self.rows - row - 1, marks: self.marks.without(row + 1) }
+        self.without(token.and_then(|token| self.marks.row_of(token)).map_or(0, |row| row + 1))
     }
 
     /// Takes all rows out and keeps the memory.
@@ -173,13 +171,25 @@ impl Batch {
 
     /// Takes the last row out again, without its line break and its mark.
     pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
-        let body = &self.text[..self.text.len().checked_sub(1)?];
-        let start = memchr::memrchr(b'\n', body).map_or(0, |before| before + 1);
-        let row = body[start..].to_vec();
-        self.text.truncate(start);
+        let row = self.last_row().text.strip_suffix(b"\n")?.to_vec();
+        self.text.truncate(self.text.len() - row.len() - 1);
         self.rows -= 1;
         self.marks.truncate(self.rows);
         Some(row)
+    }
+
+    /// The row pushed last.
+    pub(crate) fn last_row(&self) -> Piece<'_> {
+        let body = &self.text[..self.text.len().saturating_sub(1)];
+        let start = memchr::memrchr(b'\n', body).map_or(0, |before| before + 1);
+        Piece { text: &self.text[start..], rows: self.rows.saturating_sub(1)..self.rows, marks: &self.marks }
+    }
+
+    /// The batch without its first so many rows.
+    pub(crate) fn without(&self, rows: usize) -> Batch {
+        let Some(last) = rows.checked_sub(1) else { return self.clone() };
+        let cut = memchr::memchr_iter(b'\n', &self.text).nth(last).map_or(self.text.len(), |end| end + 1);
+        Batch { text: self.text[cut..].to_vec(), rows: self.rows.saturating_sub(rows), marks: self.marks.without(rows) }
     }
 
     /// All of it, to be cut and compressed.

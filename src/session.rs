@@ -16,7 +16,7 @@ use self::refusal::{Refusal, refusal};
 use crate::auth::{Token, TokenCache};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::http::{Addressed, Answer, Failure, Outcome, Request, Sender, Stage};
+use crate::http::{Addressed, Answer, Failure, Outcome, Replay, Request, Sender, Stage};
 
 /// Sends requests in one name; any number of threads at once.
 ///
@@ -122,9 +122,10 @@ impl Session {
     }
 }
 
-/// A renewal that failed after a request of unknown outcome leaves that outcome unknown.
+/// A renewal that failed after a request of unknown outcome leaves that outcome unknown, where it matters.
 fn doubtful(error: Error, first: &Outcome, request: &Request<'_>) -> Error {
-    if first.in_doubt { problem::unconfirmed(error.to_string(), request) } else { error }
+    let matters = request.replay != Replay::Safe;
+    if first.in_doubt && matters { problem::unconfirmed(error.to_string(), request) } else { error }
 }
 
 fn authorization(token: &Token) -> Result<HeaderMap, Failure> {

@@ -73,7 +73,8 @@ impl Writer {
         self
     }
 
-    /// Adds a row with its offset token, and sends if it is time to.
+    /// Adds a row with its offset token, and sends if it is time to. Tokens must differ: rows under the token of an earlier
+    /// row could be taken for committed with it.
     ///
     /// # Blocking
     ///
@@ -82,9 +83,13 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row: it is left out, and the writer goes on. After any other
-    /// error nothing is lost yet: what was written is still here and goes out with the next call that succeeds, unless it
-    /// is of kind [`Channel`](crate::ErrorKind::Channel), which reopening several times did not heal.
+    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row or too long a one: it is left out, and the writer
+    /// goes on. Of the same kind is the error that another writer has committed rows on the channel, or that rows appended
+    /// before the writer began are lost; it stays, and nothing is sent any more.
+    ///
+    /// After any other error nothing is lost yet: what was written, this row included, is still here and goes out with the
+    /// next call that succeeds, unless it is of kind [`Channel`](crate::ErrorKind::Channel), which reopening several times
+    /// did not heal. Do not write the row again.
     pub fn write(&mut self, row: &impl Serialize, offset: impl Into<OffsetToken>) -> Result<(), Error> {
         self.batch.push(row)?;
         self.wrote(offset.into())
@@ -182,6 +187,10 @@ impl Writer {
 
     fn wrote(&mut self, offset: OffsetToken) -> Result<(), Error> {
         self.batch.mark(offset);
+        if let Err(error) = self.compressor.check_row(&self.batch.last_row()) {
+            self.batch.pop();
+            return Err(error);
+        }
         let now = self.delivery.channel().pipe().clock().now();
         let oldest = *self.oldest.get_or_insert(now);
         let is_due = self.batch.bytes() >= self.max_bytes || now.since(oldest) >= self.max_age;
@@ -200,14 +209,19 @@ impl Writer {
 
     /// Turns the buffer into bodies that can be sent again.
     fn pack(&mut self) -> Result<(), Error> {
-        let (delivery, mut payload) = (&mut self.delivery, Payload::default());
+        let (delivery, mut payload, mut rows) = (&mut self.delivery, Payload::default(), 0);
         let packed = for_each_payload(&self.batch, &mut self.compressor, &mut payload, |payload| {
+            rows += payload.rows;
             delivery.enqueue(std::mem::take(payload));
             Ok(())
         });
+        if packed.is_err() {
+            self.batch = self.batch.without(rows);
+            return packed;
+        }
         self.batch.clear();
         self.oldest = None;
-        packed
+        Ok(())
     }
 
     fn tell_rejected(&mut self) -> Result<(), Error> {
@@ -218,7 +232,7 @@ impl Writer {
 }
 
 impl Channel {
-    /// Feeds this channel row by row.
+    /// Feeds this channel row by row; what was appended before is awaited with it, but cannot be sent again by it.
     pub fn into_writer(self) -> Writer {
         Writer::new(self)
     }

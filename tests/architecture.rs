@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("channel", &["api", "clock", "commit", "error", "pipe", "rows", "session", "status"]),
     ("delivery", &["channel", "clock", "commit", "error", "rows", "status"]),
     ("writer", &["channel", "clock", "commit", "delivery", "error", "rows"]),
-    ("loader", &["channel", "clock", "commit", "delivery", "error", "pipe", "rows", "session"]),
+    ("loader", &["channel", "clock", "commit", "delivery", "error", "pipe", "rows", "session", "status"]),
     ("environment", &["error"]),
     ("proxy", &["environment", "error", "http", "secret"]),
     ("profile", &["account", "auth", "environment", "error", "http", "secret"]),

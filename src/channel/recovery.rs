@@ -15,7 +15,8 @@ impl Recovery {
         self.committed.as_ref()
     }
 
-    /// Whether everything that was ever appended through this handle is stored, also the append whose outcome was unknown.
+    /// Whether everything that was ever given to this handle to append is stored, also the append whose outcome was unknown
+    /// and what came after it.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -49,17 +50,34 @@ impl Channel {
     /// # Errors
     ///
     /// [`Rejected`](ErrorKind::Rejected) when the committed offset is none that this handle sent or began with: another
-    /// writer uses the channel. Otherwise those of [`reopen`](Channel::reopen).
+    /// writer uses the channel. [`Unconfirmed`](ErrorKind::Unconfirmed) when the last rows sent had no offset token: the
+    /// handle is as good as new, but nobody can tell whether they are stored. Otherwise those of
+    /// [`reopen`](Channel::reopen); then nothing is forgotten, and this can be called again.
     pub fn recover(&mut self) -> Result<Recovery, Error> {
         let mut expected = self.ledger.clone();
-        expected.sent(self.in_doubt.take());
+        if let Some(last) = &self.in_doubt {
+            expected.sent(last.clone());
+        }
+        let is_all_sent = self.rows_sent >= self.rows_given;
         self.reopen()?;
         let committed = self.committed_offset().cloned();
         if !expected.explains(committed.as_ref()) {
             return Err(self.unexplained(committed.as_ref()));
         }
-        let is_complete = expected.last_sent() == committed.as_ref();
-        Ok(Recovery { committed, is_complete })
+        let has_last_token = expected.last_sent() == committed.as_ref();
+        if has_last_token && expected.ends_without_token() {
+            return Err(self.untold(committed.as_ref()));
+        }
+        Ok(Recovery { committed, is_complete: has_last_token && is_all_sent })
+    }
+
+    fn untold(&self, committed: Option<&OffsetToken>) -> Error {
+        let told = committed.map_or("the beginning".to_string(), |token| format!("offset {token}"));
+        let happened =
+            format!("the rows sent after {told} had no offset token, and so nobody can tell what became of them");
+        Error::new(ErrorKind::Unconfirmed, happened)
+            .attempting(self.attempted("recover"))
+            .advise("look for these rows in the table; mark every batch with an offset token")
     }
 
     fn unexplained(&self, committed: Option<&OffsetToken>) -> Error {

@@ -9,6 +9,8 @@ use crate::rows::Payload;
 #[derive(Debug, Default)]
 pub(crate) struct Flight {
     sent: VecDeque<Sent>,
+    /// How many of those, the first, somebody else sent before: nobody here can send them again.
+    preceding: usize,
     /// The token up to which everything is committed.
     landed: Option<OffsetToken>,
     landed_rows: u64,
@@ -30,6 +32,17 @@ struct Sent {
 impl Flight {
     pub(crate) fn after(landed: Option<OffsetToken>) -> Flight {
         Flight { landed, ..Flight::default() }
+    }
+
+    /// Was sent before all that is pushed.
+    pub(crate) fn precede(&mut self, last: &OffsetToken, at: Moment) {
+        self.sent.push_back(Sent { last: Some(last.clone()), rows: 0, at, body: None });
+        self.preceding += 1;
+    }
+
+    /// Whether something that was sent before is not committed.
+    pub(crate) fn awaits_preceding(&self) -> bool {
+        self.preceding > 0
     }
 
     /// The body is about to be sent from elsewhere.
@@ -55,6 +68,7 @@ impl Flight {
             self.lag = now.since(sent.at);
             self.retained_bytes -= sent.body.map_or(0, |body| body.wire.len());
         }
+        self.preceding = self.preceding.saturating_sub(index + 1);
         self.landed = Some(committed.clone());
     }
 

@@ -57,7 +57,9 @@ pub(crate) fn judge(result: &Result<Answer, Failure>) -> Verdict {
         Ok(answer) => match answer.status {
             429 => (Next::Wait(retry_after(answer)), false),
             500..600 if names_a_stale_thing(&answer.body) => (Next::Deliver, false),
-            408 | 499 | 500 | 502 | 503 | 504 => (Next::Wait(retry_after(answer)), true),
+            // Refused before anything was looked at: not implemented, not this protocol, not this host.
+            501 | 505 | 513 => (Next::Deliver, false),
+            408 | 499 | 500..600 => (Next::Wait(retry_after(answer)), true),
             404 if !is_json(&answer.body) => (Next::WaitBriefly, false),
             _ => (Next::Deliver, false),
         },
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_final_answer_is_delivered() {
-        for status in [200, 201, 204, 301, 302, 307, 400, 401, 403, 409, 410, 413, 415, 501] {
+        for status in [200, 201, 204, 301, 302, 307, 400, 401, 403, 409, 410, 413, 415, 501, 505, 513] {
             assert_eq!(verdict(status, "{}"), (Next::Deliver, false), "{status}");
         }
     }
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_failing_service_waits_and_leaves_doubt() {
-        for status in [408, 499, 500, 502, 503, 504] {
+        for status in [408, 499, 500, 502, 503, 504, 507, 520, 524, 599] {
             assert_eq!(verdict(status, ""), (Next::Wait(None), true), "{status}");
         }
     }

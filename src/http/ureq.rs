@@ -157,12 +157,20 @@ fn io_stage(error: &io::Error, has_body: bool) -> Stage {
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::AddrNotAvailable => Stage::Connecting,
-        // The handshake failed over what the peer presented: rustls wraps its reason so.
-        ErrorKind::InvalidData if error.get_ref().is_some() => Stage::Refusing,
+        // rustls wraps its reasons so. Only a certificate surely belongs to the handshake; anything else may be an answer
+        // that was damaged after the body had arrived.
+        ErrorKind::InvalidData if error.get_ref().is_some() => match has_body && !is_about_certificate(error) {
+            true => Stage::Sending,
+            false => Stage::Refusing,
+        },
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted if has_body => Stage::Sending,
         _ if is_lookup(error) => Stage::Connecting,
         _ => Stage::Receiving,
     }
+}
+
+fn is_about_certificate(error: &io::Error) -> bool {
+    error.to_string().contains("peer certificate")
 }
 
 /// The standard library gives a failed name look-up no kind of its own.

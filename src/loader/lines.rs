@@ -54,8 +54,13 @@ impl Lines {
             if !may_read() {
                 return Ok(Next::Later);
             }
+            let before = self.offset;
             if self.read_more(input)? == 0 {
                 return Ok(if searched > 0 { self.line(searched) } else { Next::End });
+            }
+            if self.offset != before {
+                // A byte order mark that came in pieces is known only now, and is no part of the line.
+                searched = 0;
             }
         }
     }
@@ -156,6 +161,23 @@ mod tests {
     fn a_byte_order_mark_is_skipped_at_the_start_only() {
         assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb"), [(1, 5, b"a".to_vec()), (2, 9, b"\xef\xbb\xbfb".to_vec())]);
         assert_eq!(lines(b"\xef\xbb\xbf"), []);
+    }
+
+    #[test]
+    fn a_byte_order_mark_may_come_byte_by_byte() {
+        struct Bytewise<'t>(&'t [u8]);
+
+        impl Read for Bytewise<'_> {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                self.0.read(&mut into[..1])
+            }
+        }
+
+        let (mut lines, mut input) = (Lines::default(), Bytewise(b"\xef\xbb\xbf\na"));
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b""));
+        lines.advance(0);
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b"a"));
+        assert_eq!(lines.offset(), 4);
     }
 
     #[test]

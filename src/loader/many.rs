@@ -12,7 +12,8 @@ use crate::rows::Batch;
 
 /// One run a channel, each on a thread of its own with the file opened once more; all end before this returns.
 ///
-/// A channel that fails does not stop the others: what they commit need not be sent by the next run.
+/// A channel that fails does not stop the others: what they commit need not be sent by the next run. Rows that could not be
+/// stored are handed back only when every channel came to its end: all else is committed then.
 pub(super) fn load(
     settings: &Settings,
     channels: u64,
@@ -20,8 +21,10 @@ pub(super) fn load(
     before: Before,
     report: &mut Report,
     on_progress: &mut dyn FnMut(&Report),
-) -> Result<(), Error> {
+) -> Result<Option<Error>, Error> {
     let (path, push_line) = (path_of(source, channels)?, source.push_line);
+    // Another number of channels is told by this one, so it must be there before any other takes rows.
+    settings.of(Share::first(channels), channels).open_channel()?.close();
     thread::scope(|scope| {
         let (sender, reports) = channel();
         let runs: Vec<_> = Share::all(channels)
@@ -40,7 +43,8 @@ pub(super) fn load(
         gather(&reports, runs.len(), before, settings, report, on_progress);
         let ends: Vec<_> =
             runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect();
-        ends.into_iter().collect()
+        let rejected: Vec<_> = ends.into_iter().collect::<Result<_, _>>()?;
+        Ok(rejected.into_iter().flatten().next())
     })
 }
 

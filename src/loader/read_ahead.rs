@@ -34,7 +34,7 @@ pub(super) fn send_all(
         if end.is_err() && sink.retains() {
             // What the other thread has read cannot be read again.
             for (batch, _) in batches {
-                sink.keep(&batch)?;
+                sink.keep(&batch);
             }
         }
         end

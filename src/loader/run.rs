@@ -46,13 +46,14 @@ impl<'r, 's> Run<'r, 's> {
         })
     }
 
-    /// Sends and waits; whenever the channel is lost, opens it again and goes on from what is committed.
-    pub(super) fn complete(mut self) -> Result<(), Error> {
+    /// Sends and waits; whenever the channel is lost, opens it again and goes on from what is committed. What there is to say
+    /// of rows that the service could not store is handed back: all else is committed then.
+    pub(super) fn complete(mut self) -> Result<Option<Error>, Error> {
         loop {
             let result = self.pass();
             self.sink.tell();
             let error = match result {
-                Ok(None) => return self.check_rejected(),
+                Ok(None) => return Ok(self.rejected()),
                 Ok(Some(source_failure)) => return Err(source_failure),
                 Err(error) => error,
             };
@@ -65,12 +66,19 @@ impl<'r, 's> Run<'r, 's> {
     /// All that the source can give, committed; what it could not give is handed back as its error.
     fn pass(&mut self) -> Result<Option<Error>, Error> {
         self.sink.send_kept()?;
-        let source_failure = match self.reads_ahead {
-            true => read_ahead::send_all(&mut self.feed, &mut self.sink, self.batch_bytes, &self.pipe)?,
-            false => self.send_all()?,
+        let source_failure = match self.sink.failed() {
+            Some(failed) => Some(failed.clone()),
+            None => self.send_rest()?,
         };
         self.sink.wait_for_commits()?;
         Ok(source_failure)
+    }
+
+    fn send_rest(&mut self) -> Result<Option<Error>, Error> {
+        match self.reads_ahead {
+            true => read_ahead::send_all(&mut self.feed, &mut self.sink, self.batch_bytes, &self.pipe),
+            false => self.send_all(),
+        }
     }
 
     fn send_all(&mut self) -> Result<Option<Error>, Error> {
@@ -85,10 +93,10 @@ impl<'r, 's> Run<'r, 's> {
         }
     }
 
-    fn check_rejected(&self) -> Result<(), Error> {
+    fn rejected(&self) -> Option<Error> {
         match self.sink.delivery.totals().rejected {
-            0 => Ok(()),
-            rejected => Err(self.sink.delivery.rejected(rejected)),
+            0 => None,
+            rejected => Some(self.sink.delivery.rejected(rejected)),
         }
     }
 

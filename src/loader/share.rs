@@ -1,5 +1,8 @@
+use std::collections::HashMap;
+
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
+use crate::status::ChannelStatus;
 
 /// The rows of a source that one of several channels carries: fixed blocks, dealt by position. Pure but for the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +14,10 @@ pub(super) struct Share {
 
 impl Share {
     pub(super) const WHOLE: Share = Share { index: 0, of: 1 };
+
+    pub(super) fn first(of: u64) -> Share {
+        Share { index: 0, of }
+    }
 
     pub(super) fn all(of: u64) -> impl Iterator<Item = Share> {
         (0..of).map(move |index| Share { index, of })
@@ -28,18 +35,16 @@ impl Share {
 }
 
 /// Refuses a load that was begun with another number of channels: every channel would start from the beginning.
+///
+/// Relies on the first channel's being opened before any other.
 pub(super) fn check_number(pipe: &Pipe, base: &str, channels: u64) -> Result<(), Error> {
     pipe.channel(base).check_name()?;
     let others = (1..=MAX_CHANNELS.into()).filter(|of| *of != channels);
-    let names: Vec<_> = others.map(|of| Share { index: 0, of }.channel_name(base)).collect();
-    // The service spells unquoted names in upper case.
-    let spelt: Vec<_> = names.iter().cloned().chain(names.iter().map(|name| name.to_uppercase())).collect();
-    let spelt: Vec<_> = spelt.iter().map(String::as_str).collect();
-    let found = match pipe.statuses(&spelt) {
-        // A table's default pipe comes about with the first open: before that there is no channel either.
-        Err(error) if error.status() == Some(404) => return Ok(()),
-        found => found?,
-    };
+    let firsts: Vec<_> = others.map(Share::first).collect();
+    let found = statuses(pipe, base, firsts.iter().copied())?;
+    // The first channel is opened before all others, and any of them may have got further than it.
+    let is_begun = |first: &&Share| found.keys().any(|name| name.eq_ignore_ascii_case(&first.channel_name(base)));
+    let found = statuses(pipe, base, firsts.iter().filter(is_begun).flat_map(|first| Share::all(first.of)))?;
     let Some(other) = found.into_iter().find(|(_, status)| status.committed_offset().is_some()).map(|(name, _)| name)
     else {
         return Ok(());
@@ -48,6 +53,22 @@ pub(super) fn check_number(pipe: &Pipe, base: &str, channels: u64) -> Result<(),
     Err(Error::new(ErrorKind::Rejected, happened)
         .attempting(format!("load through {channels} channels named after {base}"))
         .advise("use the same number as before, or another channel name"))
+}
+
+fn statuses(
+    pipe: &Pipe,
+    base: &str,
+    shares: impl Iterator<Item = Share>,
+) -> Result<HashMap<String, ChannelStatus>, Error> {
+    let names: Vec<_> = shares.map(|share| share.channel_name(base)).collect();
+    // The service spells unquoted names in upper case.
+    let spelt: Vec<_> = names.iter().cloned().chain(names.iter().map(|name| name.to_uppercase())).collect();
+    let spelt: Vec<_> = spelt.iter().map(String::as_str).collect();
+    match pipe.statuses(&spelt) {
+        // A table's default pipe comes about with the first open: before that there is no channel either.
+        Err(error) if error.status() == Some(404) => Ok(HashMap::new()),
+        found => found,
+    }
 }
 
 /// A file of a few thousand rows is dealt evenly, and a block is still much longer than a disk page.

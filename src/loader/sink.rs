@@ -11,6 +11,8 @@ pub(super) struct Sink<'r> {
     pub(super) delivery: Delivery,
     /// Bodies must be kept until they are committed.
     retains: bool,
+    /// Why what came next could not be kept, and so nothing after it may be sent: it cannot be read again.
+    failed: Option<Error>,
     compressor: Compressor,
     payload: Payload,
     progress: Progress<'r>,
@@ -41,8 +43,8 @@ impl<'r> Sink<'r> {
     ) -> Sink<'r> {
         let pipe = delivery.channel().pipe().clone();
         let progress = Progress { pipe, before, report, on_progress };
-        let mut sink =
-            Sink { delivery, retains, compressor: Compressor::default(), payload: Payload::default(), progress };
+        let (compressor, payload) = Default::default();
+        let mut sink = Sink { delivery, retains, failed: None, compressor, payload, progress };
         sink.tell();
         sink
     }
@@ -50,8 +52,9 @@ impl<'r> Sink<'r> {
     pub(super) fn send(&mut self, batch: &Batch) -> Result<(), Error> {
         if self.retains {
             // All pieces are made before the first is sent: after a loss of the channel none can be made again.
-            let made = self.keep(batch);
-            return self.send_kept().and(made);
+            self.keep(batch);
+            self.send_kept()?;
+            return self.failed.clone().map_or(Ok(()), Err);
         }
         let Sink { delivery, compressor, payload, progress, .. } = self;
         for_each_payload(batch, compressor, payload, |payload| {
@@ -61,13 +64,22 @@ impl<'r> Sink<'r> {
         })
     }
 
-    /// Makes bodies of a batch that cannot be read again, to be sent later.
-    pub(super) fn keep(&mut self, batch: &Batch) -> Result<(), Error> {
+    /// Makes bodies of a batch that cannot be read again, to be sent later; nothing more after a failure.
+    pub(super) fn keep(&mut self, batch: &Batch) {
+        if self.failed.is_some() {
+            return;
+        }
         let Sink { delivery, compressor, payload, .. } = self;
-        for_each_payload(batch, compressor, payload, |payload| {
+        let kept = for_each_payload(batch, compressor, payload, |payload| {
             delivery.enqueue(std::mem::take(payload));
             Ok(())
-        })
+        });
+        self.failed = kept.err();
+    }
+
+    /// Why a source that cannot be read again has come to its end.
+    pub(super) fn failed(&self) -> Option<&Error> {
+        self.failed.as_ref()
     }
 
     pub(super) fn send_kept(&mut self) -> Result<(), Error> {

@@ -65,6 +65,15 @@ impl Compressor {
         (expected.ceil() as usize).max(bytes.div_ceil(2 * Batch::FULL_BYTES)).max(1)
     }
 
+    /// Refuses a row that no request can carry, before others wait behind it.
+    pub(crate) fn check_row(&mut self, row: &Piece<'_>) -> Result<(), Error> {
+        // Compression adds no more than this to what does not shrink.
+        if row.text().len() <= Payload::MAX_WIRE_BYTES / 100 * 99 {
+            return Ok(());
+        }
+        self.fits(row, &mut Payload::default()).map(drop)
+    }
+
     /// Fills `payload` and tells true, or tells false when the piece is too much for one request and can be cut.
     pub(crate) fn fits(&mut self, piece: &Piece<'_>, payload: &mut Payload) -> Result<bool, Error> {
         let fits = self.compress(piece.text(), &mut payload.wire)?;

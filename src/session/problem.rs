@@ -37,7 +37,13 @@ pub(crate) fn settle(request: &Request<'_>, outcome: Outcome) -> Result<Answer, 
         Err(failure) => unanswered(&failure),
     };
     let error = error.with_attempts(sent);
-    let lost = in_doubt && request.replay == Replay::Tracked && error.kind() != ErrorKind::Channel;
+    let lost = in_doubt
+        && match request.replay {
+            Replay::Safe => false,
+            // Reopening the channel tells the truth.
+            Replay::Tracked => error.kind() != ErrorKind::Channel,
+            Replay::Untraceable => true,
+        };
     let error = if lost { unconfirmed(error.to_string(), request).with_attempts(sent) } else { error };
     Err(error.with_request_id(request.request_id.to_string()).attempting(&*request.attempted))
 }
@@ -54,13 +60,15 @@ fn hidden_failure(answer: &Answer) -> Option<Error> {
     #[derive(serde::Deserialize)]
     struct Body {
         status_code: i64,
-        message: Option<String>,
+        // Text or not, it must not hide the failure.
+        #[serde(default)]
+        message: Value,
     }
     let body: Body = serde_json::from_slice(&answer.body).ok()?;
     if body.status_code == 0 {
         return None;
     }
-    let said = clean(&body.message.unwrap_or_default());
+    let said = message(&body.message).unwrap_or_default();
     let happened = format!("the service reported failure {} inside a success: {said}", body.status_code);
     Some(Error::new(ErrorKind::Channel, happened).with_status(answer.status).advise(REOPEN))
 }
@@ -223,7 +231,10 @@ mod tests {
 
     #[test]
     fn a_failure_inside_a_success_is_an_error() {
-        assert_eq!(kind(200, r#"{"status_code":5,"message":"m"}"#), ErrorKind::Channel);
+        for message in [r#""m""#, "null", "7", r#"{"text":"m"}"#] {
+            let body = format!(r#"{{"status_code":5,"message":{message}}}"#);
+            assert_eq!(kind(200, &body), ErrorKind::Channel, "{body}");
+        }
         let request = Request::new(Method::POST, "/", "x");
         let outcome = |body| Outcome { result: Ok(answer(200, body)), sent: 1, in_doubt: false, retry_after: None };
         assert!(settle(&request, outcome(r#"{"status_code":0,"message":null}"#)).is_ok());
@@ -237,6 +248,7 @@ mod tests {
         assert_eq!(error(Replay::Safe, lost(), true).kind(), ErrorKind::Unavailable);
         assert_eq!(error(Replay::Tracked, Ok(answer(503, "")), true).kind(), ErrorKind::Unconfirmed);
         assert_eq!(error(Replay::Tracked, Ok(answer(409, "")), true).kind(), ErrorKind::Channel);
+        assert_eq!(error(Replay::Untraceable, Ok(answer(409, "")), true).kind(), ErrorKind::Unconfirmed);
         let refused = Err(Failure { stage: Stage::Connecting, happened: "refused".into() });
         assert_eq!(error(Replay::Tracked, refused, false).kind(), ErrorKind::Unavailable);
     }

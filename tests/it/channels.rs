@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::{Batch, ErrorKind};
 
 use crate::support::{batch, builder_of, client_of, landed, pipe_of, rows};
 
@@ -234,4 +234,92 @@ fn recovery_names_a_second_writer() {
     let error = first.recover().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
     assert!(error.to_string().contains("101") && error.to_string().contains("second writer"), "{error}");
+}
+
+/// Rows of noise with these ids, so long that each takes a request of its own.
+fn long_rows(ids: std::ops::RangeInclusive<u64>) -> Batch {
+    let (mut noise, mut batch) = (fastrand::Rng::with_seed(3), Batch::new());
+    for id in ids {
+        let text: String = (0..3_500_000).map(|_| noise.alphanumeric()).collect();
+        batch.push(&serde_json::json!({ "ID": id, "TEXT": text })).unwrap();
+        batch.mark(id);
+    }
+    batch
+}
+
+#[test]
+fn recovery_is_not_complete_while_requests_of_the_batch_were_never_sent() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let batch = long_rows(1..=3);
+    for (name, fault, committed) in [
+        ("in doubt", Fault::lose_reply(Endpoint::Append), Some(1.into())),
+        ("refused", Fault::status(Endpoint::Append, 409), None),
+    ] {
+        let mut channel = pipe.channel(name).open().unwrap();
+        service.inject(fault.times(1000));
+        channel.append(&batch).unwrap_err();
+        service.clear_faults();
+        let recovery = channel.recover().unwrap();
+        assert_eq!((recovery.is_complete(), recovery.committed_offset()), (false, committed.as_ref()), "{name}");
+        channel.append(&batch.after(recovery.committed_offset())).unwrap();
+        channel.wait_for_commit(3, SOON).unwrap();
+    }
+    assert_eq!(landed(&service).lines().count(), 6);
+}
+
+#[test]
+fn recovery_counts_a_batch_that_a_lost_handle_would_not_send() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let mut channel = pipe.channel("c").open().unwrap();
+    service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
+    assert_eq!(channel.append(&batch(1..=3)).unwrap_err().kind(), ErrorKind::Unconfirmed);
+    service.clear_faults();
+    assert_eq!(channel.append(&batch(4..=5)).unwrap_err().kind(), ErrorKind::Channel);
+    let recovery = channel.recover().unwrap();
+    assert_eq!((recovery.is_complete(), recovery.committed_offset()), (false, Some(&3.into())));
+    channel.append(&batch(4..=5).after(recovery.committed_offset())).unwrap();
+    channel.wait_for_commit(5, SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=5));
+}
+
+#[test]
+fn a_recovery_that_failed_leaves_the_doubt_to_the_next() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    for (applied, fault) in
+        [(true, Fault::lose_reply(Endpoint::Append)), (false, Fault::drop_connection(Endpoint::Append))]
+    {
+        let mut channel = pipe.channel(format!("c-{applied}")).open().unwrap();
+        service.inject(fault.times(1000));
+        assert_eq!(channel.append(&batch(1..=3)).unwrap_err().kind(), ErrorKind::Unconfirmed);
+        service.inject(Fault::status(Endpoint::Open, 429).times(1000));
+        assert_eq!(channel.recover().unwrap_err().kind(), ErrorKind::Throttled);
+        service.clear_faults();
+        assert_eq!(channel.recover().unwrap().is_complete(), applied);
+    }
+}
+
+#[test]
+fn recovery_does_not_guess_what_became_of_rows_without_a_token() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let mut channel = pipe.channel("c").open().unwrap();
+    channel.append(&batch(1..=3)).unwrap();
+    let mut unmarked = Batch::new();
+    unmarked.push(&serde_json::json!({ "ID": 4 })).unwrap();
+    service.inject(Fault::drop_connection(Endpoint::Append).times(1000));
+    assert_eq!(channel.append(&unmarked).unwrap_err().kind(), ErrorKind::Unconfirmed);
+    service.clear_faults();
+    let error = channel.recover().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error}");
+    assert_eq!(channel.committed_offset(), Some(&3.into()));
+    channel.append(&batch(4..=5)).unwrap();
+    channel.wait_for_commit(5, SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=5));
 }

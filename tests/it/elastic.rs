@@ -66,3 +66,15 @@ fn sorted_when_complete(service: &Emulator, count: usize) -> Vec<String> {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn a_refusal_about_a_channel_settles_no_doubt_where_there_is_none_to_ask() {
+    for (status, body) in [(409, ""), (400, "{\"code\":\"STALE_PIPE_CACHE\"}")] {
+        let service = Emulator::start().unwrap();
+        let elastic = pipe_of(&service).elastic();
+        service.inject(Fault::lose_reply(Endpoint::Elastic).times(1));
+        service.inject(Fault::status(Endpoint::Elastic, status).body(body));
+        let error = elastic.append(&batch(1..=10)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error}");
+    }
+}

@@ -153,3 +153,15 @@ fn a_service_out_of_reach_is_told_with_the_attempts() {
     assert!(error.to_string().starts_with("could not find the ingest host: "), "{error}");
     assert!(error.attempts() >= 1);
 }
+
+#[test]
+fn a_question_is_never_in_doubt() {
+    let service = Raw::start(|line, before| match line {
+        _ if line.contains("hostname") => Reply::Answer(200, "127.0.0.1".into()),
+        _ if line.contains("/oauth/token") && before == 0 => Reply::Answer(200, "token".into()),
+        _ if line.contains("/oauth/token") => Reply::Answer(403, "{\"code\":\"394304\"}".into()),
+        _ => Reply::Answer(if before == 0 { 503 } else { 401 }, String::new()),
+    });
+    let error = service.pipe().channel("c").open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credentials, "{error}");
+}

@@ -7,7 +7,7 @@ use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, OffsetToken, Pipe, Source};
 
-use crate::support::{batch, landed, pipe_of, row, rows};
+use crate::support::{batch, builder_of, landed, pipe_of, row, rows};
 
 /// A file that is deleted in the end.
 struct TextFile(tempfile::NamedTempFile);
@@ -414,4 +414,85 @@ fn a_source_that_fails_while_the_channel_is_lost_still_tells_its_failure() {
         assert_eq!(error.kind(), ErrorKind::Source);
         assert_eq!(landed(&service), "{\"ID\":1}\n{\"ID\":2}\n");
     }
+}
+
+#[test]
+fn a_row_too_long_for_any_request_is_told_even_if_the_channel_is_lost_at_that_moment() {
+    let mut noise = fastrand::Rng::with_seed(11);
+    let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
+    let values = [json!({ "ID": 1 }), json!({ "ID": 2, "TEXT": long }), json!({ "ID": 3 }), json!({ "ID": 4 })];
+    let text: String = values.iter().map(|value| format!("{value}\n")).collect();
+    for pipelined in [false, true] {
+        each_source(&text, |source| {
+            let service = Emulator::start().unwrap();
+            let pipe = pipe_of(&service);
+            service.inject(Fault::status(Endpoint::Append, 409));
+            let loader = Loader::new(&pipe, "load-1").commit_timeout(Duration::from_secs(20));
+            let mut loader = if pipelined { loader.pipelined() } else { loader };
+            let error = loader.load(source()).unwrap_err();
+            assert!(error.to_string().contains("the row at offset 2 is too long for any request"), "{error}");
+            assert_eq!(landed(&service), "{\"ID\":1}\n");
+        });
+    }
+}
+
+#[test]
+fn rejected_rows_are_told_although_the_channel_was_lost_after_the_last_row() {
+    let text = rows(1..=10);
+    each_source(&text, |source| {
+        let service = Emulator::start().unwrap();
+        let client = builder_of(&service).retry_budget(Duration::from_millis(200)).build().unwrap();
+        let pipe = client.table("DEMO", "PUBLIC", "EVENTS");
+        service.reject_rows_containing("7\"");
+        service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
+        let mut loader = loader(&pipe);
+        let error = loader.load(source()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert!(error.to_string().contains("1 row was rejected, the last at or before offset 10"), "{error}");
+        assert_eq!((loader.report().rows, loader.report().rows_rejected), (10, 1));
+    });
+}
+
+#[test]
+fn a_channel_that_did_not_finish_is_told_before_rows_that_another_could_not_store() {
+    let file = TextFile::new(rows(1..=1500));
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    service.reject_rows_containing("\"row 3\"");
+    let mut foreign = batch([1]);
+    foreign.mark("x");
+    let mut second = pipe.channel("load-1-2-of-2").open().unwrap();
+    second.append(&foreign).unwrap();
+    second.wait_for_commit("x", Duration::from_secs(20)).unwrap();
+    let mut loader = loader_of(&pipe).channels(2);
+    let error = loader.load(file.source()).unwrap_err();
+    assert!(error.to_string().contains("committed offset x "), "{error}");
+    assert_eq!((loader.report().rows, loader.report().rows_rejected), (1000, 1));
+}
+
+#[test]
+fn another_number_of_channels_is_refused_whichever_channel_got_furthest() {
+    let file = TextFile::new(rows(1..=3000));
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    // As a run through three channels leaves it that is killed while its second one is ahead.
+    pipe.channel("load-1-1-of-3").open().unwrap();
+    let mut second = pipe.channel("load-1-2-of-3").open().unwrap();
+    second.append(&batch(1001..=2000)).unwrap();
+    second.wait_for_commit(2000, Duration::from_secs(20)).unwrap();
+    for channels in [1, 2] {
+        let error = loader_of(&pipe).channels(channels).load(file.source()).unwrap_err();
+        assert!(error.to_string().contains("another number of channels"), "{error}");
+    }
+    assert_eq!(loader_of(&pipe).channels(3).load(file.source()).unwrap().rows, 3000);
+    assert_eq!(landed(&service).lines().count(), 3000);
+}
+
+#[test]
+fn nothing_goes_through_several_channels_before_the_first_is_open() {
+    let file = TextFile::new(rows(1..=3000));
+    let service = Emulator::start().unwrap();
+    service.inject(Fault::status(Endpoint::Open, 403).body("{\"message\":\"Insufficient privileges\"}"));
+    let error = loader_of(&pipe_of(&service)).channels(3).load(file.source()).unwrap_err();
+    assert_eq!((error.kind(), landed(&service).lines().count()), (ErrorKind::Credentials, 0));
 }

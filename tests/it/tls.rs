@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::{CheckOutcome, CheckStep, Client, ClientBuilder, Credentials, Error, ErrorKind, PrivateKey};
 
-use crate::support::example;
+use crate::support::{batch, builder_of, example, landed, rows};
 
 /// A private authority.
 struct Authority {
@@ -249,4 +250,48 @@ fn a_socks_variable_is_an_error_and_not_a_direct_connection() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.starts_with("error: the variable ALL_PROXY is a SOCKS proxy, which is not supported; "), "{said}");
     assert!(!said.contains("sesame") && output.stdout.is_empty(), "{said}");
+}
+
+/// Passes connections on to an emulator; spoils what the server says once it is told to, one time.
+fn spoiling_proxy(service: &Emulator, spoils: &Arc<AtomicBool>) -> u16 {
+    let target: u16 = service.url().rsplit(':').next().unwrap().parse().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let spoils = spoils.clone();
+    // Ends with the test process.
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", target)).unwrap());
+            let (mut to_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut client, &mut to_server));
+            let spoils = spoils.clone();
+            thread::spawn(move || {
+                let mut bytes = [0; 65536];
+                while let Ok(length @ 1..) = server.read(&mut bytes) {
+                    if spoils.swap(false, Ordering::SeqCst) {
+                        bytes[..length].fill(b'x');
+                    }
+                    if to_client.write_all(&bytes[..length]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn an_answer_that_was_damaged_on_the_way_is_no_proof_that_nothing_was_sent() {
+    let service = Emulator::builder().tls().start().unwrap();
+    let spoils = Arc::new(AtomicBool::new(false));
+    let port = spoiling_proxy(&service, &spoils);
+    let (host, _) = service.url().rsplit_once(':').unwrap();
+    let client = builder_of(&service).url(format!("{host}:{port}")).build().unwrap();
+    let mut channel = client.table("DEMO", "PUBLIC", "EVENTS").channel("c").open().unwrap();
+    spoils.store(true, Ordering::SeqCst);
+    channel.append(&batch(1..=3)).unwrap();
+    assert!(!spoils.load(Ordering::SeqCst));
+    channel.wait_for_commit(3, Duration::from_secs(20)).unwrap();
+    assert_eq!(landed(&service), rows(1..=3));
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Writer};
 
-use crate::support::{builder_of, landed, pipe_of, row, rows};
+use crate::support::{batch, builder_of, landed, pipe_of, row, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 const PIPE: &str = "DEMO.PUBLIC.\"EVENTS-STREAMING\"";
@@ -178,4 +178,103 @@ fn a_recovery_that_failed_is_tried_again_by_the_next_call() {
     service.clear_faults();
     writer.commit(SOON).unwrap();
     assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+}
+
+#[test]
+fn rejected_rows_are_told_although_the_last_answer_was_lost() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    service.reject_rows_containing("\"row 2\"");
+    let mut writer = pipe.channel("w").open().unwrap().into_writer();
+    service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
+    (1..=3).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
+    let error = writer.commit(SOON).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("1 row was rejected"), "{error}");
+    writer.commit(SOON).unwrap();
+}
+
+#[test]
+fn an_outage_longer_than_a_few_recoveries_is_survived() {
+    let service = Emulator::start().unwrap();
+    let pipe =
+        builder_of(&service).retry_budget(Duration::from_millis(20)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let mut writer = pipe.channel("w").open().unwrap().into_writer().max_age(Duration::from_secs(3600));
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    service.inject(Fault::status(Endpoint::Append, 503).times(1000));
+    service.inject(Fault::status(Endpoint::Open, 503).times(1000));
+    for _ in 0..8 {
+        assert_eq!(writer.flush().unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    service.clear_faults();
+    writer.commit(SOON).unwrap();
+    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+}
+
+#[test]
+fn a_channel_that_somebody_else_wrote_to_takes_no_more_rows() {
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut writer = writer(&service);
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    service.hold_commits(true);
+    writer.flush().unwrap();
+    let mut other = pipe.channel("w").discard_uncommitted().open().unwrap();
+    service.hold_commits(false);
+    other.append(&batch(100..=101)).unwrap();
+    other.wait_for_commit(101, SOON).unwrap();
+    for id in 2..=4 {
+        writer.write_json(row(id).as_bytes(), id).unwrap();
+        let error = writer.flush().unwrap_err();
+        assert!(error.to_string().contains("its committed offset is 101"), "{error}");
+    }
+    writer.commit(SOON).unwrap_err();
+    assert_eq!(landed(&service), rows(100..=101), "row 1 is lost to the writer, so no later one may follow");
+}
+
+#[test]
+fn a_commit_without_any_time_to_wait_still_looks() {
+    let service = Emulator::start().unwrap();
+    let mut writer = writer(&service);
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    let came = (0..1000).any(|_| writer.commit(Duration::ZERO).is_ok());
+    assert!(came);
+}
+
+#[test]
+fn a_row_too_long_for_any_request_is_left_out_and_no_other() {
+    let service = Emulator::start().unwrap();
+    let mut writer = writer(&service);
+    let mut noise = fastrand::Rng::with_seed(7);
+    let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    let error = writer.write(&json!({ "ID": 2, "TEXT": long }), 2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("the row at offset 2 is too long for any request"), "{error}");
+    writer.write_json(row(3).as_bytes(), 3).unwrap();
+    writer.write(&json!({ "ID": 4, "TEXT": " ".repeat(6_000_000) }), 4).unwrap();
+    writer.commit(SOON).unwrap();
+    assert_eq!(landed(&service).lines().count(), 3);
+    assert_eq!((writer.rows_committed(), writer.committed_offset()), (3, Some(&4.into())));
+}
+
+#[test]
+fn rows_appended_before_the_writer_began_are_not_passed_over() {
+    for (name, is_stolen) in [("kept", false), ("lost", true)] {
+        let service = Emulator::start().unwrap();
+        service.hold_commits(is_stolen);
+        let mut channel = pipe_of(&service).channel("w").open().unwrap();
+        channel.append(&batch(1..=3)).unwrap();
+        let mut writer = channel.into_writer().max_age(Duration::from_secs(3600));
+        if is_stolen {
+            assert!(service.steal_channel(PIPE, "w"));
+        }
+        service.hold_commits(false);
+        service.inject(Fault::status(Endpoint::Append, 409));
+        writer.write_json(row(4).as_bytes(), 4).unwrap();
+        let result = writer.commit(SOON);
+        assert_eq!(result.is_err(), is_stolen, "{name}: {result:?}");
+        assert_eq!(landed(&service), if is_stolen { String::new() } else { rows(1..=4) }, "{name}");
+    }
 }
