@@ -19,7 +19,8 @@ use crate::rows::{Batch, Compressor, Payload, for_each_payload};
 ///
 /// There is no background thread. [`write`](Writer::write) usually only encodes; when the buffer is full or its oldest row
 /// is older than [`max_age`](Writer::max_age) it sends, and when too much is not committed it waits for commits: memory is
-/// bounded by [`max_bytes`](Writer::max_bytes) before compression and 32 MB after it. A program that may be idle calls
+/// bounded by [`max_bytes`](Writer::max_bytes) before compression and 32 MB after it, unless the program writes on through
+/// errors: then every row is kept until a call succeeds. A program that may be idle calls
 /// [`tick`](Writer::tick) now and then, so that the last rows before a lull do not wait for the next one.
 ///
 /// ```no_run

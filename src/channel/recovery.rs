@@ -49,10 +49,11 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](ErrorKind::Rejected) when the committed offset is none that this handle sent or began with: another
-    /// writer uses the channel. [`Unconfirmed`](ErrorKind::Unconfirmed) when the last rows sent had no offset token: the
-    /// handle is as good as new, but nobody can tell whether they are stored. Otherwise those of
-    /// [`reopen`](Channel::reopen); then nothing is forgotten, and this can be called again.
+    /// - [`Rejected`](ErrorKind::Rejected) when the committed offset is none that this handle sent or began with: another
+    ///   writer uses the channel, and the handle appends no more unless it is reopened.
+    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when the last rows sent had no offset token: the handle is as good as new,
+    ///   but nobody can tell whether they are stored.
+    /// - otherwise those of [`reopen`](Channel::reopen); then nothing is forgotten, and this can be called again.
     pub fn recover(&mut self) -> Result<Recovery, Error> {
         let mut expected = self.ledger.clone();
         if let Some(last) = &self.in_doubt {
@@ -62,7 +63,11 @@ impl Channel {
         self.reopen()?;
         let committed = self.committed_offset().cloned();
         if !expected.explains(committed.as_ref()) {
-            return Err(self.unexplained(committed.as_ref()));
+            let error = self.unexplained(committed.as_ref());
+            // The next recovery must not take the rows of somebody else for the end of ours.
+            self.ledger = expected;
+            self.take_down(error.clone());
+            return Err(error);
         }
         let has_last_token = expected.last_sent() == committed.as_ref();
         if has_last_token && expected.ends_without_token() {

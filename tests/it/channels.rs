@@ -234,6 +234,10 @@ fn recovery_names_a_second_writer() {
     let error = first.recover().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
     assert!(error.to_string().contains("101") && error.to_string().contains("second writer"), "{error}");
+    assert_eq!(first.recover().unwrap_err().to_string(), error.to_string(), "asking again makes nothing complete");
+    assert_eq!(first.append(&batch(4..=5)).unwrap_err().to_string(), error.to_string());
+    first.reopen().unwrap();
+    assert_eq!(first.committed_offset(), Some(&101.into()));
 }
 
 /// Rows of noise with these ids, so long that each takes a request of its own.
