@@ -160,7 +160,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// Those of [`commit`](Writer::commit).
+    /// Those of [`commit`](Writer::commit), and then what is not committed is gone with the writer. Where its rows cannot be
+    /// written again after the committed offset, call `commit` until it succeeds, and this afterwards.
     pub fn close(mut self, timeout: Duration) -> Result<Option<OffsetToken>, Error> {
         self.commit(timeout)?;
         Ok(self.delivery.landed().cloned())
