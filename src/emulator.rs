@@ -16,6 +16,7 @@
 //! The same can be had over HTTP, from any language: see the endpoints below `/_emulator/` in
 //! `specs/emulator.md`.
 
+mod access_tokens;
 mod answer;
 mod aws_chunked;
 mod builder;
@@ -29,7 +30,6 @@ mod endpoints;
 mod fault;
 mod http_reader;
 mod in_flight;
-mod issued_tokens;
 mod journal;
 mod json;
 mod jwt;
@@ -43,9 +43,11 @@ mod request;
 mod request_log;
 mod route;
 mod rows;
+mod scoped_tokens;
 mod secrets;
 mod server;
 mod service;
+mod signing_key;
 mod stage;
 mod stream;
 mod tls;
@@ -130,7 +132,8 @@ impl Emulator {
     }
 
     /// The issuer of the embedded authorization server. Its metadata are below
-    /// `/.well-known/openid-configuration` there, its token endpoint is `/token` there.
+    /// `/.well-known/openid-configuration` there, its token endpoint is `/token` there, and `/jwks` holds the public
+    /// key of its tokens' signatures.
     ///
     /// ```
     /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
@@ -138,7 +141,7 @@ impl Emulator {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn oauth_issuer(&self) -> String {
-        self.service.issuer()
+        self.service.credentials.access.issuer().to_owned()
     }
 
     /// Id and secret of the authorization server's client.

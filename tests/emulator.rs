@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ctr::cipher::{KeyIvInit, StreamCipher};
+use hmac::{Hmac, Mac};
 use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::sha2::{Digest, Sha256};
-use rsa::{Pkcs1v15Sign, RsaPrivateKey};
+use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, Endpoint, ErrorForm, Fault, WordForm};
 
@@ -112,7 +113,10 @@ fn fingerprint(key: &RsaPrivateKey) -> String {
 
 fn sign(key: &RsaPrivateKey, claims: &Value) -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"RS256"}"#);
-    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    signed_by(key, &format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string())))
+}
+
+fn signed_by(key: &RsaPrivateKey, signed: &str) -> String {
     let signature = key.sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(signed.as_bytes())).unwrap();
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
@@ -417,6 +421,114 @@ fn the_authorization_server_issues_access_tokens_for_the_account() {
     emulator.revoke_access_tokens();
     assert_eq!(name(token).refusal(), (401, "390303".to_owned()));
     assert_eq!(open(&emulator, scoped.text(), "c", "{}").status, 200);
+}
+
+// ---- authorization server
+
+fn access_token(emulator: &Emulator) -> String {
+    let (id, secret) = emulator.oauth_client();
+    let form = format!(
+        "grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=openid+session%3Arole%3AINGEST"
+    );
+    let answer = send(emulator, "POST", "/oauth2/token", FORM, form.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+fn log_in_with(emulator: &Emulator, access_token: &str) -> Answer {
+    let headers = format!("X-Snowflake-Authorization-Token-Type: OAUTH\r\n{}", bearer(access_token));
+    send(emulator, "GET", "/v2/streaming/hostname", &headers, b"")
+}
+
+/// The one key that the discovery document leads to.
+fn published_key(emulator: &Emulator) -> Value {
+    let metadata = send(emulator, "GET", "/oauth2/.well-known/openid-configuration", "", b"").json();
+    let uri = metadata["jwks_uri"].as_str().unwrap();
+    assert_eq!(uri, format!("{}/oauth2/jwks", emulator.url()));
+    let answer = send(emulator, "GET", uri.strip_prefix(emulator.url()).unwrap(), "", b"");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let keys = answer.json();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
+    keys["keys"][0].clone()
+}
+
+fn public_key(jwk: &Value) -> RsaPublicKey {
+    let number = |name: &str| BigUint::from_bytes_be(&URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap());
+    RsaPublicKey::new(number("n"), number("e")).unwrap()
+}
+
+fn part(token: &str, index: usize) -> Value {
+    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap();
+    serde_json::from_slice(&part).unwrap()
+}
+
+#[test]
+fn access_tokens_bear_signatures_of_the_published_key() {
+    let emulator = prompt();
+    let jwk = published_key(&emulator);
+    let modulus = jwk["n"].as_str().unwrap();
+    assert_eq!(modulus.len(), 342, "2048 bits without padding");
+    let kid = URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"e":"AQAB","kty":"RSA","n":"{modulus}"}}"#)));
+    let whole = json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": modulus, "e": "AQAB"});
+    assert_eq!(jwk, whole);
+    let key = public_key(&jwk);
+    assert_ne!(key, key_of(&emulator).to_public_key(), "the user's key is another");
+
+    let token = access_token(&emulator);
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(signed), &signature).unwrap();
+    assert_eq!(part(&token, 0), json!({"typ": "JWT", "alg": "RS256", "kid": kid}));
+    let claims = part(&token, 1);
+    let issued = claims["iat"].as_i64().unwrap();
+    assert!((unix_seconds() - 20..=unix_seconds()).contains(&issued), "{claims}");
+    let expected = json!({
+        "iss": format!("{}/oauth2", emulator.url()),
+        "sub": "LOADER",
+        "aud": emulator.url(),
+        "scp": ["openid", "session:role:INGEST"],
+        "iat": issued,
+        "exp": issued + 3600,
+        "jti": claims["jti"].as_str().unwrap(),
+    });
+    assert_eq!(claims, expected);
+    assert_ne!(part(&access_token(&emulator), 1)["jti"], claims["jti"]);
+    assert_eq!(log_in_with(&emulator, &token).status, 200);
+    emulator.set_clock_offset(3601);
+    assert_eq!(log_in_with(&emulator, &token).refusal(), (401, "390318".to_owned()));
+}
+
+#[test]
+fn only_a_signature_of_the_published_key_logs_in() {
+    let emulator = prompt();
+    let good = access_token(&emulator);
+    let jwk = published_key(&emulator);
+    let (key, kid) = (public_key(&jwk), jwk["kid"].as_str().unwrap());
+    let with = |algorithm: &str, claims: &Value| {
+        let header = json!({"typ": "JWT", "alg": algorithm, "kid": kid});
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()))
+    };
+    let claims = part(&good, 1);
+    let refuse = |token: &str| {
+        assert_eq!(log_in_with(&emulator, token).refusal(), (401, "390303".to_owned()), "{token}");
+    };
+    refuse(&signed_by(&key_of(&emulator), &with("RS256", &claims)));
+    let pem = key.to_public_key_pem(LineEnding::LF).unwrap();
+    let der = key.to_public_key_der().unwrap();
+    for secret in [pem.as_bytes(), pem.trim_end().as_bytes(), der.as_bytes(), jwk["n"].as_str().unwrap().as_bytes()] {
+        let signed = with("HS256", &claims);
+        let mac = Hmac::<Sha256>::new_from_slice(secret).unwrap().chain_update(&signed).finalize().into_bytes();
+        refuse(&format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac)));
+    }
+    let signature = good.rsplit_once('.').unwrap().1;
+    for algorithm in ["none", "None", ""] {
+        refuse(&format!("{}.", with(algorithm, &claims)));
+        refuse(&format!("{}.{signature}", with(algorithm, &claims)));
+    }
+    let mut longer = claims.clone();
+    longer["exp"] = json!(unix_seconds() + 999_999);
+    refuse(&format!("{}.{signature}", with("RS256", &longer)));
+    assert_eq!(log_in_with(&emulator, &good).status, 200);
 }
 
 // ---- channels
@@ -1149,6 +1261,57 @@ fn what_was_committed_outlives_the_process_and_the_rest_does_not() {
     assert_eq!(emulator.rows(TABLE), rows);
     assert_eq!(open(&emulator, &token, "c", "{}").status, 401, "revoked for good");
     assert_eq!(status(&emulator, &scoped(&emulator)), Value::Null);
+    drop(emulator);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// The issuer is the address, so it has to be the same again, should somebody else have it meanwhile.
+fn restarted(emulator: Emulator, dir: &std::path::Path) -> Emulator {
+    let port = emulator.url().rsplit_once(':').unwrap().1.parse().unwrap();
+    drop(emulator);
+    let mut next = None;
+    eventually(|| {
+        next = Emulator::builder().state(dir).port(port).start().ok();
+        next.is_some()
+    });
+    next.unwrap()
+}
+
+#[test]
+fn access_tokens_outlive_the_process_and_so_does_their_revocation() {
+    let dir = fresh_dir();
+    let emulator = with_state(&dir);
+    let (token, jwk) = (access_token(&emulator), published_key(&emulator));
+    let emulator = restarted(emulator, &dir);
+    assert_eq!(log_in_with(&emulator, &token).status, 200);
+    assert_eq!(published_key(&emulator), jwk);
+    assert_eq!(control(&emulator, "tokens", r#"{"revoke":"access"}"#), 200);
+    assert_eq!(log_in_with(&emulator, &token).refusal(), (401, "390303".to_owned()));
+    let next = access_token(&emulator);
+    let emulator = restarted(emulator, &dir);
+    assert_eq!(log_in_with(&emulator, &token).refusal(), (401, "390303".to_owned()), "revoked for good");
+    assert_eq!(log_in_with(&emulator, &next).status, 200);
+    drop(emulator);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_state_folder_of_before_gets_the_key_that_it_lacks() {
+    let dir = fresh_dir();
+    let file = dir.join("secrets.json");
+    let secrets = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
+    let emulator = with_state(&dir);
+    let scoped = scoped(&emulator);
+    let mut before = secrets();
+    before.as_object_mut().unwrap().retain(|name, _| !["signing_key", "access_generation"].contains(&name.as_str()));
+    before["access"] = json!(vec![7; 32]);
+    std::fs::write(&file, before.to_string()).unwrap();
+    let emulator = restarted(emulator, &dir);
+    assert_eq!(open(&emulator, &scoped, "c", "{}").status, 200);
+    let token = access_token(&emulator);
+    assert!(secrets()["signing_key"].is_array());
+    let emulator = restarted(emulator, &dir);
+    assert_eq!(log_in_with(&emulator, &token).status, 200);
     drop(emulator);
     std::fs::remove_dir_all(dir).unwrap();
 }

@@ -9,15 +9,16 @@ use std::{fmt, io};
 use parking_lot::Mutex;
 
 use super::Emulator;
+use super::access_tokens::AccessTokens;
 use super::credentials::Credentials;
 use super::endpoints::HOST;
-use super::issued_tokens::IssuedTokens;
 use super::jwt::Identity;
 use super::key_pair::{Pair, RegisteredKey};
 use super::ledger::Ledger;
 use super::name::canonical;
 use super::oauth::OauthClient;
-use super::secrets::{Purpose, Secrets};
+use super::scoped_tokens::ScopedTokens;
+use super::secrets::Secrets;
 use super::server::Server;
 use super::service::Service;
 use super::stage::Stage;
@@ -194,9 +195,10 @@ impl Builder {
         };
         let listener = Server::bind(self.port)?;
         let authority = format!("{HOST}:{}", listener.local_addr()?.port());
+        let url = format!("{scheme}://{authority}");
         let service = Arc::new(Service::new(
-            format!("{scheme}://{authority}"),
-            self.credentials(identity, &secrets),
+            url.clone(),
+            self.credentials(identity, &secrets, &url),
             ledger,
             Stage::new(authority, secrets.pipe_key()),
             self.discards_rows,
@@ -211,14 +213,13 @@ impl Builder {
         })
     }
 
-    fn credentials(&self, identity: Identity, secrets: &Arc<Secrets>) -> Credentials {
-        let issued = |purpose, lifetime: Duration| IssuedTokens::new(Arc::clone(secrets), purpose, lifetime.as_secs());
+    fn credentials(&self, identity: Identity, secrets: &Arc<Secrets>, url: &str) -> Credentials {
         let client = self.oauth_client.clone();
         let token = self.personal_access_token.clone();
         Credentials {
             identity,
-            scoped: issued(Purpose::Scoped, self.token_lifetime),
-            access: issued(Purpose::Access, self.access_token_lifetime),
+            scoped: ScopedTokens::new(Arc::clone(secrets), self.token_lifetime.as_secs()),
+            access: AccessTokens::new(Arc::clone(secrets), url, self.access_token_lifetime.as_secs()),
             client: client
                 .unwrap_or_else(|| OauthClient { id: DEFAULT_CLIENT.to_owned(), secret: secrets.client_secret() }),
             personal_access_token: token.unwrap_or_else(|| secrets.personal_access_token()),

@@ -4,18 +4,19 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::issued_tokens::{IssuedTokens, Unusable};
+use super::access_tokens::AccessTokens;
 use super::jwt::{Identity, Invalid};
 use super::oauth::OauthClient;
 use super::refusal::Refusal;
 use super::request::Request;
+use super::scoped_tokens::ScopedTokens;
 
 /// Everything that proves something, and what failed to.
 #[derive(Debug)]
 pub(super) struct Credentials {
     pub(super) identity: Identity,
-    pub(super) scoped: IssuedTokens,
-    pub(super) access: IssuedTokens,
+    pub(super) scoped: ScopedTokens,
+    pub(super) access: AccessTokens,
     pub(super) client: OauthClient,
     pub(super) personal_access_token: String,
     pub(super) failures: Mutex<Vec<LoginFailure>>,
@@ -35,6 +36,14 @@ pub(super) enum Method {
     KeyPair,
     AccessToken,
     PersonalAccessToken,
+}
+
+/// Why a token that was issued here, or claims so, is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    Unknown,
+    Expired,
+    OtherHost,
 }
 
 /// What an administrator may look up about a refused login.
@@ -81,7 +90,7 @@ impl Credentials {
     }
 
     fn verify_access_token(&self, token: &str, now_ms: i64) -> Result<Login, Refusal> {
-        let verdict = self.access.check(token, ACCOUNT, now_ms);
+        let verdict = self.access.check(token, now_ms);
         let scope = verdict.map_err(refuse_token)?;
         Ok(Login { method: Method::AccessToken, scope })
     }
@@ -110,7 +119,7 @@ impl Credentials {
             }
         }
         let verdict = self.scoped.check(token, host, now_ms);
-        verdict.map(|_| ()).map_err(refuse_token)
+        verdict.map_err(refuse_token)
     }
 
     pub(super) fn failures(&self) -> Vec<LoginFailure> {
@@ -152,6 +161,4 @@ fn oauth_refusal(code: &'static str, message: &str, detail: &str) -> Refusal {
     Refusal::new(401, code, message).with_detail(detail)
 }
 
-/// Whom access tokens are for.
-pub(super) const ACCOUNT: &str = "account";
 const INVALID: &str = "Invalid OAuth access token.";

@@ -22,6 +22,7 @@ pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Re
     refuse_too_long(&request)?;
     match route {
         Route::Discovery => return Ok(authorization::discover(service)),
+        Route::Jwks => return Ok(authorization::keys(service)),
         Route::AccessToken => {
             let now_ms = service.clock.unix_ms();
             return Ok(authorization::token(service, &request, now_ms));

@@ -29,6 +29,8 @@ pub enum Endpoint {
     Telemetry,
     /// `GET /oauth2/.well-known/openid-configuration`
     Discovery,
+    /// `GET /oauth2/jwks`
+    Jwks,
     /// `POST /oauth2/token`
     AccessToken,
     /// `PUT` of a file into the storage of a pipe
@@ -56,6 +58,7 @@ impl Endpoint {
             Self::Elastic => "elastic",
             Self::Telemetry => "telemetry",
             Self::Discovery => "discovery",
+            Self::Jwks => "jwks",
             Self::AccessToken => "access-token",
             Self::Upload => "upload",
             Self::Register => "filebuffer",
@@ -283,7 +286,7 @@ fn header((name, value): (&String, &Value)) -> Result<(String, String), String> 
     Ok((name.clone(), value.to_owned()))
 }
 
-const ALL: [Endpoint; 13] = [
+const ALL: [Endpoint; 14] = [
     Endpoint::Hostname,
     Endpoint::Token,
     Endpoint::Open,
@@ -294,6 +297,7 @@ const ALL: [Endpoint; 13] = [
     Endpoint::Elastic,
     Endpoint::Telemetry,
     Endpoint::Discovery,
+    Endpoint::Jwks,
     Endpoint::AccessToken,
     Endpoint::Upload,
     Endpoint::Register,

@@ -14,6 +14,7 @@ pub(super) enum Route {
     Token,
     Telemetry,
     Discovery,
+    Jwks,
     AccessToken,
     Open { name: ChannelName, spelling: String },
     Drop(ChannelName),
@@ -43,6 +44,7 @@ impl Route {
             Self::Token => Endpoint::Token,
             Self::Telemetry => Endpoint::Telemetry,
             Self::Discovery => Endpoint::Discovery,
+            Self::Jwks => Endpoint::Jwks,
             Self::AccessToken => Endpoint::AccessToken,
             Self::Open { .. } => Endpoint::Open,
             Self::Drop(_) => Endpoint::Drop,
@@ -77,6 +79,7 @@ fn account(segments: &[&str]) -> Option<Choices> {
         ["telemetry", "send", "sessionless"] => ("POST", Route::Telemetry),
         ["oauth2", ".well-known", "openid-configuration"]
         | [".well-known", "oauth-authorization-server" | "openid-configuration", "oauth2"] => ("GET", Route::Discovery),
+        ["oauth2", "jwks"] => ("GET", Route::Jwks),
         ["oauth2", "token"] => ("POST", Route::AccessToken),
         _ => return None,
     };

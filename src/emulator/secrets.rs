@@ -10,6 +10,9 @@ use parking_lot::Mutex;
 use rcgen::KeyPair;
 use rsa::rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::signing_key::SigningKey;
 
 /// What nobody outside may know.
 pub(super) struct Secrets {
@@ -17,19 +20,14 @@ pub(super) struct Secrets {
     file: Option<PathBuf>,
 }
 
-/// What a token issued here is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// A scoped token, for the ingest host.
-    Scoped,
-    /// An OAuth access token, for the account host.
-    Access,
-}
-
 #[derive(Clone, Serialize, Deserialize)]
 struct All {
     scoped: [u8; 32],
-    access: [u8; 32],
+    /// Which access tokens count: each names its own. An older file has none, and no token names one then.
+    #[serde(default = "generation")]
+    access_generation: String,
+    /// Absent until it is needed.
+    signing_key: Option<SigningKey>,
     client_secret: [u8; 32],
     personal_access_token: [u8; 32],
     pipe_key: [u8; 32],
@@ -58,23 +56,53 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// What tokens are authenticated with.
-    pub(super) fn tokens(&self, purpose: Purpose) -> [u8; 32] {
-        let all = self.all.lock();
-        match purpose {
-            Purpose::Scoped => all.scoped,
-            Purpose::Access => all.access,
-        }
+    /// What scoped tokens are authenticated with.
+    pub(super) fn scoped_key(&self) -> [u8; 32] {
+        self.all.lock().scoped
     }
 
-    /// Makes every token so far unknown.
-    pub(super) fn renew_tokens(&self, purpose: Purpose) -> io::Result<()> {
+    /// Makes every scoped token so far unknown.
+    pub(super) fn renew_scoped_key(&self) -> io::Result<()> {
         let mut all = self.all.lock();
-        match purpose {
-            Purpose::Scoped => all.scoped = random(),
-            Purpose::Access => all.access = random(),
-        }
+        all.scoped = random();
         self.write(&all)
+    }
+
+    /// What access tokens have to name.
+    pub(super) fn access_generation(&self) -> String {
+        self.all.lock().access_generation.clone()
+    }
+
+    /// Makes every access token so far one of before.
+    pub(super) fn renew_access_generation(&self) -> io::Result<()> {
+        let mut all = self.all.lock();
+        all.access_generation = generation();
+        self.write(&all)
+    }
+
+    /// What access tokens are signed with, made when it is first asked for: few users ever do.
+    pub(super) fn signing_key(&self) -> io::Result<SigningKey> {
+        if let Some(key) = self.known_signing_key() {
+            return Ok(key);
+        }
+        // Not under the lock: it takes long, and other tokens are to be checked meanwhile.
+        let made = match self.file {
+            Some(_) => SigningKey::generate()?,
+            None => SigningKey::of_this_process()?,
+        };
+        let mut all = self.all.lock();
+        if let Some(faster) = &all.signing_key {
+            return Ok(faster.clone());
+        }
+        let next = All { signing_key: Some(made.clone()), ..all.clone() };
+        self.write(&next)?;
+        *all = next;
+        Ok(made)
+    }
+
+    /// The same if it was needed before.
+    pub(super) fn known_signing_key(&self) -> Option<SigningKey> {
+        self.all.lock().signing_key.clone()
     }
 
     /// A personal access token, unless one was set.
@@ -122,13 +150,18 @@ impl All {
         let authority = KeyPair::generate().map_err(io::Error::other)?;
         Ok(Self {
             scoped: random(),
-            access: random(),
+            access_generation: generation(),
+            signing_key: None,
             client_secret: random(),
             personal_access_token: random(),
             pipe_key: random(),
             authority: authority.serialize_der(),
         })
     }
+}
+
+fn generation() -> String {
+    Uuid::new_v4().to_string()
 }
 
 fn random() -> [u8; 32] {

@@ -104,11 +104,6 @@ impl Service {
         }
     }
 
-    /// The name of the embedded authorization server.
-    pub(super) fn issuer(&self) -> String {
-        format!("{}/oauth2", self.url)
-    }
-
     /// Takes the rows of an append, or their number only.
     pub(super) fn append(&self, name: &ChannelName, mut append: Append, now_ms: i64) -> Result<String, Refusal> {
         if self.discards_rows {

@@ -1,23 +1,32 @@
-//! The embedded authorization server: discovery, and access tokens for its client.
+//! The embedded authorization server: discovery, its public keys, and access tokens for its client.
+
+use std::io;
 
 use serde_json::json;
 
 use super::super::answer::Answer;
-use super::super::credentials::ACCOUNT;
 use super::super::request::{Parameters, Request};
 use super::super::service::Service;
 
 pub(super) fn discover(service: &Service) -> Answer {
-    let issuer = service.issuer();
+    let issuer = service.credentials.access.issuer();
     let body = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/token"),
+        "jwks_uri": format!("{issuer}/jwks"),
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "response_types_supported": [],
         "subject_types_supported": ["public"],
     });
     Answer::json(200, &body)
+}
+
+pub(super) fn keys(service: &Service) -> Answer {
+    match service.credentials.access.published_keys() {
+        Ok(keys) => Answer::json(200, &keys),
+        Err(why) => unable(&why),
+    }
 }
 
 /// Answers in the form of RFC 6749, errors included.
@@ -36,12 +45,10 @@ pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Answer
         return error(400, "unsupported_grant_type", "Only client_credentials is.");
     }
     let scope = form.get("scope");
-    let role = scope.and_then(|scope| {
-        let mut parts = scope.split_whitespace();
-        parts.find(|part| part.starts_with("session:role:"))
-    });
-    let role = role.map(str::to_owned);
-    let token = credentials.access.issue(credentials.user(), ACCOUNT, role, now_ms);
+    let token = match credentials.access.issue(credentials.user(), scope.unwrap_or_default(), now_ms) {
+        Ok(token) => token,
+        Err(why) => return unable(&why),
+    };
     let mut body = json!({
         "access_token": token,
         "token_type": "Bearer",
@@ -51,6 +58,11 @@ pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Answer
         body["scope"] = scope.into();
     }
     Answer::json(200, &body).with_header("Cache-Control", "no-store").with_header("Pragma", "no-cache")
+}
+
+/// There is no key, as when the state folder cannot be written.
+fn unable(why: &io::Error) -> Answer {
+    error(500, "server_error", &why.to_string())
 }
 
 fn error(status: u16, error: &str, description: &str) -> Answer {

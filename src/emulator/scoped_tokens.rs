@@ -1,4 +1,4 @@
-//! Tokens that the service issues itself: bound to where they are for, expiring, revocable.
+//! Scoped tokens: opaque to their bearer, bound to the host they are for, expiring, revocable.
 
 use std::io;
 use std::sync::Arc;
@@ -11,22 +11,14 @@ use rsa::sha2::Sha256;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::secrets::{Purpose, Secrets};
+use super::credentials::Unusable;
+use super::secrets::Secrets;
 
-/// Makes tokens of one purpose and knows its own again.
+/// Makes scoped tokens and knows its own again.
 #[derive(Debug)]
-pub(super) struct IssuedTokens {
+pub(super) struct ScopedTokens {
     secrets: Arc<Secrets>,
-    purpose: Purpose,
     lifetime_seconds: AtomicU64,
-}
-
-/// Why a token is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unusable {
-    Unknown,
-    Expired,
-    OtherHost,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,32 +33,23 @@ struct Claims {
     jti: String,
 }
 
-impl IssuedTokens {
-    pub(super) fn new(secrets: Arc<Secrets>, purpose: Purpose, lifetime_seconds: u64) -> Self {
-        Self { secrets, purpose, lifetime_seconds: AtomicU64::new(lifetime_seconds) }
-    }
-
-    pub(super) fn lifetime_seconds(&self) -> u64 {
-        self.lifetime_seconds.load(Ordering::Relaxed)
+impl ScopedTokens {
+    pub(super) fn new(secrets: Arc<Secrets>, lifetime_seconds: u64) -> Self {
+        Self { secrets, lifetime_seconds: AtomicU64::new(lifetime_seconds) }
     }
 
     pub(super) fn set_lifetime(&self, seconds: u64) {
         self.lifetime_seconds.store(seconds, Ordering::Relaxed);
     }
 
-    /// Whether the token was issued here and is not revoked, expired or not.
-    pub(super) fn knows(&self, token: &str) -> bool {
-        self.own_claims(token).is_some()
-    }
-
     /// Makes every token issued so far one that was not issued here.
     pub(super) fn revoke_all(&self) -> io::Result<()> {
-        self.secrets.renew_tokens(self.purpose)
+        self.secrets.renew_scoped_key()
     }
 
     pub(super) fn issue(&self, user: &str, host: &str, scope: Option<String>, now_ms: i64) -> String {
         let now = now_ms.div_euclid(1000);
-        let life = self.lifetime_seconds();
+        let life = self.lifetime_seconds.load(Ordering::Relaxed);
         let claims = Claims {
             iss: ISSUER.to_owned(),
             sub: user.to_owned(),
@@ -83,8 +66,7 @@ impl IssuedTokens {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.unwrap_or_default()))
     }
 
-    /// Gives the scope of a token that is good for `host`.
-    pub(super) fn check(&self, token: &str, host: &str, now_ms: i64) -> Result<Option<String>, Unusable> {
+    pub(super) fn check(&self, token: &str, host: &str, now_ms: i64) -> Result<(), Unusable> {
         let claims = self.own_claims(token).ok_or(Unusable::Unknown)?;
         if claims.exp <= now_ms.div_euclid(1000) {
             return Err(Unusable::Expired);
@@ -92,7 +74,7 @@ impl IssuedTokens {
         if claims.aud != host {
             return Err(Unusable::OtherHost);
         }
-        Ok(claims.scp)
+        Ok(())
     }
 
     fn own_claims(&self, token: &str) -> Option<Claims> {
@@ -105,7 +87,7 @@ impl IssuedTokens {
 
     /// HMAC takes a key of any length, so there is always one.
     fn mac(&self, signed: &str) -> Option<Hmac<Sha256>> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secrets.tokens(self.purpose)).ok()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secrets.scoped_key()).ok()?;
         mac.update(signed.as_bytes());
         Some(mac)
     }
@@ -119,21 +101,21 @@ mod tests {
 
     const HOST: &str = "127.0.0.1";
 
-    fn issuer() -> IssuedTokens {
-        IssuedTokens::new(Arc::new(Secrets::fresh().unwrap()), Purpose::Scoped, 60)
+    fn issuer() -> ScopedTokens {
+        ScopedTokens::new(Arc::new(Secrets::fresh().unwrap()), 60)
     }
 
     #[test]
     fn a_token_is_good_for_its_host_until_it_expires_or_is_revoked() {
         let tokens = issuer();
         let token = tokens.issue("U", HOST, None, 1_000_000);
-        assert_eq!(tokens.check(&token, HOST, 1_059_999), Ok(None));
+        assert_eq!(tokens.check(&token, HOST, 1_059_999), Ok(()));
         assert_eq!(tokens.check(&token, HOST, 1_060_000), Err(Unusable::Expired));
         assert_eq!(tokens.check(&token, "other", 1_000_000), Err(Unusable::OtherHost));
         tokens.revoke_all().unwrap();
         assert_eq!(tokens.check(&token, HOST, 1_000_000), Err(Unusable::Unknown));
         let next = tokens.issue("U", HOST, None, 1_000_000);
-        assert_eq!(tokens.check(&next, HOST, 1_000_000), Ok(None));
+        assert_eq!(tokens.check(&next, HOST, 1_000_000), Ok(()));
         assert_ne!(token, next);
     }
 
