@@ -10,6 +10,8 @@ mod crash;
 mod elastic;
 mod error_table;
 mod faults;
+#[cfg(unix)]
+mod fork;
 mod load_example;
 mod loading;
 mod login;
