@@ -107,7 +107,7 @@ impl Delivery {
         // An earlier recovery may have failed: what is under way then will not land by itself.
         self.channel.check_link()?;
         while !self.queue.is_empty() {
-            self.wait_until(|own| own.flight.retained_bytes() < Delivery::RETAINED_BYTES, &mut on_look)?;
+            self.wait_until(Delivery::has_room, &mut on_look)?;
             let Some(payload) = self.queue.pop_front() else { break };
             let (rows, bytes, now) = (payload.rows, payload.plain_bytes, self.now());
             if let Err(error) = self.channel.append_payload(self.flight.push_retained(payload, now)) {
@@ -169,6 +169,12 @@ impl Delivery {
             self.queue.push_front(body);
         }
         Ok(())
+    }
+
+    /// Whether the body that is next can be kept too.
+    fn has_room(&self) -> bool {
+        let next = self.queue.front().map_or(0, |payload| payload.wire.len());
+        self.flight.is_empty() || self.flight.retained_bytes() + next <= Delivery::RETAINED_BYTES
     }
 
     /// What was certainly not applied is not under way: it waits for the next try.
