@@ -20,6 +20,7 @@ pub(crate) struct Delivery {
     flight: Flight,
     /// Bodies that wait to be sent, or to be sent again.
     queue: VecDeque<Payload>,
+    max_retained: usize,
     commit_timeout: Duration,
     last_look: Moment,
     last_status: ChannelStatus,
@@ -46,6 +47,7 @@ impl Delivery {
         Delivery {
             flight: Flight::after(channel.committed_offset().cloned()),
             queue: VecDeque::new(),
+            max_retained: Delivery::RETAINED_BYTES,
             commit_timeout,
             last_look: channel.pipe().clock().now(),
             last_status: ChannelStatus::default(),
@@ -54,6 +56,12 @@ impl Delivery {
             fruitless_reopens: 0,
             channel,
         }
+    }
+
+    /// Keeps so much of what was sent and is not committed; a longer body goes alone.
+    pub(crate) fn retaining_at_most(mut self, bytes: usize) -> Delivery {
+        self.max_retained = bytes;
+        self
     }
 
     pub(crate) fn set_commit_timeout(&mut self, timeout: Duration) {
@@ -174,7 +182,7 @@ impl Delivery {
     /// Whether the body that is next can be kept too.
     fn has_room(&self) -> bool {
         let next = self.queue.front().map_or(0, |payload| payload.wire.len());
-        self.flight.is_empty() || self.flight.retained_bytes() + next <= Delivery::RETAINED_BYTES
+        self.flight.is_empty() || self.flight.retained_bytes() + next <= self.max_retained
     }
 
     /// What was certainly not applied is not under way: it waits for the next try.

@@ -1,28 +1,13 @@
 //! The loader against the emulator: whatever happens on the way, every row lands once.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::Duration;
 
 use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, OffsetToken, Pipe, Source};
 
-use crate::support::{batch, landed, pipe_of, row, rows};
-
-/// A file that is deleted in the end.
-struct TextFile(tempfile::NamedTempFile);
-
-impl TextFile {
-    fn new(text: impl AsRef<[u8]>) -> TextFile {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(text.as_ref()).unwrap();
-        TextFile(file)
-    }
-
-    fn source(&self) -> Source<'static> {
-        Source::file(self.0.path()).unwrap()
-    }
-}
+use crate::support::{TextFile, batch, landed, pipe_of, row, rows};
 
 /// So small that a load takes many requests.
 fn loader(pipe: &Pipe) -> Loader<'static> {
@@ -281,58 +266,6 @@ fn a_file_that_is_missing_or_a_folder_is_named() {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains(path), "{error}");
     }
-}
-
-#[test]
-fn a_file_goes_through_several_channels_each_row_once_and_in_order_within_its_channel() {
-    let text = rows(1..=10_500);
-    let file = TextFile::new(&text);
-    let service = Emulator::start().unwrap();
-    service.inject(Fault::lose_reply(Endpoint::Append).times(3));
-    service.inject(Fault::status(Endpoint::Append, 409).times(2));
-    let mut told = 0;
-    let pipe = pipe_of(&service);
-    let mut loader = loader(&pipe).batch_bytes(20_000).channels(4).on_progress(|report| told = report.rows);
-    let report = loader.load(file.source()).unwrap();
-    drop(loader);
-    assert_eq!((report.rows, report.skipped, told), (10_500, 0, 10_500));
-    let mut next = std::collections::HashMap::<u64, u64>::new();
-    let mut seen = std::collections::BTreeSet::new();
-    for line in landed(&service).lines() {
-        let id = serde_json::from_str::<serde_json::Value>(line).unwrap()["ID"].as_u64().unwrap();
-        let channel = (id - 1) / 1000 % 4;
-        assert!(next.insert(channel, id) < Some(id), "row {id} came before an earlier one of its channel");
-        assert!(seen.insert(id), "row {id} landed twice");
-    }
-    assert_eq!(seen.len(), 10_500);
-    let again = loader_of(&pipe).channels(4).load(file.source()).unwrap();
-    assert_eq!((again.rows, again.skipped, again.rows_sent), (10_500, 10_500, 0));
-}
-
-#[test]
-fn another_number_of_channels_for_the_same_name_is_refused() {
-    let file = TextFile::new(rows(1..=3000));
-    for (first, second) in [(2, 3), (3, 1), (1, 2)] {
-        let service = Emulator::start().unwrap();
-        let pipe = pipe_of(&service);
-        loader_of(&pipe).channels(first).load(file.source()).unwrap();
-        let error = loader_of(&pipe).channels(second).load(file.source()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Rejected, "{first} then {second}");
-        assert!(error.to_string().contains("another number of channels"), "{error}");
-        assert_eq!(landed(&service).lines().count(), 3000);
-    }
-}
-
-#[test]
-fn several_channels_need_a_file() {
-    let service = Emulator::start().unwrap();
-    let error = loader_of(&pipe_of(&service)).channels(2).load(Source::reader("text", "{}".as_bytes())).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(service.requests().is_empty());
-}
-
-fn loader_of(pipe: &Pipe) -> Loader<'static> {
-    loader(pipe).batch_bytes(20_000)
 }
 
 #[test]
