@@ -20,6 +20,7 @@ pub(crate) struct Delivery {
     flight: Flight,
     /// Bodies that wait to be sent, or to be sent again.
     queue: VecDeque<Payload>,
+    max_retained: usize,
     commit_timeout: Duration,
     last_look: Moment,
     last_status: ChannelStatus,
@@ -49,6 +50,7 @@ impl Delivery {
         Delivery {
             flight,
             queue: VecDeque::new(),
+            max_retained: Delivery::RETAINED_BYTES,
             commit_timeout,
             last_look: now,
             last_status: ChannelStatus::default(),
@@ -57,6 +59,12 @@ impl Delivery {
             fruitless_reopens: 0,
             channel,
         }
+    }
+
+    /// Keeps so much of what was sent and is not committed; a longer body goes alone.
+    pub(crate) fn retaining_at_most(mut self, bytes: usize) -> Delivery {
+        self.max_retained = bytes;
+        self
     }
 
     pub(crate) fn set_commit_timeout(&mut self, timeout: Duration) {
@@ -110,7 +118,7 @@ impl Delivery {
         // An earlier recovery may have failed: what is under way then will not land by itself.
         self.channel.check_link()?;
         while !self.queue.is_empty() {
-            self.wait_until(|own| own.flight.retained_bytes() < Delivery::RETAINED_BYTES, &mut on_look)?;
+            self.wait_until(Delivery::has_room, &mut on_look)?;
             let Some(payload) = self.queue.pop_front() else { break };
             let (rows, bytes, now) = (payload.rows, payload.plain_bytes, self.now());
             if let Err(error) = self.channel.append_payload(self.flight.push_retained(payload, now)) {
@@ -187,6 +195,12 @@ impl Delivery {
     fn ended(&mut self, reason: Error) -> Error {
         self.channel.take_down(reason.clone());
         reason
+    }
+
+    /// Whether the body that is next can be kept too.
+    fn has_room(&self) -> bool {
+        let next = self.queue.front().map_or(0, |payload| payload.wire.len());
+        self.flight.is_empty() || self.flight.retained_bytes() + next <= self.max_retained
     }
 
     /// What was certainly not applied is not under way: it waits for the next try.

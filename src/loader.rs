@@ -1,4 +1,6 @@
+mod dealer;
 mod feed;
+mod hand;
 mod lines;
 mod many;
 mod read_ahead;
@@ -10,6 +12,7 @@ mod source;
 use std::fmt;
 use std::time::Duration;
 
+use self::many::Many;
 use self::run::Run;
 use self::share::Share;
 use self::sink::Before;
@@ -30,7 +33,8 @@ use crate::rows::Batch;
 /// same channel brings about.
 ///
 /// Memory is bounded: one batch ([`Batch::FULL_BYTES`] by default) and its compressed form; for a source that cannot be
-/// read again also what was sent and is not committed, at most [`Loader::RETAINED_BYTES`] compressed.
+/// read again also what was sent and is not committed, at most [`Loader::RETAINED_BYTES`] compressed. Several
+/// [`channels`](Loader::channels) share the memory of two batches, and those retained bytes.
 ///
 /// ```no_run
 /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
@@ -55,6 +59,7 @@ struct Settings {
     channel: String,
     share: Share,
     batch_bytes: usize,
+    retained_bytes: usize,
     commit_timeout: Duration,
     open_timeout: Option<Duration>,
     discard_uncommitted: bool,
@@ -109,6 +114,7 @@ impl<'p> Loader<'p> {
             channel: channel.into(),
             share: Share::WHOLE,
             batch_bytes: Batch::FULL_BYTES,
+            retained_bytes: Loader::RETAINED_BYTES,
             commit_timeout: COMMIT_TIMEOUT,
             open_timeout: None,
             discard_uncommitted: false,
@@ -145,17 +151,28 @@ impl<'p> Loader<'p> {
 
     /// Reads and checks rows on a second thread while the calling one compresses and sends. The thread ends before
     /// [`load`](Loader::load) returns; one more batch is held in memory.
+    ///
+    /// With several [`channels`](Loader::channels), each that reads a file gets such a thread, and they share the memory of
+    /// four batches; any other source has its thread anyway, and this changes nothing.
     pub fn pipelined(mut self) -> Loader<'p> {
         self.settings.reads_ahead = true;
         self
     }
 
-    /// Loads a file through so many channels at once, each on a thread of its own that ends before
-    /// [`load`](Loader::load) returns; default one, at most [`MAX_CHANNELS`](Loader::MAX_CHANNELS).
+    /// Loads through so many channels at once, each on a thread of its own that ends before [`load`](Loader::load)
+    /// returns; default one, at most [`MAX_CHANNELS`](Loader::MAX_CHANNELS).
     ///
-    /// Rows are dealt to the channels in fixed blocks by their line number, so order holds within a channel only. The
-    /// channels are named `<channel>-1-of-<n>` and so on, and each resumes on its own: a file that was begun with one
-    /// number of channels must be finished with it, another is refused. The threads share the memory of two batches.
+    /// Rows are dealt to the channels in fixed blocks by their position, so order holds within a channel only. The
+    /// channels are named `<channel>-1-of-<n>` and so on, and each resumes on its own: a load that was begun with one
+    /// number of channels must be finished with it, another is refused. It may be finished from another kind of source,
+    /// if rows have the same positions there. A channel that fails does not stop the others.
+    ///
+    /// Each thread reads a file by itself. Any other source is read in order by one more thread, which a channel that is
+    /// slow to take its rows holds up, and with it the others; `load` cannot return before a source that blocks has given
+    /// its next row or its end.
+    ///
+    /// All of them share the memory of two batches, and [`RETAINED_BYTES`](Loader::RETAINED_BYTES) in equal parts; a
+    /// single row that is longer than a channel's part is held all the same, alone.
     pub fn channels(mut self, channels: u32) -> Loader<'p> {
         self.channels = u64::from(channels.clamp(1, Loader::MAX_CHANNELS));
         self
@@ -183,21 +200,22 @@ impl<'p> Loader<'p> {
     ///   committed), the service could not store some rows (all others are committed), or the channel's committed offset
     ///   is no position in this source (nothing was appended).
     /// - [`Source`](crate::ErrorKind::Source): the source failed; the rows before that are committed.
+    ///   Of several channels' failures the first in their order is told, but that of a source which is read once before all.
     /// - [`Channel`](crate::ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
     /// - [`Timeout`](crate::ErrorKind::Timeout): commits did not come in time.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn load(&mut self, source: Source<'_>) -> Result<Report, Error> {
         self.report = Report::default();
         let before = Before::now(&self.settings.pipe);
-        if self.channels > 1 {
-            many::path_of(&source, self.channels)?;
-        }
         share::check_number(&self.settings.pipe, &self.settings.channel, self.channels)?;
         let (mut report, mut on_progress) = (Report::default(), self.on_progress.take());
         let mut tell = |report: &Report| on_progress.iter_mut().for_each(|callback| callback(report));
         let result = match self.channels {
             1 => Run::start(&self.settings, source, before, &mut report, &mut tell).and_then(Run::complete),
-            many => many::load(&self.settings, many, &source, before, &mut report, &mut tell),
+            channels => {
+                let (settings, report, on_progress) = (&self.settings, &mut report, &mut tell);
+                Many { settings, channels, before, report, on_progress }.load(source)
+            }
         };
         (self.report, self.on_progress) = (report, on_progress);
         match result? {

@@ -169,6 +169,12 @@ impl Batch {
         self.end_row();
     }
 
+    /// Adds the rows of another batch, without their marks.
+    pub(crate) fn push_all(&mut self, other: &Batch) {
+        self.text.extend_from_slice(&other.text);
+        self.rows += other.rows;
+    }
+
     /// Takes the last row out again, without its line break and its mark.
     pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
         let row = self.last_row().text.strip_suffix(b"\n")?.to_vec();

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::lines::{Lines, Next, TOO_LONG, is_blank};
-use super::run::foreign;
+use super::run::{LONGEST_FILL, foreign};
 use super::share::Share;
 use super::source::{Input, NextRow, PushLine, Source};
 use crate::error::{Error, ErrorKind};
@@ -80,6 +80,10 @@ impl<'s> Feed<'s> {
             Input::File(file) => fill_lines(&self.name, lines, file, batch, filling)?,
             Input::Stream(reader) => fill_lines(&self.name, lines, reader, batch, filling)?,
             Input::Rows(_) => return self.fill_rows(batch, limit, is_time),
+            Input::Dealt(dealt) => {
+                dealt.take(batch, LONGEST_FILL);
+                return Ok(());
+            }
         }
         self.checkpoints.push_back(Checkpoint { position: self.lines.number(), offset: self.lines.offset() });
         Ok(())
@@ -117,6 +121,7 @@ impl<'s> Feed<'s> {
             Input::File(file) => skip_lines(&mut self.lines, self.share, file, position),
             Input::Stream(reader) => skip_lines(&mut self.lines, self.share, reader, position),
             Input::Rows(next) => return skip_rows(next, &mut self.position, position),
+            Input::Dealt(dealt) => return dealt.resume_after(position),
         };
         let rows = rows.map_err(|error| unreadable(&self.name, self.lines.number() + 1, error))?;
         self.checkpoints = VecDeque::from([Checkpoint { position, offset: self.lines.offset() }]);
@@ -204,7 +209,7 @@ fn skip_rows(next: &mut NextRow<'_>, at: &mut u64, position: u64) -> Result<u64,
     Ok(rows)
 }
 
-fn unreadable(name: &str, number: u64, error: io::Error) -> Error {
+pub(super) fn unreadable(name: &str, number: u64, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::InvalidData && error.to_string() == TOO_LONG {
         let happened = format!("it is longer than {} bytes, the most a row may have", Batch::MAX_ROW_BYTES);
         return Error::new(ErrorKind::Rejected, happened).attempting(format!("read line {number} of {name}"));

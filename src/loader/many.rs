@@ -2,82 +2,112 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use super::dealer::deal;
+use super::hand::{Closing, Hand};
 use super::run::Run;
 use super::share::Share;
 use super::sink::Before;
-use super::source::Source;
-use super::{Report, Settings};
-use crate::error::{Error, ErrorKind};
+use super::source::{PushLine, Source};
+use super::{Loader, Report, Settings};
+use crate::error::Error;
 use crate::rows::Batch;
 
-/// One run a channel, each on a thread of its own with the file opened once more; all end before this returns.
+/// One load through several channels: a run for each, on a thread of its own.
 ///
 /// A channel that fails does not stop the others: what they commit need not be sent by the next run. Rows that could not be
 /// stored are handed back only when every channel came to its end: all else is committed then.
-pub(super) fn load(
-    settings: &Settings,
-    channels: u64,
-    source: &Source<'_>,
-    before: Before,
-    report: &mut Report,
-    on_progress: &mut dyn FnMut(&Report),
-) -> Result<Option<Error>, Error> {
-    let (path, push_line) = (path_of(source, channels)?, source.push_line);
-    // Another number of channels is told by this one, so it must be there before any other takes rows.
-    settings.of(Share::first(channels), channels).open_channel()?.close();
-    thread::scope(|scope| {
-        let (sender, reports) = channel();
-        let runs: Vec<_> = Share::all(channels)
-            .enumerate()
-            .map(|(index, share)| {
-                let (settings, sender) = (settings.of(share, channels), sender.clone());
-                scope.spawn(move || {
-                    let mut tell = |report: &Report| drop(sender.send((index, report.clone())));
-                    let mut report = Report::default();
-                    let source = Source { push_line, ..Source::file(path)? };
-                    Run::start(&settings, source, before, &mut report, &mut tell)?.complete()
+pub(super) struct Many<'m> {
+    pub(super) settings: &'m Settings,
+    pub(super) channels: u64,
+    pub(super) before: Before,
+    pub(super) report: &'m mut Report,
+    pub(super) on_progress: &'m mut dyn FnMut(&Report),
+}
+
+impl Many<'_> {
+    /// All threads end before this returns.
+    pub(super) fn load(self, source: Source<'_>) -> Result<Option<Error>, Error> {
+        // Another number of channels is told by this one, so it must be there before any other takes rows.
+        Settings { share: Share::first(self.channels), ..self.settings.clone() }.open_channel()?.close();
+        match &source.path {
+            Some(path) => self.load_file(path, source.push_line),
+            None => self.load_dealt(source),
+        }
+    }
+
+    /// Each run reads the whole file and picks its share.
+    fn load_file(self, path: &Path, push_line: PushLine) -> Result<Option<Error>, Error> {
+        let settings = self.settings.sharing(self.channels, self.channels);
+        let open = |_| Ok(Source { push_line, ..Source::file(path)? });
+        let sources = (0..self.channels).map(open).collect::<Result<_, Error>>()?;
+        self.run_each(&settings, sources, &[])
+    }
+
+    /// One more thread reads the source and deals its rows to the runs.
+    fn load_dealt(self, source: Source<'_>) -> Result<Option<Error>, Error> {
+        // One batch is dealt while the other is sent, so the dealing thread is all the reading ahead there is.
+        let settings = Settings { reads_ahead: false, ..self.settings.sharing(self.channels, 2 * self.channels) };
+        let hands: Vec<_> = (0..self.channels).map(|_| Hand::new(settings.batch_bytes)).collect();
+        let sources = hands.iter().map(|hand| Source::dealt(&source.name, hand)).collect();
+        thread::scope(|scope| {
+            let dealing = scope.spawn(|| deal(source, &hands));
+            let ran = self.run_each(&settings, sources, &hands);
+            dealing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            ran
+        })
+    }
+
+    fn run_each(self, settings: &Settings, sources: Vec<Source<'_>>, hands: &[Hand]) -> Result<Option<Error>, Error> {
+        let (channels, before) = (sources.len(), self.before);
+        thread::scope(|scope| {
+            // Should the callback panic, no run waits for more.
+            let _closing = Closing(hands);
+            let (sender, reports) = channel();
+            let runs: Vec<_> = sources
+                .into_iter()
+                .zip(Share::all(channels as u64))
+                .enumerate()
+                .map(|(index, (source, share))| {
+                    let (settings, sender) = (Settings { share, ..settings.clone() }, sender.clone());
+                    scope.spawn(move || {
+                        let mut tell = |report: &Report| drop(sender.send((index, report.clone())));
+                        let mut report = Report::default();
+                        Run::start(&settings, source, before, &mut report, &mut tell)?.complete()
+                    })
                 })
-            })
-            .collect();
-        drop(sender);
-        gather(&reports, runs.len(), before, settings, report, on_progress);
-        let ends: Vec<_> =
-            runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect();
-        let rejected: Vec<_> = ends.into_iter().collect::<Result<_, _>>()?;
-        Ok(rejected.into_iter().flatten().next())
-    })
-}
+                .collect();
+            drop(sender);
+            self.gather(&reports);
+            let ends: Vec<_> = runs
+                .into_iter()
+                .map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect();
+            let rejected: Vec<_> = ends.into_iter().collect::<Result<_, _>>()?;
+            Ok(rejected.into_iter().flatten().next())
+        })
+    }
 
-/// Several channels read one source at the same time, each at its own pace.
-pub(super) fn path_of<'s>(source: &'s Source<'_>, channels: u64) -> Result<&'s Path, Error> {
-    source.path.as_deref().ok_or_else(|| {
-        let happened = format!("{} cannot be read by {channels} channels at once", source.name);
-        Error::new(ErrorKind::Config, happened).advise("load a file, or through one channel")
-    })
-}
-
-impl Settings {
-    fn of(&self, share: Share, channels: u64) -> Settings {
-        let together = (2 * Batch::FULL_BYTES) / channels as usize;
-        Settings { share, batch_bytes: self.batch_bytes.min(together), ..self.clone() }
+    /// Adds up the channels' reports as they come, until the last channel has ended.
+    fn gather(self, reports: &Receiver<(usize, Report)>) {
+        let mut latest = vec![Report::default(); self.channels as usize];
+        for (index, of_channel) in reports {
+            latest[index] = of_channel;
+            *self.report = latest.iter().fold(Report::default(), joined);
+            self.before.tell(&self.settings.pipe, self.report);
+            (self.on_progress)(self.report);
+        }
     }
 }
 
-/// Adds up the channels' reports as they come, until the last channel has ended.
-fn gather(
-    reports: &Receiver<(usize, Report)>,
-    channels: usize,
-    before: Before,
-    settings: &Settings,
-    report: &mut Report,
-    on_progress: &mut dyn FnMut(&Report),
-) {
-    let mut latest = vec![Report::default(); channels];
-    for (index, of_channel) in reports {
-        latest[index] = of_channel;
-        *report = latest.iter().fold(Report::default(), joined);
-        before.tell(&settings.pipe, report);
-        on_progress(report);
+impl Settings {
+    /// For one of so many channels, which hold so many batches together.
+    fn sharing(&self, channels: u64, batches: u64) -> Settings {
+        let together = 2 * Batch::FULL_BYTES;
+        Settings {
+            batch_bytes: self.batch_bytes.min(together / batches as usize),
+            retained_bytes: Loader::RETAINED_BYTES / channels as usize,
+            ..self.clone()
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl<'r, 's> Run<'r, 's> {
         let resuming = format!("resume channel {} with {}", channel.name(), feed.name());
         let landed = committed_position(&channel).map_err(|error| error.attempting(&*resuming))?;
         report.skipped = feed.skip_to(landed).map_err(|error| error.attempting(&*resuming))?;
-        let delivery = Delivery::new(channel, settings.commit_timeout);
+        let delivery = Delivery::new(channel, settings.commit_timeout).retaining_at_most(settings.retained_bytes);
         let sink = Sink::new(delivery, !feed.can_go_back(), before, report, on_progress);
         Ok(Run {
             feed,
@@ -150,4 +150,4 @@ fn is_bad_row(error: &Error) -> bool {
 }
 
 /// As long as a row may wait for others to fill its request.
-const LONGEST_FILL: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_FILL: Duration = Duration::from_secs(1);

@@ -25,7 +25,12 @@ impl Share {
 
     /// Positions count from one.
     pub(super) fn holds(self, position: u64) -> bool {
-        self.of == 1 || (position - 1) / BLOCK % self.of == self.index
+        self.of == 1 || Share::index_of(position, self.of) == self.index
+    }
+
+    /// Whose share holds a position.
+    pub(super) fn index_of(position: u64, of: u64) -> u64 {
+        (position - 1) / BLOCK % of
     }
 
     /// Carries index and number, so that no other number can take it for its own.

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::hand::{Dealt, Hand};
 use crate::error::{Error, ErrorKind};
 use crate::rows::Batch;
 
 /// Where a [`Loader`](crate::Loader) takes its rows from.
 ///
 /// Rows have positions: the line number in a text, the place in a sequence otherwise, counted from 1. To resume, a source
-/// must give the same rows in the same order in every run.
+/// must give the same rows in the same order in every run. Any source goes through one channel or through
+/// [several](crate::Loader::channels).
 ///
 /// ```
 /// use serde_json::json;
@@ -22,7 +24,7 @@ use crate::rows::Batch;
 /// ```
 pub struct Source<'s> {
     pub(super) name: String,
-    /// Where it can be opened once more.
+    /// Where several channels can open it once more.
     pub(super) path: Option<PathBuf>,
     pub(super) input: Input<'s>,
     /// How a line becomes a row.
@@ -38,6 +40,8 @@ pub(super) enum Input<'s> {
     Stream(Box<dyn Read + Send + 's>),
     /// Values, and taken once.
     Rows(NextRow<'s>),
+    /// The rows of one of several channels, taken once.
+    Dealt(Dealt<'s>),
 }
 
 /// Puts the next row into the batch, or passes over it where there is none; `None` at the end.
@@ -111,6 +115,11 @@ impl<'s> Source<'s> {
     pub fn trusted(mut self) -> Source<'s> {
         self.push_line = Batch::push_trusted_json;
         self
+    }
+
+    /// What another thread deals out of a source of that name.
+    pub(super) fn dealt(name: &str, hand: &'s Hand) -> Source<'s> {
+        Source { name: name.into(), path: None, input: Input::Dealt(Dealt::of(hand)), push_line: Batch::push_json }
     }
 }
 

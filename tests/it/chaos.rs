@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,13 +19,24 @@ const BLOCK: u64 = 1000;
 
 #[test]
 fn a_storm_of_faults_changes_nothing_in_what_lands() {
-    storm(20_000, 100, 5_000);
+    storm(file, 20_000, 100, 5_000);
+}
+
+#[test]
+fn a_storm_of_faults_changes_nothing_in_what_lands_from_a_reader() {
+    storm(reader, 20_000, 100, 5_000);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn a_long_storm_of_faults_changes_nothing_in_what_lands() {
-    storm(1_000_000, 2_000, 15_000);
+    storm(file, 1_000_000, 2_000, 15_000);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_long_storm_of_faults_changes_nothing_in_what_lands_from_a_reader() {
+    storm(reader, 1_000_000, 2_000, 15_000);
 }
 
 #[test]
@@ -48,7 +60,18 @@ fn elastic_rows_survive_a_storm_at_least_once() {
     }
 }
 
-fn storm(count: u64, faults: u64, batch_bytes: usize) {
+type OpenSource = fn(&Path) -> Source<'static>;
+
+fn file(path: &Path) -> Source<'static> {
+    Source::file(path).unwrap()
+}
+
+/// The same text, which can be read once.
+fn reader(path: &Path) -> Source<'static> {
+    Source::reader("text", std::fs::File::open(path).unwrap())
+}
+
+fn storm(source: OpenSource, count: u64, faults: u64, batch_bytes: usize) {
     let chaos = Mutex::new(Chaos::new(faults));
     let service = Emulator::builder().commit_delay(Duration::from_millis(5)).start().unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -63,7 +86,7 @@ fn storm(count: u64, faults: u64, batch_bytes: usize) {
                 service.hold_commits(false);
             }
         });
-        load_until_done(&pipe, &service, &chaos, &file, batch_bytes, count);
+        load_until_done(&pipe, &service, &chaos, &|| source(file.path()), batch_bytes, count);
         is_over.store(true, Ordering::Relaxed);
     });
     let chaos = chaos.into_inner().unwrap();
@@ -77,14 +100,14 @@ fn load_until_done(
     pipe: &Pipe,
     service: &Emulator,
     chaos: &Mutex<Chaos>,
-    file: &tempfile::NamedTempFile,
+    source: &dyn Fn() -> Source<'static>,
     batch_bytes: usize,
     count: u64,
 ) {
     for run in 1..100 {
         let strike = |_: &Report| chaos.lock().unwrap().strike(service, &NAMED);
         let mut loader = Loader::new(pipe, "c").batch_bytes(batch_bytes).channels(CHANNELS).on_progress(strike);
-        match loader.load(Source::file(file.path()).unwrap()) {
+        match loader.load(source()) {
             Ok(report) => {
                 assert_eq!(report.rows, count);
                 println!("{run} runs");

@@ -1,28 +1,13 @@
 //! The loader against the emulator: whatever happens on the way, every row lands once.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::Duration;
 
 use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, OffsetToken, Pipe, Source};
 
-use crate::support::{batch, builder_of, landed, pipe_of, row, rows};
-
-/// A file that is deleted in the end.
-struct TextFile(tempfile::NamedTempFile);
-
-impl TextFile {
-    fn new(text: impl AsRef<[u8]>) -> TextFile {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(text.as_ref()).unwrap();
-        TextFile(file)
-    }
-
-    fn source(&self) -> Source<'static> {
-        Source::file(self.0.path()).unwrap()
-    }
-}
+use crate::support::{TextFile, batch, builder_of, landed, pipe_of, row, rows};
 
 /// So small that a load takes many requests.
 fn loader(pipe: &Pipe) -> Loader<'static> {
@@ -265,16 +250,6 @@ fn a_trusted_line_that_is_no_json_is_sent_and_told_as_rejected() {
 }
 
 #[test]
-fn trust_reaches_every_channel() {
-    let text = rows(1..=1000) + "{\"ID\": }\n" + &rows(1002..=1003);
-    let (service, file) = (Emulator::start().unwrap(), TextFile::new(&text));
-    let mut loader = loader(&pipe_of(&service)).channels(2);
-    let error = loader.load(file.source().trusted()).unwrap_err();
-    assert!(error.to_string().contains("1 row was rejected"), "{error}");
-    assert_eq!((loader.report().rows, loader.report().rows_rejected), (1003, 1));
-}
-
-#[test]
 fn rejected_rows_are_counted_and_end_the_load_as_an_error_when_all_is_committed() {
     let service = Emulator::start().unwrap();
     service.reject_rows_containing("7\"");
@@ -312,58 +287,6 @@ fn a_file_that_is_missing_or_a_folder_is_named() {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains(path), "{error}");
     }
-}
-
-#[test]
-fn a_file_goes_through_several_channels_each_row_once_and_in_order_within_its_channel() {
-    let text = rows(1..=10_500);
-    let file = TextFile::new(&text);
-    let service = Emulator::start().unwrap();
-    service.inject(Fault::lose_reply(Endpoint::Append).times(3));
-    service.inject(Fault::status(Endpoint::Append, 409).times(2));
-    let mut told = 0;
-    let pipe = pipe_of(&service);
-    let mut loader = loader(&pipe).batch_bytes(20_000).channels(4).on_progress(|report| told = report.rows);
-    let report = loader.load(file.source()).unwrap();
-    drop(loader);
-    assert_eq!((report.rows, report.skipped, told), (10_500, 0, 10_500));
-    let mut next = std::collections::HashMap::<u64, u64>::new();
-    let mut seen = std::collections::BTreeSet::new();
-    for line in landed(&service).lines() {
-        let id = serde_json::from_str::<serde_json::Value>(line).unwrap()["ID"].as_u64().unwrap();
-        let channel = (id - 1) / 1000 % 4;
-        assert!(next.insert(channel, id) < Some(id), "row {id} came before an earlier one of its channel");
-        assert!(seen.insert(id), "row {id} landed twice");
-    }
-    assert_eq!(seen.len(), 10_500);
-    let again = loader_of(&pipe).channels(4).load(file.source()).unwrap();
-    assert_eq!((again.rows, again.skipped, again.rows_sent), (10_500, 10_500, 0));
-}
-
-#[test]
-fn another_number_of_channels_for_the_same_name_is_refused() {
-    let file = TextFile::new(rows(1..=3000));
-    for (first, second) in [(2, 3), (3, 1), (1, 2)] {
-        let service = Emulator::start().unwrap();
-        let pipe = pipe_of(&service);
-        loader_of(&pipe).channels(first).load(file.source()).unwrap();
-        let error = loader_of(&pipe).channels(second).load(file.source()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Rejected, "{first} then {second}");
-        assert!(error.to_string().contains("another number of channels"), "{error}");
-        assert_eq!(landed(&service).lines().count(), 3000);
-    }
-}
-
-#[test]
-fn several_channels_need_a_file() {
-    let service = Emulator::start().unwrap();
-    let error = loader_of(&pipe_of(&service)).channels(2).load(Source::reader("text", "{}".as_bytes())).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(service.requests().is_empty());
-}
-
-fn loader_of(pipe: &Pipe) -> Loader<'static> {
-    loader(pipe).batch_bytes(20_000)
 }
 
 #[test]
@@ -451,48 +374,4 @@ fn rejected_rows_are_told_although_the_channel_was_lost_after_the_last_row() {
         assert!(error.to_string().contains("1 row was rejected, the last at or before offset 10"), "{error}");
         assert_eq!((loader.report().rows, loader.report().rows_rejected), (10, 1));
     });
-}
-
-#[test]
-fn a_channel_that_did_not_finish_is_told_before_rows_that_another_could_not_store() {
-    let file = TextFile::new(rows(1..=1500));
-    let service = Emulator::start().unwrap();
-    let pipe = pipe_of(&service);
-    service.reject_rows_containing("\"row 3\"");
-    let mut foreign = batch([1]);
-    foreign.mark("x");
-    let mut second = pipe.channel("load-1-2-of-2").open().unwrap();
-    second.append(&foreign).unwrap();
-    second.wait_for_commit("x", Duration::from_secs(20)).unwrap();
-    let mut loader = loader_of(&pipe).channels(2);
-    let error = loader.load(file.source()).unwrap_err();
-    assert!(error.to_string().contains("committed offset x "), "{error}");
-    assert_eq!((loader.report().rows, loader.report().rows_rejected), (1000, 1));
-}
-
-#[test]
-fn another_number_of_channels_is_refused_whichever_channel_got_furthest() {
-    let file = TextFile::new(rows(1..=3000));
-    let service = Emulator::start().unwrap();
-    let pipe = pipe_of(&service);
-    // As a run through three channels leaves it that is killed while its second one is ahead.
-    pipe.channel("load-1-1-of-3").open().unwrap();
-    let mut second = pipe.channel("load-1-2-of-3").open().unwrap();
-    second.append(&batch(1001..=2000)).unwrap();
-    second.wait_for_commit(2000, Duration::from_secs(20)).unwrap();
-    for channels in [1, 2] {
-        let error = loader_of(&pipe).channels(channels).load(file.source()).unwrap_err();
-        assert!(error.to_string().contains("another number of channels"), "{error}");
-    }
-    assert_eq!(loader_of(&pipe).channels(3).load(file.source()).unwrap().rows, 3000);
-    assert_eq!(landed(&service).lines().count(), 3000);
-}
-
-#[test]
-fn nothing_goes_through_several_channels_before_the_first_is_open() {
-    let file = TextFile::new(rows(1..=3000));
-    let service = Emulator::start().unwrap();
-    service.inject(Fault::status(Endpoint::Open, 403).body("{\"message\":\"Insufficient privileges\"}"));
-    let error = loader_of(&pipe_of(&service)).channels(3).load(file.source()).unwrap_err();
-    assert_eq!((error.kind(), landed(&service).lines().count()), (ErrorKind::Credentials, 0));
 }

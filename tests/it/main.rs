@@ -17,6 +17,7 @@ mod loading;
 mod login;
 mod oauth;
 mod oauth_example;
+mod several_channels;
 mod tls;
 mod wire;
 mod writing;

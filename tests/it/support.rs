@@ -3,13 +3,14 @@
 mod raw;
 mod scripted;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use raw::{Raw, Reply};
 pub use scripted::Scripted;
 use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, Pipe, PrivateKey};
+use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, Pipe, PrivateKey, Source};
 
 pub const TABLE: &str = "DEMO.PUBLIC.EVENTS";
 
@@ -55,6 +56,21 @@ pub fn batch(ids: impl IntoIterator<Item = u64>) -> Batch {
         batch.mark(id);
     }
     batch
+}
+
+/// A file that is deleted in the end.
+pub struct TextFile(tempfile::NamedTempFile);
+
+impl TextFile {
+    pub fn new(text: impl AsRef<[u8]>) -> TextFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_ref()).unwrap();
+        TextFile(file)
+    }
+
+    pub fn source(&self) -> Source<'static> {
+        Source::file(self.0.path()).unwrap()
+    }
 }
 
 /// The rows that landed, as text.
