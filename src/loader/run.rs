@@ -86,7 +86,8 @@ impl<'r, 's> Run<'r, 's> {
         loop {
             batch.clear();
             let filled = fill(&mut self.feed, &mut batch, self.batch_bytes, &self.pipe);
-            if let ControlFlow::Break(source_failure) = send_filled(&mut self.sink, &batch, filled)? {
+            let sent = self.sink.send(&batch);
+            if let ControlFlow::Break(source_failure) = conclude(sent, filled, batch.is_empty())? {
                 return Ok(source_failure);
             }
             self.forget_landed();
@@ -113,19 +114,19 @@ pub(super) fn fill(feed: &mut Feed<'_>, batch: &mut Batch, limit: usize, pipe: &
     feed.fill(batch, limit, &|| pipe.clock().now().since(began) >= LONGEST_FILL)
 }
 
-/// Sends a batch; breaks at the end of the source, with the error of the row that it could not give.
-pub(super) fn send_filled(
-    sink: &mut Sink<'_>,
-    batch: &Batch,
+/// What follows from sending what the source gave; breaks at its end, with the error of the row that it could not give.
+pub(super) fn conclude(
+    sent: Result<(), Error>,
     filled: Result<(), Error>,
+    is_end: bool,
 ) -> Result<ControlFlow<Option<Error>>, Error> {
-    match sink.send(batch) {
+    match sent {
         Err(error) if is_bad_row(&error) => return Ok(ControlFlow::Break(Some(error))),
         sent => sent?,
     }
     Ok(match filled {
         Err(error) => ControlFlow::Break(Some(error)),
-        Ok(()) if batch.is_empty() => ControlFlow::Break(None),
+        Ok(()) if is_end => ControlFlow::Break(None),
         Ok(()) => ControlFlow::Continue(()),
     })
 }

@@ -18,6 +18,12 @@ pub(super) struct Sink<'r> {
     progress: Progress<'r>,
 }
 
+/// The bodies of a batch, and why what is left of it has none.
+pub(super) struct Packed {
+    bodies: Vec<Payload>,
+    failure: Option<Error>,
+}
+
 /// How things stood before the load began.
 #[derive(Clone, Copy)]
 pub(super) struct Before {
@@ -53,8 +59,7 @@ impl<'r> Sink<'r> {
         if self.retains {
             // All pieces are made before the first is sent: after a loss of the channel none can be made again.
             self.keep(batch);
-            self.send_kept()?;
-            return self.failed.clone().map_or(Ok(()), Err);
+            return self.send_all_kept();
         }
         let Sink { delivery, compressor, payload, progress, .. } = self;
         for_each_payload(batch, compressor, payload, |payload| {
@@ -64,17 +69,31 @@ impl<'r> Sink<'r> {
         })
     }
 
+    /// As [`send`](Sink::send), of a batch that was compressed elsewhere.
+    pub(super) fn send_packed(&mut self, packed: Packed) -> Result<(), Error> {
+        if self.retains {
+            self.keep_packed(packed);
+            return self.send_all_kept();
+        }
+        for body in &packed.bodies {
+            self.delivery.send(body)?;
+            self.tell();
+        }
+        packed.failure.map_or(Ok(()), Err)
+    }
+
     /// Makes bodies of a batch that cannot be read again, to be sent later; nothing more after a failure.
     pub(super) fn keep(&mut self, batch: &Batch) {
+        let packed = Packed::of(batch, &mut self.compressor);
+        self.keep_packed(packed);
+    }
+
+    pub(super) fn keep_packed(&mut self, packed: Packed) {
         if self.failed.is_some() {
             return;
         }
-        let Sink { delivery, compressor, payload, .. } = self;
-        let kept = for_each_payload(batch, compressor, payload, |payload| {
-            delivery.enqueue(std::mem::take(payload));
-            Ok(())
-        });
-        self.failed = kept.err();
+        packed.bodies.into_iter().for_each(|body| self.delivery.enqueue(body));
+        self.failed = packed.failure;
     }
 
     /// Why a source that cannot be read again has come to its end.
@@ -84,6 +103,11 @@ impl<'r> Sink<'r> {
 
     pub(super) fn send_kept(&mut self) -> Result<(), Error> {
         self.delivery.send_queue(|delivery| self.progress.tell(delivery))
+    }
+
+    fn send_all_kept(&mut self) -> Result<(), Error> {
+        self.send_kept()?;
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     pub(super) fn wait_for_commits(&mut self) -> Result<(), Error> {
@@ -96,6 +120,21 @@ impl<'r> Sink<'r> {
 
     pub(super) fn tell(&mut self) {
         self.progress.tell(&self.delivery);
+    }
+}
+
+impl Packed {
+    pub(super) fn of(batch: &Batch, compressor: &mut Compressor) -> Packed {
+        let (mut bodies, mut payload) = (Vec::new(), Payload::default());
+        let packed = for_each_payload(batch, compressor, &mut payload, |payload| {
+            bodies.push(std::mem::take(payload));
+            Ok(())
+        });
+        Packed { bodies, failure: packed.err() }
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.failure.is_none()
     }
 }
 
