@@ -149,11 +149,14 @@ impl<'p> Loader<'p> {
         self
     }
 
-    /// Reads and checks rows on a second thread while the calling one compresses and sends. The thread ends before
-    /// [`load`](Loader::load) returns; one more batch is held in memory.
+    /// Reads and checks rows on a second thread while the calling one compresses and sends; where that one falls behind,
+    /// the second compresses too. The thread ends before [`load`](Loader::load) returns.
+    ///
+    /// Batches are at most half as large then, so that both have work early. There are three of them, and up to four
+    /// compressed ones.
     ///
     /// With several [`channels`](Loader::channels), each that reads a file gets such a thread, and they share the memory of
-    /// four batches; any other source has its thread anyway, and this changes nothing.
+    /// three batches; any other source has its thread anyway, and this changes nothing.
     pub fn pipelined(mut self) -> Loader<'p> {
         self.settings.reads_ahead = true;
         self

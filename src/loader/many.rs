@@ -37,7 +37,8 @@ impl Many<'_> {
 
     /// Each run reads the whole file and picks its share.
     fn load_file(self, path: &Path, push_line: PushLine) -> Result<Option<Error>, Error> {
-        let settings = self.settings.sharing(self.channels, self.channels);
+        let batches = if self.settings.reads_ahead { 2 * self.channels } else { self.channels };
+        let settings = self.settings.sharing(self.channels, batches);
         let open = |_| Ok(Source { push_line, ..Source::file(path)? });
         let sources = (0..self.channels).map(open).collect::<Result<_, Error>>()?;
         self.run_each(&settings, sources, &[])

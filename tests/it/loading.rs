@@ -360,6 +360,22 @@ fn a_row_too_long_for_any_request_is_told_even_if_the_channel_is_lost_at_that_mo
 }
 
 #[test]
+fn a_row_too_long_is_told_by_whichever_thread_compressed_it() {
+    let mut noise = fastrand::Rng::with_seed(11);
+    let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
+    let text = rows(1..=3) + &format!("{{\"TEXT\":\"{long}\"}}\n") + &rows(5..=7);
+    each_source(&text, |source| {
+        let service = Emulator::start().unwrap();
+        // Meanwhile the reading thread comes to the row and, with nobody else free, compresses it.
+        service.inject(Fault::delay(Endpoint::Append, Duration::from_millis(500)));
+        let mut loader = loader(&pipe_of(&service)).batch_bytes(1).pipelined();
+        let error = loader.load(source()).unwrap_err();
+        assert!(error.to_string().contains("the row at offset 4 is too long for any request"), "{error}");
+        assert_eq!(landed(&service), rows(1..=3));
+    });
+}
+
+#[test]
 fn rejected_rows_are_told_although_the_channel_was_lost_after_the_last_row() {
     let text = rows(1..=10);
     each_source(&text, |source| {
