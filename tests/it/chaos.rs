@@ -106,7 +106,9 @@ fn load_until_done(
 ) {
     for run in 1..100 {
         let strike = |_: &Report| chaos.lock().unwrap().strike(service, &NAMED);
-        let mut loader = Loader::new(pipe, "c").batch_bytes(batch_bytes).channels(CHANNELS).on_progress(strike);
+        let loader = Loader::new(pipe, "c").batch_bytes(batch_bytes).channels(CHANNELS).on_progress(strike);
+        // Each run may be finished by one of the other kind.
+        let mut loader = if run % 2 == 1 { loader.pipelined() } else { loader };
         match loader.load(source()) {
             Ok(report) => {
                 assert_eq!(report.rows, count);
