@@ -1,0 +1,122 @@
+//! What a refusal, a denial or a failure costs.
+
+use super::*;
+
+#[test]
+fn a_permanent_failure_is_told_again_for_some_seconds_without_asking() {
+    let clock = Arc::new(FakeClock::new());
+    let bench = Bench::scripted(clock, |_| Err(Error::new(ErrorKind::Credentials, "refused")));
+    for (passed, fetches) in [(0, 1), (0, 1), (9, 1), (1, 2), (5, 2)] {
+        bench.clock.pass(Duration::from_secs(passed));
+        assert_eq!(bench.cache.get().unwrap_err().kind(), ErrorKind::Credentials);
+        assert_eq!(bench.fetches(), fetches);
+    }
+}
+
+#[test]
+fn a_transient_failure_is_told_again_as_long_as_the_service_asked_to_wait() {
+    let clock = Arc::new(FakeClock::new());
+    let ours = Arc::clone(&clock);
+    let bench = Bench::scripted(clock, move |number| match number {
+        1 => Err(unavailable()),
+        2 => Err(Error::new(ErrorKind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(30)))),
+        _ => Ok(grant(&*ours, number, HOUR)),
+    });
+    assert_eq!(bench.cache.get().unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(bench.cache.get().unwrap_err().kind(), ErrorKind::Throttled, "asked again at once");
+    bench.clock.pass(Duration::from_secs(20));
+    let again = bench.cache.get().unwrap_err();
+    assert_eq!((again.retry_after(), bench.fetches()), (Some(Duration::from_secs(10)), 2));
+    bench.clock.pass(Duration::from_secs(10));
+    assert_eq!(bench.cache.get().unwrap().generation, 1);
+}
+
+#[test]
+fn a_refused_token_is_not_handed_out_again_even_if_its_renewal_fails() {
+    let clock = Arc::new(FakeClock::new());
+    let ours = Arc::clone(&clock);
+    let bench = Bench::scripted(clock, move |number| match number {
+        2 | 3 => Err(unavailable()),
+        _ => Ok(grant(&*ours, number, HOUR)),
+    });
+    let first = bench.cache.get().unwrap();
+    assert!(bench.cache.renew_after(&first).is_err());
+    assert!(bench.cache.get().is_err());
+    assert_eq!(bench.cache.get().unwrap().generation, 2);
+}
+
+#[test]
+fn a_storm_of_denials_costs_one_fetch_in_a_tokens_life() {
+    let bench = Bench::with_life(HOUR);
+    bench.cache.get().unwrap();
+    bench.clock.pass(2 * MINUTE);
+    let request = || {
+        let token = bench.cache.get().unwrap();
+        bench.cache.renew_after_denial(&token).is_some()
+    };
+    let renewed: Vec<_> = in_threads(64, || (0..10).filter(|_| request()).count());
+    assert_eq!(bench.fetches(), 2, "{renewed:?}");
+    bench.clock.pass(40 * MINUTE);
+    assert!(!request(), "the new token is the fruit of a renewal for a denial");
+    bench.clock.pass(20 * MINUTE);
+    assert_eq!(bench.cache.get().unwrap().generation, 3);
+    bench.clock.pass(2 * MINUTE);
+    assert!(request(), "the next token has a try of its own");
+    assert_eq!(bench.fetches(), 4);
+}
+
+#[test]
+fn a_young_token_is_not_renewed_for_a_denial() {
+    let bench = Bench::with_life(HOUR);
+    let token = bench.cache.get().unwrap();
+    bench.clock.pass(Duration::from_secs(59));
+    assert!(bench.cache.renew_after_denial(&token).is_none());
+    bench.clock.pass(Duration::from_secs(1));
+    assert_eq!(bench.cache.renew_after_denial(&token).unwrap().unwrap().generation, 2);
+}
+
+#[test]
+fn a_young_token_near_its_end_is_renewed_for_a_denial() {
+    let bench = Bench::with_life(Duration::from_secs(10));
+    let token = bench.cache.get().unwrap();
+    bench.clock.pass(Duration::from_secs(9));
+    assert_eq!(bench.cache.renew_after_denial(&token).unwrap().unwrap().generation, 2);
+}
+
+#[test]
+fn a_late_denial_of_an_old_token_gets_the_current_one_without_a_fetch() {
+    let bench = Bench::with_life(HOUR);
+    let old = bench.cache.get().unwrap();
+    bench.cache.refresh().unwrap();
+    assert_eq!(bench.cache.renew_after_denial(&old).unwrap().unwrap().generation, 2);
+    assert_eq!(bench.fetches(), 2);
+}
+
+#[test]
+fn a_failed_renewal_for_a_denial_is_not_repeated_and_costs_no_good_token() {
+    let clock = Arc::new(FakeClock::new());
+    let ours = Arc::clone(&clock);
+    let bench = Bench::scripted(clock, move |number| match number {
+        1 => Ok(grant(&*ours, number, HOUR)),
+        _ => Err(unavailable()),
+    });
+    let token = bench.cache.get().unwrap();
+    bench.clock.pass(2 * MINUTE);
+    assert!(bench.cache.renew_after_denial(&token).unwrap().is_err());
+    assert!(bench.cache.renew_after_denial(&token).is_none());
+    assert_eq!((bench.cache.get().unwrap().generation, bench.fetches()), (1, 2));
+}
+
+#[test]
+fn a_source_that_has_but_one_token_keeps_its_generation() {
+    let clock = Arc::new(FakeClock::new());
+    let ours = Arc::clone(&clock);
+    let asked = clock.now();
+    // The same token, whose end comes nearer.
+    let bench = Bench::scripted(clock, move |_| Ok(grant(&*ours, 7, HOUR - ours.now().since(asked))));
+    for minute in 0..60 {
+        assert_eq!(bench.cache.get().unwrap().generation, 1, "minute {minute}");
+        bench.clock.pass(MINUTE);
+    }
+    assert!((2..10).contains(&bench.fetches()), "{}", bench.fetches());
+}
