@@ -57,7 +57,7 @@ use crate::session::{Counters, Session};
 #[derive(Clone)]
 pub struct Client {
     /// As it was told to be.
-    builder: ClientBuilder,
+    builder: Arc<ClientBuilder>,
     control: Arc<Session>,
     ingest: Arc<Session>,
     exchange: Arc<Exchange>,
@@ -91,7 +91,7 @@ impl Client {
     }
 
     pub(crate) fn new(
-        builder: ClientBuilder,
+        builder: Arc<ClientBuilder>,
         control: Arc<Session>,
         ingest: Arc<Session>,
         exchange: Arc<Exchange>,
@@ -159,8 +159,9 @@ impl Client {
     /// Logs in step by step and tells how far it got, for a person who has to find out why a login fails.
     ///
     /// It goes the way of every other call with a login of its own, which is given up afterwards: tokens and connections in
-    /// use are neither looked at nor disturbed. The last step asks the ingest host for a channel that need not exist, which shows that the scoped token is taken there;
-    /// whether the role may write to a table is shown only by opening a channel of it.
+    /// use are neither looked at nor disturbed. The last step asks the ingest host for a channel that need not exist, which
+    /// shows that the scoped token is taken there; whether the role may write to a table is shown only by opening a channel
+    /// of it.
     ///
     /// # Blocking
     ///
@@ -175,7 +176,7 @@ impl Client {
     /// # }
     /// ```
     pub fn check(&self) -> CheckReport {
-        match self.builder.clone().with_patience(CheckReport::PATIENCE).build() {
+        match ClientBuilder::clone(&self.builder).with_patience(CheckReport::PATIENCE).build() {
             Ok(login) => check::walk(&login.control, &login.ingest, &login.exchange, &login.server_clock),
             Err(error) => CheckReport::not_begun(error),
         }

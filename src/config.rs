@@ -169,7 +169,7 @@ impl ClientBuilder {
             tally,
             Bearer { identity: "the login itself was accepted".into(), cure: "check the role and its grants" },
         ));
-        Ok(Client::new(self, control, ingest, exchange, clock, server_clock))
+        Ok(Client::new(Arc::new(self), control, ingest, exchange, clock, server_clock))
     }
 
     fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {
