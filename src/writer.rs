@@ -6,7 +6,7 @@ use crate::channel::Channel;
 use crate::clock::Moment;
 use crate::commit::OffsetToken;
 use crate::delivery::Delivery;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, Compressor, Payload, for_each_payload};
 
 /// Feeds a channel row by row, for a stream that does not end: buffers, sends full requests, keeps what is not committed
@@ -189,9 +189,13 @@ impl Writer {
 
     fn wrote(&mut self, offset: OffsetToken) -> Result<(), Error> {
         self.batch.mark(offset);
-        if let Err(error) = self.compressor.check_row(&self.batch.last_row()) {
-            self.batch.pop();
-            return Err(error);
+        match self.compressor.check_row(&self.batch.last_row()) {
+            Err(error) if error.kind() == ErrorKind::Rejected => {
+                self.batch.pop();
+                return Err(error);
+            }
+            // Compression itself failed: packing meets that again, and keeps the rows.
+            _ => {}
         }
         let now = self.delivery.channel().pipe().clock().now();
         let oldest = *self.oldest.get_or_insert(now);
