@@ -251,24 +251,27 @@ fn under_stress_no_thread_hangs_no_refused_token_comes_back_and_no_fetched_one_i
         }),
     };
     let cache = TokenCache::new(Box::new(source), Arc::new(SystemClock));
-    in_threads(THREADS, || {
-        let mut newest = 0;
-        for _ in 0..ROUNDS {
-            let result = if fastrand::u8(..10) == 0 { cache.refresh() } else { cache.get() };
-            let Ok(token) = result else { continue };
-            assert!(token.generation >= newest, "time runs backwards");
-            newest = token.generation;
-            if fastrand::u8(..20) == 0
-                && let Ok(renewed) = cache.renew_after(&token)
-            {
-                assert!(renewed.generation > token.generation, "a refused token came back");
-                newest = renewed.generation;
-            }
-        }
-    });
+    in_threads(THREADS, || hammer(&cache, ROUNDS));
     let state = cache.state.lock();
     assert!(state.flight.is_none());
     assert_eq!(state.generation, u64::from(successes.load(Ordering::SeqCst)));
     // A call causes a renewal and at most one more fetch after a refusal.
     assert!(fetches.load(Ordering::SeqCst) <= 2 * (THREADS * ROUNDS) as u32);
+}
+
+/// Takes, refreshes and refuses tokens at random; its own never get older.
+fn hammer(cache: &TokenCache, rounds: usize) {
+    let mut newest = 0;
+    for _ in 0..rounds {
+        let result = if fastrand::u8(..10) == 0 { cache.refresh() } else { cache.get() };
+        let Ok(token) = result else { continue };
+        assert!(token.generation >= newest, "time runs backwards");
+        newest = token.generation;
+        if fastrand::u8(..20) == 0
+            && let Ok(renewed) = cache.renew_after(&token)
+        {
+            assert!(renewed.generation > token.generation, "a refused token came back");
+            newest = renewed.generation;
+        }
+    }
 }
