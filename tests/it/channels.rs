@@ -5,7 +5,7 @@ use std::time::Duration;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Batch, ErrorKind};
 
-use crate::support::{batch, builder_of, client_of, landed, pipe_of, rows};
+use crate::support::{batch, client_of, impatient_pipe, landed, pipe_of, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -199,14 +199,16 @@ fn a_pipe_that_does_not_exist_is_told_by_name() {
     assert!(error.to_string().contains("NO_SUCH_PIPE"), "{error}");
 }
 
+/// An append of unknown outcome, and whether it is applied.
+fn lost_appends() -> [(bool, Fault); 2] {
+    [(true, Fault::lose_reply(Endpoint::Append)), (false, Fault::drop_connection(Endpoint::Append))]
+}
+
 #[test]
 fn recovery_tells_whether_the_append_in_doubt_is_stored() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
-    for (applied, fault) in
-        [(true, Fault::lose_reply(Endpoint::Append)), (false, Fault::drop_connection(Endpoint::Append))]
-    {
+    let pipe = impatient_pipe(&service);
+    for (applied, fault) in lost_appends() {
         let mut channel = pipe.channel(format!("c-{applied}")).open().unwrap();
         channel.append(&batch(1..=3)).unwrap();
         service.inject(fault.times(1000));
@@ -254,8 +256,7 @@ fn long_rows(ids: std::ops::RangeInclusive<u64>) -> Batch {
 #[test]
 fn recovery_is_not_complete_while_requests_of_the_batch_were_never_sent() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let pipe = impatient_pipe(&service);
     let batch = long_rows(1..=3);
     for (name, fault, committed) in [
         ("in doubt", Fault::lose_reply(Endpoint::Append), Some(1.into())),
@@ -276,8 +277,7 @@ fn recovery_is_not_complete_while_requests_of_the_batch_were_never_sent() {
 #[test]
 fn recovery_counts_a_batch_that_a_lost_handle_would_not_send() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let pipe = impatient_pipe(&service);
     let mut channel = pipe.channel("c").open().unwrap();
     service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
     assert_eq!(channel.append(&batch(1..=3)).unwrap_err().kind(), ErrorKind::Unconfirmed);
@@ -293,11 +293,8 @@ fn recovery_counts_a_batch_that_a_lost_handle_would_not_send() {
 #[test]
 fn a_recovery_that_failed_leaves_the_doubt_to_the_next() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
-    for (applied, fault) in
-        [(true, Fault::lose_reply(Endpoint::Append)), (false, Fault::drop_connection(Endpoint::Append))]
-    {
+    let pipe = impatient_pipe(&service);
+    for (applied, fault) in lost_appends() {
         let mut channel = pipe.channel(format!("c-{applied}")).open().unwrap();
         service.inject(fault.times(1000));
         assert_eq!(channel.append(&batch(1..=3)).unwrap_err().kind(), ErrorKind::Unconfirmed);
@@ -311,8 +308,7 @@ fn a_recovery_that_failed_leaves_the_doubt_to_the_next() {
 #[test]
 fn recovery_does_not_guess_what_became_of_rows_without_a_token() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let pipe = impatient_pipe(&service);
     let mut channel = pipe.channel("c").open().unwrap();
     channel.append(&batch(1..=3)).unwrap();
     let mut unmarked = Batch::new();

@@ -7,7 +7,7 @@ use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, OffsetToken, Pipe, Source};
 
-use crate::support::{TextFile, batch, builder_of, landed, pipe_of, row, rows};
+use crate::support::{TextFile, batch, impatient_pipe, landed, pipe_of, row, rows};
 
 /// So small that a load takes many requests.
 fn loader(pipe: &Pipe) -> Loader<'static> {
@@ -22,6 +22,12 @@ fn each_source(text: &str, test: impl Fn(&dyn Fn() -> Source<'static>)) {
     test(&|| Source::reader("bytes", std::io::Cursor::new(bytes.clone())));
     let values: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     test(&|| Source::rows(values.clone()));
+}
+
+/// Too long for a request even after compression.
+fn incompressible() -> String {
+    let mut noise = fastrand::Rng::with_seed(11);
+    (0..6_000_000).map(|_| noise.alphanumeric()).collect()
 }
 
 #[test]
@@ -162,8 +168,7 @@ fn a_source_that_fails_is_told_and_resumed() {
 
 #[test]
 fn a_row_too_long_for_any_request_ends_the_load_after_the_rows_before_it() {
-    let mut noise = fastrand::Rng::with_seed(11);
-    let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
+    let long = incompressible();
     let file = TextFile::new(format!("{}\n{{\"A\":\"{long}\"}}\n{}\n", row(1), row(3)));
     let service = Emulator::start().unwrap();
     let error = loader(&pipe_of(&service)).load(file.source()).unwrap_err();
@@ -341,8 +346,7 @@ fn a_source_that_fails_while_the_channel_is_lost_still_tells_its_failure() {
 
 #[test]
 fn a_row_too_long_for_any_request_is_told_even_if_the_channel_is_lost_at_that_moment() {
-    let mut noise = fastrand::Rng::with_seed(11);
-    let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
+    let long = incompressible();
     let values = [json!({ "ID": 1 }), json!({ "ID": 2, "TEXT": long }), json!({ "ID": 3 }), json!({ "ID": 4 })];
     let text: String = values.iter().map(|value| format!("{value}\n")).collect();
     for pipelined in [false, true] {
@@ -361,8 +365,7 @@ fn a_row_too_long_for_any_request_is_told_even_if_the_channel_is_lost_at_that_mo
 
 #[test]
 fn a_row_too_long_is_told_by_whichever_thread_compressed_it() {
-    let mut noise = fastrand::Rng::with_seed(11);
-    let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
+    let long = incompressible();
     let text = rows(1..=3) + &format!("{{\"TEXT\":\"{long}\"}}\n") + &rows(5..=7);
     each_source(&text, |source| {
         let service = Emulator::start().unwrap();
@@ -380,8 +383,7 @@ fn rejected_rows_are_told_although_the_channel_was_lost_after_the_last_row() {
     let text = rows(1..=10);
     each_source(&text, |source| {
         let service = Emulator::start().unwrap();
-        let client = builder_of(&service).retry_budget(Duration::from_millis(200)).build().unwrap();
-        let pipe = client.table("DEMO", "PUBLIC", "EVENTS");
+        let pipe = impatient_pipe(&service);
         service.reject_rows_containing("7\"");
         service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
         let mut loader = loader(&pipe);

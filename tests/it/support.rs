@@ -38,6 +38,12 @@ pub fn pipe_of(service: &Emulator) -> Pipe {
     client_of(service).table("DEMO", "PUBLIC", "EVENTS")
 }
 
+/// Gives up soon, when a fault does not end.
+pub fn impatient_pipe(service: &Emulator) -> Pipe {
+    let client = builder_of(service).retry_budget(Duration::from_millis(50)).build().unwrap();
+    client.table("DEMO", "PUBLIC", "EVENTS")
+}
+
 /// A row, as text.
 pub fn row(id: u64) -> String {
     format!("{{\"ID\":{id},\"TEXT\":\"row {id}\"}}")

@@ -6,7 +6,7 @@ use serde_json::json;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Writer};
 
-use crate::support::{batch, builder_of, landed, pipe_of, row, rows};
+use crate::support::{batch, impatient_pipe, landed, pipe_of, row, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 const PIPE: &str = "DEMO.PUBLIC.\"EVENTS-STREAMING\"";
@@ -150,8 +150,7 @@ fn memory_is_bounded_by_waiting_for_commits() {
 #[test]
 fn rows_that_could_not_be_sent_go_out_with_the_next_call_and_in_order() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(20)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let pipe = impatient_pipe(&service);
     let mut writer = pipe.channel("w").open().unwrap().into_writer().max_age(Duration::from_secs(3600));
     service.inject(Fault::status(Endpoint::Append, 429).times(1000));
     for part in 0..3 {
@@ -168,8 +167,7 @@ fn rows_that_could_not_be_sent_go_out_with_the_next_call_and_in_order() {
 #[test]
 fn a_recovery_that_failed_is_tried_again_by_the_next_call() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(20)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let pipe = impatient_pipe(&service);
     let mut writer = pipe.channel("w").open().unwrap().into_writer().max_age(Duration::from_secs(3600));
     writer.write_json(row(1).as_bytes(), 1).unwrap();
     assert!(service.steal_channel(PIPE, "w"));
@@ -183,8 +181,7 @@ fn a_recovery_that_failed_is_tried_again_by_the_next_call() {
 #[test]
 fn rejected_rows_are_told_although_the_last_answer_was_lost() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(50)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let pipe = impatient_pipe(&service);
     service.reject_rows_containing("\"row 2\"");
     let mut writer = pipe.channel("w").open().unwrap().into_writer();
     service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
@@ -198,8 +195,7 @@ fn rejected_rows_are_told_although_the_last_answer_was_lost() {
 #[test]
 fn an_outage_longer_than_a_few_recoveries_is_survived() {
     let service = Emulator::start().unwrap();
-    let pipe =
-        builder_of(&service).retry_budget(Duration::from_millis(20)).build().unwrap().table("DEMO", "PUBLIC", "EVENTS");
+    let pipe = impatient_pipe(&service);
     let mut writer = pipe.channel("w").open().unwrap().into_writer().max_age(Duration::from_secs(3600));
     writer.write_json(row(1).as_bytes(), 1).unwrap();
     service.inject(Fault::status(Endpoint::Append, 503).times(1000));
