@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_emulator::Emulator;
 use snowpipe_streaming::{Client, Credentials, PrivateKey};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;

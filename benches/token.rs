@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_emulator::Emulator;
 use snowpipe_streaming::{Client, Credentials, PrivateKey};
 
 fn main() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use serde_json::json;
-use snowpipe_streaming::emulator::{Builder, Emulator};
+use snowpipe_emulator::{Builder, Emulator};
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {

@@ -11,7 +11,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_emulator::Emulator;
 use snowpipe_streaming::{Client, ClientCredentials, Credentials, Loader, Source};
 
 fn main() -> ExitCode {

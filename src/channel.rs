@@ -11,12 +11,12 @@ pub use self::builder::ChannelBuilder;
 use self::pace::Pace;
 pub(crate) use self::polls::Polls;
 pub use self::recovery::Recovery;
-use crate::api::{self, Opened};
-use crate::commit::{Ledger, OffsetToken};
 use crate::error::{Error, ErrorKind, clean};
 use crate::pipe::Pipe;
 use crate::rows::{Batch, Compressor, Payload, for_each_payload};
-use crate::status::ChannelStatus;
+use crate::rows::{Ledger, OffsetToken};
+use crate::snowflake::api::{self, Opened};
+use crate::snowflake::status::ChannelStatus;
 
 /// An open channel: appends rows in order, each exactly once, and knows how far they are committed.
 ///

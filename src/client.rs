@@ -1,18 +1,24 @@
+mod builder;
+mod check;
+mod environment;
+mod profile;
+mod proxy;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::api::PipeName;
+pub use self::builder::ClientBuilder;
+pub use self::check::{CheckOutcome, CheckReport, CheckStep};
+pub use self::profile::Profile;
 use crate::auth::Credentials;
-use crate::check::{self, CheckReport};
 use crate::clock::{Clock, ClockOffset, ServerClock};
-use crate::config::ClientBuilder;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::Exchange;
 use crate::pipe::Pipe;
-use crate::profile::Profile;
 use crate::secret::Secret;
 use crate::session::{Counters, Session};
+use crate::snowflake::api::PipeName;
+use crate::snowflake::exchange::Exchange;
 
 /// The way to one account: holds its tokens and connections.
 ///

@@ -1,23 +1,23 @@
 //! Gets ready request bodies committed on a channel, whatever happens to the channel: what the loader and the writer share.
 
-mod flight;
+mod in_flight;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::flight::Flight;
+use self::in_flight::InFlight;
 use crate::channel::{Channel, Polls, rows_rejected};
 use crate::clock::Moment;
-use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind};
+use crate::rows::OffsetToken;
 use crate::rows::Payload;
-use crate::status::ChannelStatus;
+use crate::snowflake::status::ChannelStatus;
 
 /// A channel, and what is on its way through it.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     channel: Channel,
-    flight: Flight,
+    in_flight: InFlight,
     /// Bodies that wait to be sent, or to be sent again.
     queue: VecDeque<Payload>,
     max_retained: usize,
@@ -45,10 +45,10 @@ impl Delivery {
 
     pub(crate) fn new(channel: Channel, commit_timeout: Duration) -> Delivery {
         let now = channel.pipe().clock().now();
-        let mut flight = Flight::after(channel.committed_offset().cloned());
-        channel.outstanding().for_each(|token| flight.precede(token, now));
+        let mut in_flight = InFlight::after(channel.committed_offset().cloned());
+        channel.outstanding().for_each(|token| in_flight.precede(token, now));
         Delivery {
-            flight,
+            in_flight,
             queue: VecDeque::new(),
             max_retained: Delivery::RETAINED_BYTES,
             commit_timeout,
@@ -81,28 +81,28 @@ impl Delivery {
 
     /// The token up to which everything is committed.
     pub(crate) fn landed(&self) -> Option<&OffsetToken> {
-        self.flight.landed()
+        self.in_flight.landed()
     }
 
     /// Rows sent here that are committed.
     pub(crate) fn landed_rows(&self) -> u64 {
-        self.flight.landed_rows()
+        self.in_flight.landed_rows()
     }
 
     /// From sending to noticing the commit, of what was committed last.
     pub(crate) fn commit_lag(&self) -> Duration {
-        self.flight.lag()
+        self.in_flight.lag()
     }
 
     /// Whether nothing waits and nothing is under way.
     pub(crate) fn is_done(&self) -> bool {
-        self.queue.is_empty() && self.flight.is_empty()
+        self.queue.is_empty() && self.in_flight.is_empty()
     }
 
     /// Sends a body whose rows the caller can make again; after a loss it has to.
     pub(crate) fn send(&mut self, payload: &Payload) -> Result<(), Error> {
-        // In flight even if the append fails: it may have been applied.
-        self.flight.push(payload, self.channel.pipe().clock().now());
+        // In in_flight even if the append fails: it may have been applied.
+        self.in_flight.push(payload, self.channel.pipe().clock().now());
         self.channel.append_payload(payload)?;
         self.note_sent(payload.rows, payload.plain_bytes)
     }
@@ -121,7 +121,7 @@ impl Delivery {
             self.wait_until(Delivery::has_room, &mut on_look)?;
             let Some(payload) = self.queue.pop_front() else { break };
             let (rows, bytes, now) = (payload.rows, payload.plain_bytes, self.now());
-            if let Err(error) = self.channel.append_payload(self.flight.push_retained(payload, now)) {
+            if let Err(error) = self.channel.append_payload(self.in_flight.push_retained(payload, now)) {
                 self.take_back_unless_in_doubt(&error);
                 return Err(error);
             }
@@ -163,7 +163,7 @@ impl Delivery {
             return Err(cause);
         }
         log::info!("channel {} is to be reopened: {cause}", self.channel.name());
-        let is_fruitful = self.flight.landed_requests() > self.landed_at_open;
+        let is_fruitful = self.in_flight.landed_requests() > self.landed_at_open;
         let fruitless_reopens = if is_fruitful { 0 } else { self.fruitless_reopens + 1 };
         if fruitless_reopens > MAX_FRUITLESS_REOPENS {
             return Err(self.given_up(&cause));
@@ -175,17 +175,17 @@ impl Delivery {
         // Counted only now: a service out of reach is no sign of a second writer.
         self.fruitless_reopens = fruitless_reopens;
         self.totals.reopens += 1;
-        if !self.flight.explains(self.channel.committed_offset()) {
+        if !self.in_flight.explains(self.channel.committed_offset()) {
             return Err(self.ended(self.foreign()));
         }
-        self.landed_at_open = self.flight.landed_requests();
+        self.landed_at_open = self.in_flight.landed_requests();
         self.note_landed();
-        if self.flight.awaits_preceding() {
+        if self.in_flight.awaits_preceding() {
             return Err(self.ended(self.preceding_lost()));
         }
         // If everything landed, nobody looks again.
         self.note_rejected(self.channel.status_at_open().clone());
-        for body in self.flight.take_back().rev() {
+        for body in self.in_flight.take_back().rev() {
             self.queue.push_front(body);
         }
         Ok(())
@@ -200,7 +200,7 @@ impl Delivery {
     /// Whether the body that is next can be kept too.
     fn has_room(&self) -> bool {
         let next = self.queue.front().map_or(0, |payload| payload.wire.len());
-        self.flight.is_empty() || self.flight.retained_bytes() + next <= self.max_retained
+        self.in_flight.is_empty() || self.in_flight.retained_bytes() + next <= self.max_retained
     }
 
     /// What was certainly not applied is not under way: it waits for the next try.
@@ -208,7 +208,7 @@ impl Delivery {
         if is_lost(error) {
             return;
         }
-        if let Some(body) = self.flight.take_back_newest() {
+        if let Some(body) = self.in_flight.take_back_newest() {
             self.queue.push_front(body);
         }
     }
@@ -243,8 +243,8 @@ impl Delivery {
     fn note_landed(&mut self) {
         let now = self.now();
         if let Some(committed) = self.channel.committed_offset() {
-            self.flight.land(committed, now);
-            self.channel.pipe().session().tally().note_commit_lag(self.flight.lag());
+            self.in_flight.land(committed, now);
+            self.channel.pipe().session().tally().note_commit_lag(self.in_flight.lag());
         }
     }
 
@@ -253,7 +253,7 @@ impl Delivery {
     }
 
     fn commit_overdue(&self) -> Error {
-        let happened = match self.flight.landed() {
+        let happened = match self.in_flight.landed() {
             Some(landed) => format!("no commit within {:?} beyond offset {landed}", self.commit_timeout),
             None => format!("no commit within {:?}", self.commit_timeout),
         };
@@ -264,7 +264,7 @@ impl Delivery {
 
     fn foreign(&self) -> Error {
         let told = |token: Option<&OffsetToken>| token.map_or("none".to_string(), OffsetToken::to_string);
-        let (found, known) = (told(self.channel.committed_offset()), told(self.flight.landed()));
+        let (found, known) = (told(self.channel.committed_offset()), told(self.in_flight.landed()));
         let happened = format!("its committed offset is {found} where {known} or one sent since was expected");
         Error::new(ErrorKind::Rejected, happened)
             .attempting(format!("resume channel {}", self.channel.name()))

@@ -1,9 +1,9 @@
 use parking_lot::Mutex;
 
-use crate::api;
 use crate::error::Error;
 use crate::pipe::Pipe;
 use crate::rows::{Batch, Compressor, Payload, for_each_payload};
+use crate::snowflake::api;
 
 /// Appends rows at least once, in no order, from any number of threads.
 ///

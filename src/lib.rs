@@ -59,27 +59,14 @@ pub use elastic::Elastic;
 mod pipe;
 pub use pipe::Pipe;
 mod client;
-pub use client::Client;
-mod check;
-pub use check::{CheckOutcome, CheckReport, CheckStep};
-mod config;
-pub use config::ClientBuilder;
-mod profile;
-pub use profile::Profile;
-mod environment;
-mod proxy;
+pub use client::{CheckOutcome, CheckReport, CheckStep, Client, ClientBuilder, Profile};
 
-mod account;
-mod api;
-mod commit;
-pub use commit::OffsetToken;
 mod rows;
-pub use rows::Batch;
+pub use rows::{Batch, OffsetToken};
 pub mod columns;
-mod status;
-pub use status::ChannelStatus;
 
-mod exchange;
+mod snowflake;
+pub use snowflake::status::ChannelStatus;
 mod session;
 pub use session::Counters;
 mod auth;
@@ -94,4 +81,5 @@ mod secret;
 pub use secret::Secret;
 
 #[cfg(feature = "emulator")]
-pub mod emulator;
+#[doc(inline)]
+pub use snowpipe_emulator as emulator;

@@ -18,11 +18,11 @@ use self::share::Share;
 use self::sink::Before;
 pub use self::source::Source;
 use crate::channel::Channel;
-use crate::commit::OffsetToken;
 use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::pipe::Pipe;
 use crate::rows::Batch;
+use crate::rows::OffsetToken;
 
 /// Loads a whole source of rows into a named channel, every row exactly once, whatever happens on the way.
 ///

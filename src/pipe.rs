@@ -1,13 +1,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::api::{self, PipeName};
 use crate::channel::ChannelBuilder;
 use crate::clock::Clock;
 use crate::elastic::Elastic;
 use crate::error::Error;
 use crate::session::{Counters, Session};
-use crate::status::ChannelStatus;
+use crate::snowflake::api::{self, PipeName};
+use crate::snowflake::status::ChannelStatus;
 
 /// A target of rows: a pipe of a table, by name.
 ///

@@ -1,7 +1,8 @@
 //! Rows as newline-delimited JSON, checked as they come in and cut to what one request may carry. Pure.
 
-mod finite;
-mod marks;
+mod json;
+mod offset_token;
+mod offsets;
 mod payload;
 
 use std::fmt;
@@ -9,9 +10,10 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use self::marks::Marks;
+pub(crate) use self::offset_token::Ledger;
+pub use self::offset_token::OffsetToken;
+use self::offsets::Offsets;
 pub(crate) use self::payload::{Compressor, Payload, for_each_payload};
-use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind};
 
 /// Rows to be appended together, encoded one JSON object a line.
@@ -37,7 +39,7 @@ use crate::error::{Error, ErrorKind};
 pub struct Batch {
     text: Vec<u8>,
     rows: usize,
-    marks: Marks,
+    offsets: Offsets,
 }
 
 impl Batch {
@@ -66,7 +68,7 @@ impl Batch {
     /// not an object, or is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push(&mut self, row: &impl Serialize) -> Result<(), Error> {
         let start = self.text.len();
-        let written = finite::write(&mut self.text, row)
+        let written = json::write(&mut self.text, row)
             .map_err(|error| refuse(format!("cannot be written as JSON: {error}")))
             .and_then(|()| check_size(self.text.len() - start))
             .and_then(|()| check_object_start(&self.text[start..]));
@@ -126,20 +128,20 @@ impl Batch {
     /// Gives the row pushed last its offset token; a second call replaces the first. Without any row it does nothing.
     pub fn mark(&mut self, token: impl Into<OffsetToken>) {
         if let Some(last) = self.rows.checked_sub(1) {
-            self.marks.set_last(last, token.into());
+            self.offsets.set_last(last, token.into());
         }
     }
 
     /// The rows after the one with this token: what is left to send once that row is stored. All of them when the token
     /// is none of this batch.
     pub fn after(&self, token: Option<&OffsetToken>) -> Batch {
-        self.without(token.and_then(|token| self.marks.row_of(token)).map_or(0, |row| row + 1))
+        self.without(token.and_then(|token| self.offsets.row_of(token)).map_or(0, |row| row + 1))
     }
 
     /// Takes all rows out and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
-        self.marks.clear();
+        self.offsets.clear();
         self.rows = 0;
     }
 
@@ -169,7 +171,7 @@ impl Batch {
         self.end_row();
     }
 
-    /// Adds the rows of another batch, without their marks.
+    /// Adds the rows of another batch, without their offsets.
     pub(crate) fn push_all(&mut self, other: &Batch) {
         self.text.extend_from_slice(&other.text);
         self.rows += other.rows;
@@ -180,7 +182,7 @@ impl Batch {
         let row = self.last_row().text.strip_suffix(b"\n")?.to_vec();
         self.text.truncate(self.text.len() - row.len() - 1);
         self.rows -= 1;
-        self.marks.truncate(self.rows);
+        self.offsets.truncate(self.rows);
         Some(row)
     }
 
@@ -188,19 +190,23 @@ impl Batch {
     pub(crate) fn last_row(&self) -> Piece<'_> {
         let body = &self.text[..self.text.len().saturating_sub(1)];
         let start = memchr::memrchr(b'\n', body).map_or(0, |before| before + 1);
-        Piece { text: &self.text[start..], rows: self.rows.saturating_sub(1)..self.rows, marks: &self.marks }
+        Piece { text: &self.text[start..], rows: self.rows.saturating_sub(1)..self.rows, offsets: &self.offsets }
     }
 
     /// The batch without its first so many rows.
     pub(crate) fn without(&self, rows: usize) -> Batch {
         let Some(last) = rows.checked_sub(1) else { return self.clone() };
         let cut = memchr::memchr_iter(b'\n', &self.text).nth(last).map_or(self.text.len(), |end| end + 1);
-        Batch { text: self.text[cut..].to_vec(), rows: self.rows.saturating_sub(rows), marks: self.marks.without(rows) }
+        Batch {
+            text: self.text[cut..].to_vec(),
+            rows: self.rows.saturating_sub(rows),
+            offsets: self.offsets.without(rows),
+        }
     }
 
     /// All of it, to be cut and compressed.
     pub(crate) fn piece(&self) -> Piece<'_> {
-        Piece { text: &self.text, rows: 0..self.rows, marks: &self.marks }
+        Piece { text: &self.text, rows: 0..self.rows, offsets: &self.offsets }
     }
 
     /// A value of ready JSON may be spread over lines. Within a string JSON has no line break, so a blank is as good.
@@ -230,7 +236,7 @@ pub(crate) struct Piece<'b> {
     text: &'b [u8],
     /// Which rows of the batch these are.
     rows: Range<usize>,
-    marks: &'b Marks,
+    offsets: &'b Offsets,
 }
 
 impl<'b> Piece<'b> {
@@ -243,11 +249,11 @@ impl<'b> Piece<'b> {
     }
 
     pub(crate) fn first_token(&self) -> Option<OffsetToken> {
-        self.marks.first_in(&self.rows)
+        self.offsets.first_in(&self.rows)
     }
 
     pub(crate) fn last_token(&self) -> Option<OffsetToken> {
-        self.marks.last_in(&self.rows)
+        self.offsets.last_in(&self.rows)
     }
 
     /// A first piece of about so small a part of the whole, and the rest; none when there is but one row.
@@ -266,8 +272,8 @@ impl<'b> Piece<'b> {
         let (left, right) = self.text.split_at(cut);
         let between = self.rows.start + memchr::memchr_iter(b'\n', left).count();
         Some((
-            Piece { text: left, rows: self.rows.start..between, marks: self.marks },
-            Piece { text: right, rows: between..self.rows.end, marks: self.marks },
+            Piece { text: left, rows: self.rows.start..between, offsets: self.offsets },
+            Piece { text: right, rows: between..self.rows.end, offsets: self.offsets },
         ))
     }
 }

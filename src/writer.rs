@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::channel::Channel;
 use crate::clock::Moment;
-use crate::commit::OffsetToken;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
+use crate::rows::OffsetToken;
 use crate::rows::{Batch, Compressor, Payload, for_each_payload};
 
 /// Feeds a channel row by row, for a stream that does not end: buffers, sends full requests, keeps what is not committed

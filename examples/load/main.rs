@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use flate2::read::MultiGzDecoder;
 use options::Options;
 use progress::Progress;
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_emulator::Emulator;
 use snowpipe_streaming::{Batch, Client, Credentials, Loader, Pipe, PrivateKey, Profile, Source};
 use summary::Summary;
 

@@ -8,11 +8,11 @@ use super::key_pair::{KeyPair, LONGEST_LIFE};
 use super::provided::Provided;
 use super::token_file::TokenFile;
 use super::{PrivateKey, TokenKind, TokenSource};
-use crate::account::Account;
 use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::Origin;
 use crate::secret::Secret;
+use crate::snowflake::account::Account;
 
 /// Who logs in, and by what: one constructor for each way; cheap to clone, and never printed.
 ///

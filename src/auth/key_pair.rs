@@ -7,11 +7,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Grant, PrivateKey, TokenKind, TokenSource};
-use crate::account::Account;
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::Origin;
 use crate::secret::Secret;
+use crate::snowflake::account::Account;
 
 /// Mints key-pair JWTs, each one new ("Using key-pair authentication" in Snowflake's SQL API documentation); no network.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use super::{Channel, Polls};
-use crate::api::{self, Opened};
-use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind, clean};
 use crate::pipe::Pipe;
+use crate::rows::OffsetToken;
+use crate::snowflake::api::{self, Opened};
 
 /// How a channel is to be opened; made by [`Pipe::channel`].
 ///

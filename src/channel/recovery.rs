@@ -1,6 +1,6 @@
 use super::Channel;
-use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind};
+use crate::rows::OffsetToken;
 
 /// What a recovered channel has, and so what is to be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
-use crate::status::ChannelStatus;
+use crate::snowflake::status::ChannelStatus;
 
 /// The rows of a source that one of several channels carries: fixed blocks, dealt by position. Pure but for the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 use super::{Batch, Piece};
-use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind};
+use crate::rows::OffsetToken;
 
 /// The body of one request, ready for the wire, with what is told beside it.
 #[derive(Clone, Debug, Default)]

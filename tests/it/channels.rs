@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Batch, ErrorKind};
 
 use crate::support::{batch, client_of, impatient_pipe, landed, pipe_of, rows};

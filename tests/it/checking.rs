@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{
     CheckOutcome, CheckReport, CheckStep, Client, ClientCredentials, Credentials, Error, ErrorKind, PrivateKey,
 };

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{
     Channel, Client, ClientCredentials, Credentials, ErrorKind, Loader, OffsetToken, Profile, Source,
 };

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Client, Credentials, Loader, PrivateKey, Source};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights.ndjson");

@@ -1,7 +1,7 @@
 //! Elastic appends: at least once, from many threads.
 
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::ErrorKind;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
 use crate::support::{Raw, Reply, batch, landed, pipe_of, row};
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, Pipe, Source};
 
 use crate::support::{batch, builder_of, landed, rows};

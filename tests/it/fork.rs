@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Channel, Client, Credentials};
 
 use crate::support::{batch, rows};

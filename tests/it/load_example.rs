@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_emulator::Emulator;
 
 use crate::support::{example, row, rows};
 

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, OffsetToken, Pipe, Source};
 
 use crate::support::{TextFile, batch, impatient_pipe, landed, pipe_of, row, rows};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use snowpipe_streaming::{Client, ClockOffset, Credentials, ErrorKind, PrivateKey};
 
 use crate::support::{Scripted, batch, builder_of, client_of};
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_emulator::Emulator;
 
 #[test]
 fn a_refused_scoped_token_is_renewed_once_and_the_request_sent_once_more() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::json;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault, LoggedRequest};
+use snowpipe_emulator::{Emulator, Endpoint, Fault, LoggedRequest};
 use snowpipe_streaming::{Batch, Error, ErrorKind, Loader, Pipe, Source};
 
 use crate::support::{TextFile, batch, landed, pipe_of, row, rows};

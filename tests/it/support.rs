@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub use raw::{Raw, Reply};
 pub use scripted::Scripted;
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_emulator::Emulator;
 use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, Pipe, PrivateKey, Source};
 
 pub const TABLE: &str = "DEMO.PUBLIC.EVENTS";

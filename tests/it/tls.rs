@@ -13,7 +13,7 @@ use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issu
 use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_emulator::Emulator;
 use snowpipe_streaming::{CheckOutcome, CheckStep, Client, ClientBuilder, Credentials, Error, ErrorKind, PrivateKey};
 
 use crate::support::{batch, builder_of, example, landed, rows};

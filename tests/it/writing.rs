@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Writer};
 
 use crate::support::{batch, impatient_pipe, landed, pipe_of, row, rows};

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use super::keys;
-use crate::environment::Environment;
+use crate::client::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 

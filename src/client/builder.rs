@@ -1,17 +1,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::Account;
 use crate::auth::{Credentials, TokenCache};
 use crate::client::Client;
+use crate::client::environment::Environment;
+use crate::client::proxy::ProxyChoice;
 use crate::clock::{Clock, ServerClock, SystemClock};
-use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::Exchange;
 use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
-use crate::proxy::ProxyChoice;
 use crate::secret::Secret;
 use crate::session::{Bearer, Session, Tally};
+use crate::snowflake::account::Account;
+use crate::snowflake::exchange::Exchange;
 
 /// How a client is to be; made by [`Client::builder`].
 ///

@@ -10,7 +10,7 @@ use super::request::Request;
 /// Headers and parameters that carry a credential are left out; so is the body.
 ///
 /// ```
-/// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+/// let emulator = snowpipe_emulator::Emulator::start()?;
 /// assert!(emulator.requests().is_empty());
 /// # Ok::<(), std::io::Error>(())
 /// ```

@@ -2,12 +2,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::commit::OffsetToken;
+use crate::rows::OffsetToken;
 use crate::rows::Payload;
 
 /// What was sent and is not yet known to be committed, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Flight {
+pub(crate) struct InFlight {
     sent: VecDeque<Sent>,
     /// How many of those, the first, somebody else sent before: nobody here can send them again.
     preceding: usize,
@@ -29,9 +29,9 @@ struct Sent {
     body: Option<Payload>,
 }
 
-impl Flight {
-    pub(crate) fn after(landed: Option<OffsetToken>) -> Flight {
-        Flight { landed, ..Flight::default() }
+impl InFlight {
+    pub(crate) fn after(landed: Option<OffsetToken>) -> InFlight {
+        InFlight { landed, ..InFlight::default() }
     }
 
     /// Was sent before all that is pushed.
@@ -77,7 +77,7 @@ impl Flight {
         committed == self.landed.as_ref() || self.sent.iter().any(|sent| sent.last.as_ref() == committed)
     }
 
-    /// Gives the bodies back, to be sent again in order; nothing is in flight afterwards.
+    /// Gives the bodies back, to be sent again in order; nothing is in in_flight afterwards.
     pub(crate) fn take_back(&mut self) -> impl DoubleEndedIterator<Item = Payload> {
         self.retained_bytes = 0;
         self.sent.drain(..).filter_map(|sent| sent.body)
@@ -127,28 +127,31 @@ mod tests {
     #[test]
     fn rows_land_in_order_and_free_their_memory() {
         let clock = FakeClock::new();
-        let mut flight = Flight::after(Some(10.into()));
-        flight.push_retained(payload(15, 5, 100), clock.now());
-        flight.push_retained(payload(25, 8, 200), clock.now());
-        flight.push_retained(payload(30, 5, 300), clock.now());
+        let mut in_flight = InFlight::after(Some(10.into()));
+        in_flight.push_retained(payload(15, 5, 100), clock.now());
+        in_flight.push_retained(payload(25, 8, 200), clock.now());
+        in_flight.push_retained(payload(30, 5, 300), clock.now());
         clock.pass(Duration::from_secs(7));
-        flight.land(&25.into(), clock.now());
-        assert_eq!((flight.landed(), flight.landed_rows(), flight.retained_bytes()), (Some(&25.into()), 13, 300));
-        assert_eq!((flight.landed_requests(), flight.lag()), (2, Duration::from_secs(7)));
-        flight.land(&15.into(), clock.now());
-        flight.land(&27.into(), clock.now());
-        assert_eq!(flight.landed(), Some(&25.into()), "neither an old token nor a foreign one lands anything");
-        assert_eq!(flight.take_back().map(|body| body.wire.len()).collect::<Vec<_>>(), [300]);
-        assert!(flight.is_empty());
-        assert_eq!(flight.retained_bytes(), 0);
+        in_flight.land(&25.into(), clock.now());
+        assert_eq!(
+            (in_flight.landed(), in_flight.landed_rows(), in_flight.retained_bytes()),
+            (Some(&25.into()), 13, 300)
+        );
+        assert_eq!((in_flight.landed_requests(), in_flight.lag()), (2, Duration::from_secs(7)));
+        in_flight.land(&15.into(), clock.now());
+        in_flight.land(&27.into(), clock.now());
+        assert_eq!(in_flight.landed(), Some(&25.into()), "neither an old token nor a foreign one lands anything");
+        assert_eq!(in_flight.take_back().map(|body| body.wire.len()).collect::<Vec<_>>(), [300]);
+        assert!(in_flight.is_empty());
+        assert_eq!(in_flight.retained_bytes(), 0);
     }
 
     #[test]
     fn only_what_was_sent_explains_a_token() {
-        let mut flight = Flight::after(Some(10.into()));
-        flight.push(&payload(15, 5, 0), FakeClock::new().now());
-        assert!(flight.explains(Some(&10.into())) && flight.explains(Some(&15.into())));
-        assert!(!flight.explains(None) && !flight.explains(Some(&12.into())));
-        assert!(Flight::after(None).explains(None));
+        let mut in_flight = InFlight::after(Some(10.into()));
+        in_flight.push(&payload(15, 5, 0), FakeClock::new().now());
+        assert!(in_flight.explains(Some(&10.into())) && in_flight.explains(Some(&15.into())));
+        assert!(!in_flight.explains(None) && !in_flight.explains(Some(&12.into())));
+        assert!(InFlight::after(None).explains(None));
     }
 }

@@ -66,7 +66,7 @@ impl SigningKey {
 }
 
 impl TryFrom<Vec<u8>> for SigningKey {
-    type Error = pkcs8::Error;
+    type Error = rsa::pkcs8::Error;
 
     fn try_from(pkcs8: Vec<u8>) -> Result<Self, Self::Error> {
         let key = RsaPrivateKey::from_pkcs8_der(&pkcs8)?;

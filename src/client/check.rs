@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::api::{self, PipeName};
 use crate::clock::{ClockOffset, ServerClock};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::Exchange;
 use crate::session::Session;
+use crate::snowflake::api::{self, PipeName};
+use crate::snowflake::exchange::Exchange;
 
 /// How far a login got; made by [`Client::check`](crate::Client::check).
 ///

@@ -1,12 +1,12 @@
 use std::ops::Range;
 
-use crate::commit::OffsetToken;
+use crate::rows::OffsetToken;
 
 /// Which rows have which offset tokens. Rows whose tokens count up by one take no memory each.
 ///
 /// Rows are named by their index, from 0.
 #[derive(Clone, Default)]
-pub(crate) struct Marks {
+pub(crate) struct Offsets {
     runs: Vec<Run>,
 }
 
@@ -17,7 +17,7 @@ struct Run {
     token: OffsetToken,
 }
 
-impl Marks {
+impl Offsets {
     /// Gives the last row its token, instead of the one it may have.
     pub(super) fn set_last(&mut self, row: usize, token: OffsetToken) {
         self.truncate(row);
@@ -45,13 +45,13 @@ impl Marks {
     }
 
     /// What is left without the first so many rows.
-    pub(super) fn without(&self, rows: usize) -> Marks {
+    pub(super) fn without(&self, rows: usize) -> Offsets {
         let runs = self.runs.iter().filter_map(|run| {
             let start = run.rows.start.max(rows);
             let token = run.token_of(start)?;
             Some(Run { rows: start - rows..run.rows.end - rows, token })
         });
-        Marks { runs: runs.collect() }
+        Offsets { runs: runs.collect() }
     }
 
     /// The first token among these rows.
@@ -102,10 +102,10 @@ impl Run {
 mod tests {
     use super::*;
 
-    fn marks<T: Into<OffsetToken>>(tokens: impl IntoIterator<Item = (usize, T)>) -> Marks {
-        let mut marks = Marks::default();
-        tokens.into_iter().for_each(|(row, token)| marks.set_last(row, token.into()));
-        marks
+    fn offsets<T: Into<OffsetToken>>(tokens: impl IntoIterator<Item = (usize, T)>) -> Offsets {
+        let mut offsets = Offsets::default();
+        tokens.into_iter().for_each(|(row, token)| offsets.set_last(row, token.into()));
+        offsets
     }
 
     fn told(token: Option<OffsetToken>) -> String {
@@ -114,41 +114,44 @@ mod tests {
 
     #[test]
     fn numbers_that_count_up_take_one_run_and_keep_their_rows() {
-        let marks = marks((0..1000).map(|row| (row, row as u64 + 7)));
-        assert_eq!(marks.runs.len(), 1);
-        assert_eq!((told(marks.first_in(&(0..1000))), told(marks.last_in(&(0..1000)))), ("7".into(), "1006".into()));
-        assert_eq!((told(marks.first_in(&(10..20))), told(marks.last_in(&(10..20)))), ("17".into(), "26".into()));
-        assert_eq!((marks.row_of(&26.into()), marks.row_of(&6.into())), (Some(19), None));
-        assert_eq!((marks.row_of(&1006.into()), marks.row_of(&1007.into())), (Some(999), None));
+        let offsets = offsets((0..1000).map(|row| (row, row as u64 + 7)));
+        assert_eq!(offsets.runs.len(), 1);
+        assert_eq!(
+            (told(offsets.first_in(&(0..1000))), told(offsets.last_in(&(0..1000)))),
+            ("7".into(), "1006".into())
+        );
+        assert_eq!((told(offsets.first_in(&(10..20))), told(offsets.last_in(&(10..20)))), ("17".into(), "26".into()));
+        assert_eq!((offsets.row_of(&26.into()), offsets.row_of(&6.into())), (Some(19), None));
+        assert_eq!((offsets.row_of(&1006.into()), offsets.row_of(&1007.into())), (Some(999), None));
     }
 
     #[test]
     fn texts_gaps_and_unmarked_rows_are_kept_apart() {
-        let marks = marks([(1, "5"), (2, "6"), (4, "7"), (5, "b:8"), (6, "9"), (7, "9"), (8, "8")]);
-        assert_eq!(marks.runs.len(), 6);
-        assert_eq!((told(marks.first_in(&(0..1))), told(marks.last_in(&(0..1)))), ("none".into(), "none".into()));
-        assert_eq!((told(marks.first_in(&(3..4))), told(marks.last_in(&(3..4)))), ("none".into(), "none".into()));
-        assert_eq!((told(marks.first_in(&(0..4))), told(marks.last_in(&(0..4)))), ("5".into(), "6".into()));
-        assert_eq!((told(marks.first_in(&(5..9))), told(marks.last_in(&(5..9)))), ("b:8".into(), "8".into()));
-        assert_eq!((told(marks.first_in(&(9..12))), told(marks.last_in(&(9..12)))), ("none".into(), "none".into()));
-        assert_eq!((marks.row_of(&"b:8".into()), marks.row_of(&"9".into())), (Some(5), Some(6)));
+        let offsets = offsets([(1, "5"), (2, "6"), (4, "7"), (5, "b:8"), (6, "9"), (7, "9"), (8, "8")]);
+        assert_eq!(offsets.runs.len(), 6);
+        assert_eq!((told(offsets.first_in(&(0..1))), told(offsets.last_in(&(0..1)))), ("none".into(), "none".into()));
+        assert_eq!((told(offsets.first_in(&(3..4))), told(offsets.last_in(&(3..4)))), ("none".into(), "none".into()));
+        assert_eq!((told(offsets.first_in(&(0..4))), told(offsets.last_in(&(0..4)))), ("5".into(), "6".into()));
+        assert_eq!((told(offsets.first_in(&(5..9))), told(offsets.last_in(&(5..9)))), ("b:8".into(), "8".into()));
+        assert_eq!((told(offsets.first_in(&(9..12))), told(offsets.last_in(&(9..12)))), ("none".into(), "none".into()));
+        assert_eq!((offsets.row_of(&"b:8".into()), offsets.row_of(&"9".into())), (Some(5), Some(6)));
     }
 
     #[test]
     fn the_last_row_can_get_another_token_or_none() {
-        let mut marks = marks([(0, 1u64), (1, 2), (2, 3)]);
-        marks.set_last(2, 9.into());
-        assert_eq!(told(marks.last_in(&(0..3))), "9");
-        assert_eq!(told(marks.last_in(&(0..2))), "2");
-        marks.truncate(1);
-        assert_eq!((told(marks.last_in(&(0..3))), marks.row_of(&2.into())), ("1".into(), None));
-        marks.truncate(0);
-        assert_eq!(told(marks.first_in(&(0..3))), "none");
+        let mut offsets = offsets([(0, 1u64), (1, 2), (2, 3)]);
+        offsets.set_last(2, 9.into());
+        assert_eq!(told(offsets.last_in(&(0..3))), "9");
+        assert_eq!(told(offsets.last_in(&(0..2))), "2");
+        offsets.truncate(1);
+        assert_eq!((told(offsets.last_in(&(0..3))), offsets.row_of(&2.into())), ("1".into(), None));
+        offsets.truncate(0);
+        assert_eq!(told(offsets.first_in(&(0..3))), "none");
     }
 
     #[test]
     fn without_its_beginning_the_rest_keeps_its_tokens() {
-        let rest = marks([(0, "1"), (1, "2"), (2, "3"), (4, "x")]).without(2);
+        let rest = offsets([(0, "1"), (1, "2"), (2, "3"), (4, "x")]).without(2);
         assert_eq!((told(rest.first_in(&(0..1))), told(rest.first_in(&(1..5)))), ("3".into(), "x".into()));
         assert_eq!((rest.row_of(&"2".into()), rest.row_of(&"x".into())), (None, Some(2)));
         assert_eq!(told(rest.without(3).last_in(&(0..9))), "none");
@@ -156,7 +159,10 @@ mod tests {
 
     #[test]
     fn the_largest_number_has_no_successor() {
-        let marks = marks([(0, u64::MAX), (1, 0)]);
-        assert_eq!((told(marks.first_in(&(0..2))), told(marks.last_in(&(0..2)))), (u64::MAX.to_string(), "0".into()));
+        let offsets = offsets([(0, u64::MAX), (1, 0)]);
+        assert_eq!(
+            (told(offsets.first_in(&(0..2))), told(offsets.last_in(&(0..2)))),
+            (u64::MAX.to_string(), "0".into())
+        );
     }
 }

@@ -1,5 +1,4 @@
 //! The emulator, spoken to in bytes written by hand.
-#![cfg(feature = "emulator")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +12,7 @@ use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::sha2::{Digest, Sha256};
 use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Emulator, Endpoint, ErrorForm, Fault, WordForm};
+use snowpipe_emulator::{Emulator, Endpoint, ErrorForm, Fault, WordForm};
 
 const PIPE: &str = "/v2/streaming/databases/DEMO/schemas/PUBLIC/pipes/FLIGHTS-STREAMING";
 const DATA: &str = "/v2/streaming/data/databases/DEMO/schemas/PUBLIC/pipes/FLIGHTS-STREAMING";

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use self::properties::Properties;
-use crate::account::Account;
 use crate::auth::{ClientCredentials, Credentials, PrivateKey};
-use crate::environment::Environment;
+use crate::client::environment::Environment;
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::Origin;
 use crate::secret::Secret;
+use crate::snowflake::account::Account;
 
 /// Where to connect and as whom, read from the official SDK's `profile.json` or from `SNOWFLAKE_…` variables.
 ///

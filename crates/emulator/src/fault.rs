@@ -43,7 +43,7 @@ impl Endpoint {
     /// The name that the control endpoint uses.
     ///
     /// ```
-    /// use snowpipe_streaming::emulator::Endpoint;
+    /// use snowpipe_emulator::Endpoint;
     /// assert_eq!(Endpoint::PipeInfo.name(), "pipe-info");
     /// ```
     pub fn name(self) -> &'static str {
@@ -75,7 +75,7 @@ impl Endpoint {
 /// Faults of one endpoint happen in the order they were injected in.
 ///
 /// ```
-/// use snowpipe_streaming::emulator::{Endpoint, Fault};
+/// use snowpipe_emulator::{Endpoint, Fault};
 ///
 /// let busy = Fault::status(Endpoint::Append, 429)
 ///     .header("Retry-After", "1")
@@ -170,7 +170,7 @@ impl Fault {
                 return Err(format!("header {name} cannot be set"));
             }
             let sound =
-                http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok();
+                ::http::HeaderName::from_bytes(name.as_bytes()).is_ok() && ::http::HeaderValue::from_str(value).is_ok();
             sound.then_some(()).ok_or_else(|| format!("header {name:?} is malformed"))
         })
     }

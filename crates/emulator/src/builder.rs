@@ -27,7 +27,7 @@ use super::tls;
 /// Settings of an [`Emulator`], each with a default.
 ///
 /// ```
-/// use snowpipe_streaming::emulator::Emulator;
+/// use snowpipe_emulator::Emulator;
 /// use std::time::Duration;
 ///
 /// let emulator = Emulator::builder()

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 /// The form of an answer that is one word: a host name or a token.
 ///
 /// ```
-/// use snowpipe_streaming::emulator::{Emulator, WordForm};
+/// use snowpipe_emulator::{Emulator, WordForm};
 ///
 /// let emulator = Emulator::start()?;
 /// emulator.answer_words_as(WordForm::Object);
@@ -31,7 +31,7 @@ pub enum WordForm {
 /// The form of a refusal.
 ///
 /// ```
-/// use snowpipe_streaming::emulator::{Emulator, ErrorForm};
+/// use snowpipe_emulator::{Emulator, ErrorForm};
 ///
 /// let emulator = Emulator::start()?;
 /// emulator.answer_errors_as(ErrorForm::ErrorCode);

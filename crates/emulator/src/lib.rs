@@ -4,7 +4,7 @@
 //! real, and lets things go wrong on request. It needs no account and no network.
 //!
 //! ```
-//! use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+//! use snowpipe_emulator::{Emulator, Endpoint, Fault};
 //!
 //! let emulator = Emulator::start()?;
 //! emulator.inject(Fault::status(Endpoint::Append, 503).times(2));
@@ -15,6 +15,15 @@
 //!
 //! The same can be had over HTTP, from any language: see the endpoints below `/_emulator/` in
 //! `specs/emulator.md`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::missing_errors_doc
+)]
 
 mod access_tokens;
 mod answer;
@@ -69,7 +78,7 @@ use service::Service;
 /// A running service. It stops when it is dropped, and closes its connections.
 ///
 /// ```
-/// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+/// let emulator = snowpipe_emulator::Emulator::start()?;
 /// assert!(emulator.url().starts_with("http://127.0.0.1:"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -122,7 +131,7 @@ impl Emulator {
     /// The user's programmatic access token.
     ///
     /// ```
-    /// # use snowpipe_streaming::emulator::Emulator;
+    /// # use snowpipe_emulator::Emulator;
     /// let emulator = Emulator::builder().personal_access_token("a-token").start()?;
     /// assert_eq!(emulator.personal_access_token(), "a-token");
     /// # Ok::<(), std::io::Error>(())
@@ -136,7 +145,7 @@ impl Emulator {
     /// key of its tokens' signatures.
     ///
     /// ```
-    /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+    /// let emulator = snowpipe_emulator::Emulator::start()?;
     /// assert_eq!(emulator.oauth_issuer(), format!("{}/oauth2", emulator.url()));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -147,7 +156,7 @@ impl Emulator {
     /// Id and secret of the authorization server's client.
     ///
     /// ```
-    /// # use snowpipe_streaming::emulator::Emulator;
+    /// # use snowpipe_emulator::Emulator;
     /// let emulator = Emulator::builder().oauth_client("id", "secret").start()?;
     /// assert_eq!(emulator.oauth_client(), ("id", "secret"));
     /// # Ok::<(), std::io::Error>(())
@@ -166,7 +175,7 @@ impl Emulator {
     /// The authority that clients have to trust (PEM); `None` without TLS.
     ///
     /// ```
-    /// # use snowpipe_streaming::emulator::Emulator;
+    /// # use snowpipe_emulator::Emulator;
     /// let emulator = Emulator::builder().tls().start()?;
     /// assert!(emulator.url().starts_with("https://127.0.0.1:"));
     /// assert!(emulator.ca_pem().is_some());
@@ -182,7 +191,7 @@ impl Emulator {
     /// A table that got no row is empty.
     ///
     /// ```
-    /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+    /// let emulator = snowpipe_emulator::Emulator::start()?;
     /// assert!(emulator.rows("DEMO.PUBLIC.\"My Flights\"").is_empty());
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -199,7 +208,7 @@ impl Emulator {
     /// How many rows are committed in `DB.SCHEMA.TABLE`, also when they are not kept.
     ///
     /// ```
-    /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+    /// let emulator = snowpipe_emulator::Emulator::start()?;
     /// assert_eq!(emulator.row_count("DEMO.PUBLIC.FLIGHTS"), 0);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -226,7 +235,7 @@ impl Emulator {
     /// tells the length of the body, or a body with a status that has none.
     ///
     /// ```
-    /// use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+    /// use snowpipe_emulator::{Emulator, Endpoint, Fault};
     ///
     /// let emulator = Emulator::start()?;
     /// emulator.inject(Fault::drop_connection(Endpoint::Open).times(3));
@@ -243,7 +252,7 @@ impl Emulator {
     /// Calls off the faults that have not happened yet.
     ///
     /// ```
-    /// use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+    /// use snowpipe_emulator::{Emulator, Endpoint, Fault};
     ///
     /// let emulator = Emulator::start()?;
     /// emulator.inject(Fault::drop_connection(Endpoint::Open).times(1000));
@@ -269,7 +278,7 @@ impl Emulator {
     /// stale, uncommitted rows are gone. `false` when there is no such channel.
     ///
     /// ```
-    /// let emulator = snowpipe_streaming::emulator::Emulator::start()?;
+    /// let emulator = snowpipe_emulator::Emulator::start()?;
     /// assert!(!emulator.steal_channel("DEMO.PUBLIC.FLIGHTS-STREAMING", "load-1"));
     /// # Ok::<(), std::io::Error>(())
     /// ```

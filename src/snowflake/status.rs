@@ -1,6 +1,6 @@
 use serde::{Deserialize, Deserializer};
 
-use crate::commit::OffsetToken;
+use crate::rows::OffsetToken;
 
 /// What the service knows about a channel, at one moment.
 ///

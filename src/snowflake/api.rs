@@ -8,12 +8,12 @@ use ::http::{HeaderName, HeaderValue, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use crate::commit::OffsetToken;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Answer, Replay, Request};
+use crate::rows::OffsetToken;
 use crate::rows::Payload;
 use crate::session::Session;
-use crate::status::ChannelStatus;
+use crate::snowflake::status::ChannelStatus;
 
 /// A pipe by its full name, and the table when it is that table's default pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]

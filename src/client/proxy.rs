@@ -1,4 +1,4 @@
-use crate::environment::Environment;
+use crate::client::environment::Environment;
 use crate::error::Error;
 use crate::http::{Origin, Proxy};
 use crate::secret::Secret;
