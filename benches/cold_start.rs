@@ -111,7 +111,7 @@ fn serve() -> Result<()> {
     Ok(())
 }
 
-/// The body of the answer, which is a success.
+/// The body of the response, which is a success.
 fn send(connection: &mut TcpStream, act: &str, headers: &[(&str, &str)], body: &str) -> Result<String> {
     let mut request = format!("{act} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n");
     for (name, value) in headers {
@@ -119,12 +119,12 @@ fn send(connection: &mut TcpStream, act: &str, headers: &[(&str, &str)], body: &
     }
     request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
     connection.write_all(request.as_bytes())?;
-    let mut answer = BufReader::new(connection);
+    let mut response = BufReader::new(connection);
     let (mut status, mut length) = (String::new(), 0);
-    answer.read_line(&mut status)?;
+    response.read_line(&mut status)?;
     loop {
         let mut line = String::new();
-        answer.read_line(&mut line)?;
+        response.read_line(&mut line)?;
         let line = line.trim().to_ascii_lowercase();
         if line.is_empty() {
             break;
@@ -134,7 +134,7 @@ fn send(connection: &mut TcpStream, act: &str, headers: &[(&str, &str)], body: &
         }
     }
     let mut body = vec![0; length];
-    answer.read_exact(&mut body)?;
+    response.read_exact(&mut body)?;
     let body = String::from_utf8(body)?;
     if status.contains(" 200 ") { Ok(body) } else { Err(format!("{act}: {status}{body}").into()) }
 }

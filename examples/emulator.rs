@@ -184,7 +184,7 @@ fn write_profiles(dir: &Path, emulator: &Emulator) -> io::Result<()> {
 
     let mut personal = base.clone();
     personal["authorization_type"] = "PAT".into();
-    personal["personal_access_token"] = emulator.personal_access_token().into();
+    personal["personal_access_token"] = emulator.programmatic_access_token().into();
     write_secret(&dir.join("profile-pat.json"), &format!("{personal:#}\n"))?;
 
     let (id, secret) = emulator.oauth_client();

@@ -49,8 +49,8 @@ pub(crate) struct Grant {
     /// The only place it may be sent to.
     pub(crate) origin: Origin,
     /// How long it is good for, counted from `asked`.
-    pub(crate) life: Duration,
-    /// The moment before it was asked for: its life cannot have begun earlier.
+    pub(crate) lifetime: Duration,
+    /// The moment before it was asked for: its lifetime cannot have begun earlier.
     pub(crate) asked: Moment,
 }
 

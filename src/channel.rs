@@ -276,7 +276,7 @@ impl Channel {
     pub fn reopen(&mut self) -> Result<(), Error> {
         let rejected_told = self.rejected_told;
         *self = self.builder.clone().open()?;
-        self.pipe.session().tally().add_reopen();
+        self.pipe.session().counters().add_reopen();
         // Rows that were rejected unseen while the channel was lost are still to be told; a smaller count is a new start.
         self.rejected_told = rejected_told.min(self.rejected_told);
         Ok(())
@@ -299,7 +299,7 @@ impl Channel {
         let mut polls = Polls::default();
         loop {
             let left = self.pipe.clock().now().until(deadline);
-            let status = self.fetch_status(Some(left.max(SHORTEST_PATIENCE)))?;
+            let status = self.fetch_status(Some(left.max(MIN_TIMEOUT)))?;
             if is_committed(&self.ledger) {
                 return self.tell_rejected(&status).map_err(|error| error.attempting(attempted));
             }
@@ -313,9 +313,9 @@ impl Channel {
         }
     }
 
-    pub(crate) fn fetch_status(&mut self, patience: Option<Duration>) -> Result<ChannelStatus, Error> {
+    pub(crate) fn fetch_status(&mut self, timeout: Option<Duration>) -> Result<ChannelStatus, Error> {
         let names = [self.name.as_str()];
-        let mut statuses = api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, patience)?;
+        let mut statuses = api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, timeout)?;
         let status = statuses.remove(&self.name).or_else(|| {
             // The key is the name as asked, or as the service spells it.
             statuses.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.name)).map(|(_, status)| status)
@@ -390,5 +390,5 @@ pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
     Error::new(ErrorKind::Rejected, happened).advise("correct these rows; repeating them as they are will not help")
 }
 
-/// Even a wait without time left asks once, and that question needs time for its answer.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+/// Even a wait without time left asks once, and that question needs time for its response.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);

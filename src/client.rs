@@ -18,7 +18,7 @@ use crate::pipe::Pipe;
 use crate::secret::Secret;
 use crate::session::{Counters, Session};
 use crate::snowflake::api::PipeName;
-use crate::snowflake::exchange::Exchange;
+use crate::snowflake::exchange::TokenExchange;
 
 /// The way to one account: holds its tokens and connections.
 ///
@@ -38,7 +38,7 @@ use crate::snowflake::exchange::Exchange;
 ///
 /// Every call that needs the service waits for it. A request that meets a busy or unreachable service is repeated, with
 /// growing pauses, until the retry budget ends: two minutes by default, [`ClientBuilder::retry_budget`] changes that. One
-/// connection may take ten seconds and one answer a minute to begin ([`ClientBuilder::connect_timeout`],
+/// connection may take ten seconds and one response a minute to begin ([`ClientBuilder::connect_timeout`],
 /// [`ClientBuilder::response_timeout`]); a request under way when the budget ends is seen to its end. Looking up a host
 /// name takes as long as the system's resolver does.
 ///
@@ -50,7 +50,7 @@ use crate::snowflake::exchange::Exchange;
 /// [`Rejected`](crate::ErrorKind::Rejected) (the request is wrong, or names something that does not exist for this role),
 /// [`Throttled`](crate::ErrorKind::Throttled) and [`Unavailable`](crate::ErrorKind::Unavailable) (the budget ended),
 /// [`Config`](crate::ErrorKind::Config) (the server's certificate is not trusted) or
-/// [`Protocol`](crate::ErrorKind::Protocol) (the answer makes no sense, or points outside the service's domain).
+/// [`Protocol`](crate::ErrorKind::Protocol) (the response makes no sense, or points outside the service's domain).
 ///
 /// ```no_run
 /// use snowpipe_streaming::{Client, Credentials, PrivateKey};
@@ -66,7 +66,7 @@ pub struct Client {
     builder: Arc<ClientBuilder>,
     control: Arc<Session>,
     ingest: Arc<Session>,
-    exchange: Arc<Exchange>,
+    exchange: Arc<TokenExchange>,
     clock: Arc<dyn Clock>,
     server_clock: Arc<ServerClock>,
 }
@@ -100,7 +100,7 @@ impl Client {
         builder: Arc<ClientBuilder>,
         control: Arc<Session>,
         ingest: Arc<Session>,
-        exchange: Arc<Exchange>,
+        exchange: Arc<TokenExchange>,
         clock: Arc<dyn Clock>,
         server_clock: Arc<ServerClock>,
     ) -> Client {
@@ -156,7 +156,7 @@ impl Client {
         Ok(())
     }
 
-    /// How far the server's clock is from this machine's, as its latest answer told. Login tokens are made by the server's
+    /// How far the server's clock is from this machine's, as its latest response told. Login tokens are made by the server's
     /// clock, so a difference does no harm here; it may elsewhere.
     pub fn clock_offset(&self) -> ClockOffset {
         self.server_clock.offset()
@@ -171,8 +171,8 @@ impl Client {
     ///
     /// # Blocking
     ///
-    /// As [above](Client#blocking), but no request is repeated and no connection or answer is waited for longer than
-    /// [`PATIENCE`](CheckReport::PATIENCE), or than this client would if that is less. The first step that fails is the last.
+    /// As [above](Client#blocking), but no request is repeated and no connection or response is waited for longer than
+    /// [`TIMEOUT`](CheckReport::TIMEOUT), or than this client would if that is less. The first step that fails is the last.
     ///
     /// ```no_run
     /// # fn example(client: &snowpipe_streaming::Client) {
@@ -182,7 +182,7 @@ impl Client {
     /// # }
     /// ```
     pub fn check(&self) -> CheckReport {
-        match ClientBuilder::clone(&self.builder).with_patience(CheckReport::PATIENCE).build() {
+        match ClientBuilder::clone(&self.builder).capped_at(CheckReport::TIMEOUT).build() {
             Ok(login) => check::walk(&login.control, &login.ingest, &login.exchange, &login.server_clock),
             Err(error) => CheckReport::not_begun(error),
         }
@@ -190,7 +190,7 @@ impl Client {
 
     /// What this client and its clones have done so far.
     pub fn counters(&self) -> Counters {
-        self.ingest.tally().snapshot()
+        self.ingest.counters().snapshot()
     }
 }
 

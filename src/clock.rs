@@ -14,13 +14,13 @@ pub(crate) trait Clock: Send + Sync + fmt::Debug {
 /// use snowpipe_streaming::{Client, ClockOffset, Credentials};
 ///
 /// let client = Client::builder("myorg-account123", Credentials::oauth_token("a-token")).build()?;
-/// assert_eq!(client.clock_offset(), ClockOffset::Unnoticed);
+/// assert_eq!(client.clock_offset(), ClockOffset::NotDetected);
 /// # Ok::<(), snowpipe_streaming::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockOffset {
-    /// No difference beyond what delay and the resolution of a second explain, or no answer seen so far.
-    Unnoticed,
+    /// No difference beyond what delay and the resolution of a second explain, or no response seen so far.
+    NotDetected,
     /// The server's clock is ahead by so much: this machine's is slow.
     ServerAhead(Duration),
     /// The server's clock is behind by so much: this machine's is fast.
@@ -86,7 +86,7 @@ pub(crate) struct ServerClock {
 }
 
 impl ServerClock {
-    /// `date` arrived in an answer to a request sent at `sent` and answered at `received`.
+    /// `date` arrived in a response to a request sent at `sent` and answered at `received`.
     pub(crate) fn observe(&self, date: SystemTime, sent: Moment, received: Moment) {
         let round_trip = received.since(sent);
         // `Date` is cut to whole seconds: on average half a second has passed since.
@@ -107,7 +107,7 @@ impl ServerClock {
         let ahead = self.ahead_ms();
         let difference = Duration::from_millis(ahead.unsigned_abs());
         match ahead {
-            0 => ClockOffset::Unnoticed,
+            0 => ClockOffset::NotDetected,
             1.. => ClockOffset::ServerAhead(difference),
             _ => ClockOffset::ServerBehind(difference),
         }

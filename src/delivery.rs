@@ -141,7 +141,7 @@ impl Delivery {
         let mut polls = Polls::default();
         while !is_done(self) {
             let left = self.now().until(deadline);
-            self.look(Some(left.max(SHORTEST_PATIENCE)))?;
+            self.look(Some(left.max(MIN_TIMEOUT)))?;
             on_look(self);
             if is_done(self) {
                 break;
@@ -227,8 +227,8 @@ impl Delivery {
     }
 
     /// Asks how the channel stands: what landed, what was rejected, whether it is still ours.
-    fn look(&mut self, patience: Option<Duration>) -> Result<(), Error> {
-        let status = self.channel.fetch_status(patience)?;
+    fn look(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        let status = self.channel.fetch_status(timeout)?;
         self.note_rejected(status);
         self.last_look = self.now();
         self.note_landed();
@@ -244,7 +244,7 @@ impl Delivery {
         let now = self.now();
         if let Some(committed) = self.channel.committed_offset() {
             self.in_flight.land(committed, now);
-            self.channel.pipe().session().tally().note_commit_lag(self.in_flight.lag());
+            self.channel.pipe().session().counters().note_commit_lag(self.in_flight.lag());
         }
     }
 
@@ -298,5 +298,5 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const MAX_FRUITLESS_REOPENS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Even a wait without time left asks once, and that question needs time for its answer.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+/// Even a wait without time left asks once, and that question needs time for its response.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);

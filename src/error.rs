@@ -31,7 +31,7 @@ pub enum ErrorKind {
     Config,
     /// Correct the key, the secret, the user or the role: the service refused the credentials.
     Credentials,
-    /// Report it: the answer was not understood.
+    /// Report it: the response was not understood.
     Protocol,
     /// Do not repeat as is: the service refused the request, or rejected rows of it.
     Rejected,
@@ -43,7 +43,7 @@ pub enum ErrorKind {
     Timeout,
     /// Try later: the service could not be reached, or kept failing, until the retry budget ended.
     Unavailable,
-    /// Ask before sending again: the request was sent and its answer was lost, so it may have been applied.
+    /// Ask before sending again: the request was sent and its response was lost, so it may have been applied.
     Unconfirmed,
 }
 
@@ -58,7 +58,7 @@ impl Error {
         matches!(self.kind(), ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable)
     }
 
-    /// HTTP status of the answer that decided, if there was one.
+    /// HTTP status of the response that decided, if there was one.
     pub fn status(&self) -> Option<u16> {
         self.details.status
     }
@@ -265,8 +265,9 @@ mod tests {
 
     #[test]
     fn the_cause_is_not_printed_twice() {
-        let error = Error::new(ErrorKind::Unavailable, "no answer").with_source(std::io::Error::other("reset by peer"));
-        assert_eq!(error.to_string(), "no answer");
+        let error =
+            Error::new(ErrorKind::Unavailable, "no response").with_source(std::io::Error::other("reset by peer"));
+        assert_eq!(error.to_string(), "no response");
         assert_eq!(StdError::source(&error).map(ToString::to_string).as_deref(), Some("reset by peer"));
     }
 }

@@ -1,6 +1,6 @@
-//! One blocking HTTP exchange, and its repetition where that does no harm.
+//! One blocking HTTP exchange, and its retry where that does no harm.
 //!
-//! Below the session a status code is not an error: it is an [`Answer`] like any other.
+//! Below the session a status code is not an error: it is an [`Response`] like any other.
 
 mod form;
 mod origin;
@@ -19,12 +19,12 @@ pub(crate) use self::form::form_encoded;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::retry::RetryPolicy;
-pub(crate) use self::sender::{Addressed, Outcome, Sender};
+pub(crate) use self::sender::{AuthorizedRequest, Outcome, Sender};
 pub(crate) use self::ureq::{Timeouts, UreqTransport};
 
-/// One blocking exchange: sends the call, reads the whole answer.
+/// One blocking exchange: sends the call, reads the whole response.
 pub(crate) trait Transport: Send + Sync + fmt::Debug {
-    fn call(&self, call: &Call<'_>) -> Result<Answer, Failure>;
+    fn call(&self, call: &Call<'_>) -> Result<Response, Failure>;
 }
 
 /// What the caller of an endpoint wants sent, without where to and in whose name.
@@ -38,15 +38,15 @@ pub(crate) struct Request<'r> {
     /// Percent-encoded pairs joined by `&`, without the request id; often empty.
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
-    /// Borrowed, so that a repetition costs no copy.
+    /// Borrowed, so that a retry costs no copy.
     pub(crate) body: Option<&'r [u8]>,
     pub(crate) replay: Replay,
-    /// The same over all repetitions of this request.
+    /// The same over all retries of this request.
     pub(crate) request_id: Uuid,
     /// Whether the query carries request id and retry count, which only the service itself understands.
     pub(crate) labels: Labels,
     /// Less than the retry budget, where the caller waits for something else at the same time.
-    pub(crate) patience: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl<'r> Request<'r> {
@@ -61,7 +61,7 @@ impl<'r> Request<'r> {
             replay: Replay::Safe,
             request_id: Uuid::new_v4(),
             labels: Labels::InQuery,
-            patience: None,
+            timeout: None,
         }
     }
 
@@ -114,9 +114,9 @@ pub(crate) struct Call<'c> {
     pub(crate) body: Option<&'c [u8]>,
 }
 
-/// A complete answer, whatever its status.
+/// A complete response, whatever its status.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -124,9 +124,9 @@ pub(crate) struct Answer {
     pub(crate) was_throttled: bool,
 }
 
-impl Answer {
-    pub(crate) fn new(status: u16, headers: HeaderMap, body: Vec<u8>) -> Answer {
-        Answer { status, headers, body, was_throttled: false }
+impl Response {
+    pub(crate) fn new(status: u16, headers: HeaderMap, body: Vec<u8>) -> Response {
+        Response { status, headers, body, was_throttled: false }
     }
 
     pub(crate) fn is_success(&self) -> bool {
@@ -137,7 +137,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// When the server says it answered; unknown for an answer out of somebody's cache.
+    /// When the server says it answered; unknown for a response out of somebody's cache.
     pub(crate) fn date(&self) -> Option<SystemTime> {
         if self.headers.contains_key(header::AGE) {
             return None;
@@ -146,7 +146,7 @@ impl Answer {
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) stage: Stage,
@@ -163,6 +163,6 @@ pub(crate) enum Stage {
     Refusing,
     /// The connection broke while the body was being sent. A server that refuses early looks like this too.
     Sending,
-    /// All was sent, the answer did not come, or not whole.
+    /// All was sent, the response did not come, or not whole.
     Receiving,
 }

@@ -48,7 +48,7 @@
 struct Readme;
 
 mod loader;
-pub use loader::{Loader, Report, Source};
+pub use loader::{LoadReport, Loader, Source};
 mod writer;
 pub use writer::Writer;
 mod channel;

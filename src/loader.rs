@@ -27,7 +27,7 @@ use crate::rows::OffsetToken;
 /// Loads a whole source of rows into a named channel, every row exactly once, whatever happens on the way.
 ///
 /// A row's offset token is its position in the source: the line number, counted from 1. The loader resumes after the
-/// committed one, so after a crash it is enough to run it again with the same source and channel name. A lost answer, a
+/// committed one, so after a crash it is enough to run it again with the same source and channel name. A lost response, a
 /// stale continuation token or an invalidated channel it heals itself: it opens the channel again, asks what is committed
 /// and goes on from there. It gives up when that happens several times without any progress, which a second writer on the
 /// same channel brings about.
@@ -49,7 +49,7 @@ pub struct Loader<'p> {
     settings: Settings,
     channels: u64,
     on_progress: Option<OnProgress<'p>>,
-    report: Report,
+    report: LoadReport,
 }
 
 /// What one channel's run needs to know; its own for each of many.
@@ -63,18 +63,18 @@ struct Settings {
     commit_timeout: Duration,
     open_timeout: Option<Duration>,
     discard_uncommitted: bool,
-    reads_ahead: bool,
+    pipelined: bool,
 }
 
-type OnProgress<'p> = Box<dyn FnMut(&Report) + 'p>;
+type OnProgress<'p> = Box<dyn FnMut(&LoadReport) + 'p>;
 
 /// How far a load has come.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Report {
+pub struct LoadReport {
     /// Rows of the source that are committed, those found committed at the start included.
     pub rows: u64,
-    /// The part of [`rows`](Report::rows) that an earlier run had committed.
+    /// The part of [`rows`](LoadReport::rows) that an earlier run had committed.
     pub skipped: u64,
     /// Rows sent by this run, committed or not; a row that had to be sent again counts again.
     pub rows_sent: u64,
@@ -118,9 +118,9 @@ impl<'p> Loader<'p> {
             commit_timeout: COMMIT_TIMEOUT,
             open_timeout: None,
             discard_uncommitted: false,
-            reads_ahead: false,
+            pipelined: false,
         };
-        Loader { settings, channels: 1, on_progress: None, report: Report::default() }
+        Loader { settings, channels: 1, on_progress: None, report: LoadReport::default() }
     }
 
     /// Upper bound of one request's rows in bytes before compression; a longer row goes alone. Default and most:
@@ -158,7 +158,7 @@ impl<'p> Loader<'p> {
     /// With several [`channels`](Loader::channels), each that reads a file gets such a thread, and they share the memory of
     /// three batches; any other source has its thread anyway, and this changes nothing.
     pub fn pipelined(mut self) -> Loader<'p> {
-        self.settings.reads_ahead = true;
+        self.settings.pipelined = true;
         self
     }
 
@@ -182,7 +182,7 @@ impl<'p> Loader<'p> {
     }
 
     /// Calls back after every request and every look at the commit, on the calling thread.
-    pub fn on_progress(mut self, callback: impl FnMut(&Report) + 'p) -> Loader<'p> {
+    pub fn on_progress(mut self, callback: impl FnMut(&LoadReport) + 'p) -> Loader<'p> {
         self.on_progress = Some(Box::new(callback));
         self
     }
@@ -207,12 +207,12 @@ impl<'p> Loader<'p> {
     /// - [`Channel`](crate::ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
     /// - [`Timeout`](crate::ErrorKind::Timeout): commits did not come in time.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
-    pub fn load(&mut self, source: Source<'_>) -> Result<Report, Error> {
-        self.report = Report::default();
+    pub fn load(&mut self, source: Source<'_>) -> Result<LoadReport, Error> {
+        self.report = LoadReport::default();
         let before = Before::now(&self.settings.pipe);
         share::check_number(&self.settings.pipe, &self.settings.channel, self.channels)?;
-        let (mut report, mut on_progress) = (Report::default(), self.on_progress.take());
-        let mut tell = |report: &Report| on_progress.iter_mut().for_each(|callback| callback(report));
+        let (mut report, mut on_progress) = (LoadReport::default(), self.on_progress.take());
+        let mut tell = |report: &LoadReport| on_progress.iter_mut().for_each(|callback| callback(report));
         let result = match self.channels {
             1 => Run::start(&self.settings, source, before, &mut report, &mut tell).and_then(Run::complete),
             channels => {
@@ -228,7 +228,7 @@ impl<'p> Loader<'p> {
     }
 
     /// How far the last load came, also when it failed.
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &LoadReport {
         &self.report
     }
 }

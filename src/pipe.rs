@@ -81,7 +81,7 @@ impl Pipe {
 
     /// What the client has done so far, over all its pipes.
     pub fn counters(&self) -> Counters {
-        self.session.tally().snapshot()
+        self.session.counters().snapshot()
     }
 
     pub(crate) fn session(&self) -> &Session {

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use ::http::{HeaderMap, HeaderValue, header};
 use zeroize::Zeroizing;
 
+pub(crate) use self::counters::AtomicCounters;
 pub use self::counters::Counters;
-pub(crate) use self::counters::Tally;
 use self::problem::settle;
 use self::refusal::{Refusal, refusal};
 use crate::auth::{Token, TokenCache};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::http::{Addressed, Answer, Failure, Outcome, Replay, Request, Sender, Stage};
+use crate::http::{AuthorizedRequest, Failure, Outcome, Replay, Request, Response, Sender, Stage};
 
 /// Sends requests in one name; any number of threads at once.
 ///
@@ -26,13 +26,13 @@ use crate::http::{Addressed, Answer, Failure, Outcome, Replay, Request, Sender, 
 pub(crate) struct Session {
     tokens: TokenCache,
     sender: Arc<Sender>,
-    tally: Arc<Tally>,
-    bearer: Bearer,
+    counters: Arc<AtomicCounters>,
+    principal: Principal,
 }
 
 /// Whose token a session bears, for the diagnosis of a refusal.
 #[derive(Debug)]
-pub(crate) struct Bearer {
+pub(crate) struct Principal {
     /// Who is claimed, without anything secret.
     pub(crate) identity: String,
     /// What to look at when it is refused.
@@ -40,29 +40,34 @@ pub(crate) struct Bearer {
 }
 
 impl Session {
-    pub(crate) fn new(tokens: TokenCache, sender: Arc<Sender>, tally: Arc<Tally>, bearer: Bearer) -> Session {
-        Session { tokens, sender, tally, bearer }
+    pub(crate) fn new(
+        tokens: TokenCache,
+        sender: Arc<Sender>,
+        counters: Arc<AtomicCounters>,
+        principal: Principal,
+    ) -> Session {
+        Session { tokens, sender, counters, principal }
     }
 
     pub(crate) fn tokens(&self) -> &TokenCache {
         &self.tokens
     }
 
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.tally
+    pub(crate) fn counters(&self) -> &AtomicCounters {
+        &self.counters
     }
 
     /// Whose token it bears, without anything secret.
     pub(crate) fn identity(&self) -> &str {
-        &self.bearer.identity
+        &self.principal.identity
     }
 
     /// Answers with a success, or an error that says what is known.
-    pub(crate) fn send(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        self.settled(request, self.exchange(request)?)
+    pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
+        self.settled(request, self.send_renewing(request)?)
     }
 
-    fn exchange(&self, request: &Request<'_>) -> Result<Outcome, Error> {
+    fn send_renewing(&self, request: &Request<'_>) -> Result<Outcome, Error> {
         let deadline = self.sender.deadline(request);
         let token = self.tokens.get().map_err(|error| error.attempting(&*request.attempted))?;
         let first = self.send_bearing(&token, request, deadline, 0);
@@ -75,7 +80,7 @@ impl Session {
             Err(error) => return Err(doubtful(error, &first, request).attempting(&*request.attempted)),
         };
         let second = self.send_bearing(&token, request, deadline, first.sent);
-        let is_settled = second.result.as_ref().is_ok_and(Answer::is_success);
+        let is_settled = second.result.as_ref().is_ok_and(Response::is_success);
         Ok(Outcome { in_doubt: second.in_doubt || first.in_doubt && !is_settled, ..second })
     }
 
@@ -84,9 +89,9 @@ impl Session {
             Ok(headers) => headers,
             Err(failure) => return Outcome { result: Err(failure), sent, in_doubt: false, retry_after: None },
         };
-        let addressed = Addressed { request, origin: &token.grant.origin, authorization, sent, deadline };
-        let outcome = self.sender.send(&addressed);
-        self.tally.add_requests(outcome.sent - sent, sent > 0);
+        let authorized = AuthorizedRequest { request, origin: &token.grant.origin, authorization, sent, deadline };
+        let outcome = self.sender.send(&authorized);
+        self.counters.add_requests(outcome.sent - sent, sent > 0);
         outcome
     }
 
@@ -99,12 +104,12 @@ impl Session {
             && renewed.generation != token.generation
         {
             log::info!("the service refused the token; it was renewed");
-            self.tally.add_renewal();
+            self.counters.add_renewal();
         }
         renewed
     }
 
-    fn settled(&self, request: &Request<'_>, outcome: Outcome) -> Result<Answer, Error> {
+    fn settled(&self, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
         settle(request, outcome).map_err(|error| match error.kind() {
             ErrorKind::Credentials if error.status().is_some() => error.advise(self.diagnosis()),
             _ => error,
@@ -118,7 +123,7 @@ impl Session {
             0 => "no clock difference found".to_string(),
             _ => format!("the server's clock is {:+} s from this machine's", ahead / 1000),
         };
-        format!("{}; {clock}; {}", self.bearer.identity, self.bearer.cure)
+        format!("{}; {clock}; {}", self.principal.identity, self.principal.cure)
     }
 }
 

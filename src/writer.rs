@@ -12,7 +12,7 @@ use crate::rows::{Batch, Compressor, Payload, for_each_payload};
 /// Feeds a channel row by row, for a stream that does not end: buffers, sends full requests, keeps what is not committed
 /// and sends it again when the channel is lost.
 ///
-/// Exactly once within the life of the writer, whatever happens to the channel; across a crash of the program if it resumes
+/// Exactly once within the lifetime of the writer, whatever happens to the channel; across a crash of the program if it resumes
 /// after [`committed_offset`](Writer::committed_offset) of the channel it opens next.
 ///
 /// # Blocking and threads

@@ -61,12 +61,12 @@ fn service(seen: &Arc<Mutex<Vec<String>>>) -> MockServer {
     let (seen, issuer) = (Arc::clone(seen), server.base_url());
     server.mock(|when, then| {
         when.path_matches("^/");
-        then.respond_with(move |request: &HttpMockRequest| answer(request, &issuer, &seen));
+        then.respond_with(move |request: &HttpMockRequest| response(request, &issuer, &seen));
     });
     server
 }
 
-fn answer(request: &HttpMockRequest, issuer: &str, seen: &Mutex<Vec<String>>) -> HttpMockResponse {
+fn response(request: &HttpMockRequest, issuer: &str, seen: &Mutex<Vec<String>>) -> HttpMockResponse {
     let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
     let authorization = authorization.unwrap_or_default();
     let mut seen = seen.lock().unwrap();

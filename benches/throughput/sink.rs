@@ -108,16 +108,16 @@ impl Service {
             let length = content_length(&head);
             let is_bulk = target.contains("/rows?") || method == "PUT" && !target.contains("/channels/");
             let body = if is_bulk { discard(&mut input, length)? } else { read_body(&mut input, length)? };
-            let answer = self.answer(method, target, &body);
-            // The stage's answer needs a tag; the others may have one.
-            let head = format!("HTTP/1.1 200 OK\r\nETag: \"0\"\r\nContent-Length: {}\r\n\r\n", answer.len());
-            input.get_mut().write_all(&[head.as_bytes(), answer.as_bytes()].concat())?;
+            let response = self.response(method, target, &body);
+            // The stage's response needs a tag; the others may have one.
+            let head = format!("HTTP/1.1 200 OK\r\nETag: \"0\"\r\nContent-Length: {}\r\n\r\n", response.len());
+            input.get_mut().write_all(&[head.as_bytes(), response.as_bytes()].concat())?;
             input.get_mut().flush()?;
         }
         Ok(())
     }
 
-    fn answer(&self, method: &str, target: &str, body: &[u8]) -> String {
+    fn response(&self, method: &str, target: &str, body: &[u8]) -> String {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let verb = path.rsplit(['/', ':']).next().unwrap_or_default();
         match (method, verb) {

@@ -153,11 +153,11 @@ fn reader(file: &str) -> Result<Box<dyn Read + Send>> {
 
 /// Elastic rows become visible some time after they were acknowledged.
 fn show_landed(service: &Emulator, table: &str, expected: u64) -> Result<()> {
-    let patience = Instant::now() + Duration::from_secs(5);
+    let timeout = Instant::now() + Duration::from_secs(5);
     let landed = loop {
         let landed = service.rows(table);
         let count = landed.iter().filter(|byte| **byte == b'\n').count() as u64;
-        if count >= expected || Instant::now() > patience {
+        if count >= expected || Instant::now() > timeout {
             break landed;
         }
         std::thread::sleep(Duration::from_millis(10));

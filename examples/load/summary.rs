@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use snowpipe_streaming::{Counters, Report};
+use snowpipe_streaming::{Counters, LoadReport};
 
 /// The last line: how far it came and what it took.
 #[derive(Debug, Serialize)]
@@ -19,7 +19,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn of_load(report: &Report) -> Summary {
+    pub fn of_load(report: &LoadReport) -> Summary {
         Summary {
             rows: report.rows,
             skipped: report.skipped,

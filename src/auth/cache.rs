@@ -23,12 +23,12 @@ pub(crate) struct TokenCache {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     landed: Condvar,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl TokenCache {
     pub(crate) fn new(source: Box<dyn TokenSource>, clock: Arc<dyn Clock>) -> TokenCache {
-        TokenCache { source, clock, state: Mutex::default(), landed: Condvar::new(), patience: PATIENCE }
+        TokenCache { source, clock, state: Mutex::default(), landed: Condvar::new(), timeout: TIMEOUT }
     }
 
     /// The current token, renewed first if it is near its end.
@@ -61,7 +61,7 @@ impl TokenCache {
     /// A token other than the one for which the service denied something without saying why, a bare 403.
     ///
     /// Nothing when a new token would not help: this one is young, or has been renewed for that reason before, or is itself
-    /// the fruit of such a renewal. A stream of real denials so costs one fetch in a token's life.
+    /// the fruit of such a renewal. A stream of real denials so costs one fetch in a token's lifetime.
     pub(crate) fn renew_after_denial(&self, denied: &Token) -> Option<Result<Token, Error>> {
         let now = self.clock.now();
         let mut state = self.state.lock();
@@ -141,7 +141,7 @@ impl TokenCache {
 
     /// The flight's result, or an error of waiting for it.
     fn wait(&self, state: &mut MutexGuard<'_, State>, flight: &Flight) -> Result<Result<Token, Error>, Error> {
-        flight.wait(&self.landed, state, self.patience)
+        flight.wait(&self.landed, state, self.timeout)
     }
 
     /// Ends a flight: notes its result, then wakes everybody who waits for it.
@@ -269,8 +269,8 @@ impl State {
     }
 }
 
-/// Longer than a fetch takes with all its repetitions.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Longer than a fetch takes with all its retries.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A token younger than this was good a moment ago: a bare denial does not concern it.
 const YOUNG: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-mod answer;
+mod response;
 
 use std::fmt;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl ClientCredentials {
     ///
     /// ```
     /// # use snowpipe_streaming::ClientCredentials;
-    /// # fn addressed(client: ClientCredentials) -> ClientCredentials {
+    /// # fn authorized(client: ClientCredentials) -> ClientCredentials {
     /// client.audience("https://api.example.com")
     /// # }
     /// ```
@@ -280,21 +280,22 @@ impl TokenSource for TokenEndpoint {
             .unlabelled();
         let authorization = self.client.authorization()?;
         let asked = self.clock.now();
-        let answer = endpoint.ask(&self.sender, &request, authorization)?;
+        let response = endpoint.ask(&self.sender, &request, authorization)?;
         let issued =
-            answer::read(&answer, &self.client.secret).map_err(|error| error.attempting(&*request.attempted))?;
-        let missing = answer::missing_scopes(self.client.scope.as_deref().unwrap_or_default(), issued.scope.as_deref());
+            response::read(&response, &self.client.secret).map_err(|error| error.attempting(&*request.attempted))?;
+        let missing =
+            response::missing_scopes(self.client.scope.as_deref().unwrap_or_default(), issued.scope.as_deref());
         if !missing.is_empty() {
             log::warn!("the access token lacks the scopes {missing:?}, which were asked for");
         }
-        let life = match issued.life {
-            Some(life) => life,
+        let lifetime = match issued.lifetime {
+            Some(lifetime) => lifetime,
             None => match end(&issued.token, TokenKind::OAuth)? {
                 Some(end) => left(end, self.sender.server_clock().at(asked.wall)).unwrap_or(Duration::ZERO),
-                None => ASSUMED_LIFE,
+                None => ASSUMED_LIFETIME,
             },
         };
-        Ok(Grant { bearer: issued.token, kind: TokenKind::OAuth, origin: self.origin.clone(), life, asked })
+        Ok(Grant { bearer: issued.token, kind: TokenKind::OAuth, origin: self.origin.clone(), lifetime, asked })
     }
 }
 
@@ -303,7 +304,7 @@ fn missing(what: &str) -> Error {
 }
 
 /// Of a token whose end nobody tells: short enough to be harmless, and a refusal renews it at once.
-const ASSUMED_LIFE: Duration = Duration::from_secs(5 * 60);
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 #[cfg(test)]
 mod tests;

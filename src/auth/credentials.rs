@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client_credentials::{ClientCredentials, Connect};
-use super::key_pair::{KeyPair, LONGEST_LIFE};
+use super::key_pair::{KeyPair, MAX_LIFETIME};
 use super::provided::Provided;
 use super::token_file::TokenFile;
 use super::{PrivateKey, TokenKind, TokenSource};
@@ -16,7 +16,7 @@ use crate::snowflake::account::Account;
 
 /// Who logs in, and by what: one constructor for each way; cheap to clone, and never printed.
 ///
-/// Nothing is checked here that could fail: a token that is none, or a life that is too long, is an error when the client
+/// Nothing is checked here that could fail: a token that is none, or a lifetime that is too long, is an error when the client
 /// is built, before anything is sent.
 ///
 /// ```
@@ -28,7 +28,7 @@ use crate::snowflake::account::Account;
 #[derive(Clone)]
 pub struct Credentials {
     login: Login,
-    jwt_life: Option<Duration>,
+    jwt_lifetime: Option<Duration>,
     jwt_account: Option<String>,
     jwt_audience: Option<String>,
 }
@@ -144,12 +144,12 @@ impl Credentials {
     /// ```
     /// # use snowpipe_streaming::Credentials;
     /// # fn shorter(credentials: Credentials) -> Credentials {
-    /// credentials.jwt_life(std::time::Duration::from_secs(600))
+    /// credentials.jwt_lifetime(std::time::Duration::from_secs(600))
     /// # }
     /// ```
     #[must_use]
-    pub fn jwt_life(mut self, life: Duration) -> Credentials {
-        self.jwt_life = Some(life);
+    pub fn jwt_lifetime(mut self, lifetime: Duration) -> Credentials {
+        self.jwt_lifetime = Some(lifetime);
         self
     }
 
@@ -173,7 +173,7 @@ impl Credentials {
     ///
     /// ```
     /// # use snowpipe_streaming::Credentials;
-    /// # fn addressed(credentials: Credentials) -> Credentials {
+    /// # fn authorized(credentials: Credentials) -> Credentials {
     /// credentials.jwt_audience("https://proxy.example")
     /// # }
     /// ```
@@ -211,7 +211,7 @@ impl Credentials {
     }
 
     fn of(login: Login) -> Credentials {
-        Credentials { login, jwt_life: None, jwt_account: None, jwt_audience: None }
+        Credentials { login, jwt_lifetime: None, jwt_account: None, jwt_audience: None }
     }
 }
 
@@ -299,9 +299,9 @@ impl Credentials {
         clock: Arc<dyn Clock>,
         server_clock: Arc<ServerClock>,
     ) -> Result<KeyPair, Error> {
-        let life = self.jwt_life.unwrap_or(LONGEST_LIFE);
+        let lifetime = self.jwt_lifetime.unwrap_or(MAX_LIFETIME);
         let account = self.claimed(account)?;
-        let source = KeyPair::new(&account, user, key.clone(), life, origin, clock, server_clock)?;
+        let source = KeyPair::new(&account, user, key.clone(), lifetime, origin, clock, server_clock)?;
         Ok(source.audience(self.jwt_audience.clone()))
     }
 
@@ -314,8 +314,8 @@ impl Credentials {
 
     /// A setting that can have no effect is a misunderstanding.
     fn refuse_jwt_settings(&self) -> Result<(), Error> {
-        let setting = match (&self.jwt_life, &self.jwt_account, &self.jwt_audience) {
-            (Some(_), _, _) => "jwt_life",
+        let setting = match (&self.jwt_lifetime, &self.jwt_account, &self.jwt_audience) {
+            (Some(_), _, _) => "jwt_lifetime",
             (_, Some(_), _) => "jwt_account",
             (_, _, Some(_)) => "jwt_audience",
             (None, None, None) => return Ok(()),
@@ -377,9 +377,9 @@ mod tests {
             Credentials::jwt("not a JWT"),
             Credentials::programmatic_access_token(""),
             Credentials::key_pair("", key()),
-            Credentials::key_pair("u", key()).jwt_life(Duration::from_secs(3601)),
+            Credentials::key_pair("u", key()).jwt_lifetime(Duration::from_secs(3601)),
             Credentials::key_pair("u", key()).jwt_account("a.b"),
-            Credentials::oauth_token("t").jwt_life(Duration::from_secs(60)),
+            Credentials::oauth_token("t").jwt_lifetime(Duration::from_secs(60)),
             Credentials::oauth_token("t").jwt_account("A"),
             Credentials::oauth_token("t").jwt_audience("A"),
         ] {

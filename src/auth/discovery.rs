@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::endpoint::Endpoint;
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::{Answer, Request, Sender};
+use crate::http::{Request, Response, Sender};
 
 /// Finds the token endpoint of an issuer (OpenID Connect Discovery 1.0, section 4), and remembers it.
 #[derive(Debug)]
@@ -36,17 +36,17 @@ impl Discovery {
         Discovery { issuer: text, document, sender, clock, known: Mutex::new(None) }
     }
 
-    /// `patience` is less than the retry budget when the caller has another way.
-    pub(crate) fn token_endpoint(&self, patience: Option<Duration>) -> Result<Endpoint, Error> {
+    /// `timeout` is less than the retry budget when the caller has another way.
+    pub(crate) fn token_endpoint(&self, timeout: Option<Duration>) -> Result<Endpoint, Error> {
         let now = self.clock.now();
         let known = self.known.lock().clone();
         if let Some(known) = known.as_ref().filter(|known| !now.reached(known.fresh_until)) {
             return Ok(known.token_endpoint.clone());
         }
         let usable = known.as_ref().filter(|known| !now.reached(known.stale_until));
-        let patience = if usable.is_some() { Some(BRIEF) } else { patience };
-        match (self.read(patience), usable) {
-            (Ok((endpoint, life)), _) => self.remember(endpoint, life, known.as_ref(), now),
+        let timeout = if usable.is_some() { Some(BRIEF) } else { timeout };
+        match (self.read(timeout), usable) {
+            (Ok((endpoint, lifetime)), _) => self.remember(endpoint, lifetime, known.as_ref(), now),
             (Err(error), Some(known)) if error.is_retryable() => {
                 log::warn!("the token endpoint serves on as it was known: {error}");
                 Ok(known.token_endpoint.clone())
@@ -55,20 +55,20 @@ impl Discovery {
         }
     }
 
-    fn read(&self, patience: Option<Duration>) -> Result<(Endpoint, Duration), Error> {
+    fn read(&self, timeout: Option<Duration>) -> Result<(Endpoint, Duration), Error> {
         let attempted = format!("find the token endpoint of {}", clean(&self.issuer));
         let mut request = Request::new(Method::GET, self.document.path.as_str(), attempted).unlabelled();
-        request.patience = patience;
-        let answer = self.document.ask(&self.sender, &request, HeaderMap::new())?;
-        let endpoint = document(&answer).and_then(|document| document.checked(&self.issuer, &self.document));
+        request.timeout = timeout;
+        let response = self.document.ask(&self.sender, &request, HeaderMap::new())?;
+        let endpoint = document(&response).and_then(|document| document.checked(&self.issuer, &self.document));
         let endpoint = endpoint.map_err(|error| error.with_attempts(1).attempting(&*request.attempted))?;
-        Ok((endpoint, life(&answer)))
+        Ok((endpoint, lifetime(&response)))
     }
 
     fn remember(
         &self,
         token_endpoint: Endpoint,
-        life: Duration,
+        lifetime: Duration,
         before: Option<&Known>,
         now: Moment,
     ) -> Result<Endpoint, Error> {
@@ -79,7 +79,7 @@ impl Discovery {
             return Err(Error::new(ErrorKind::Protocol, happened)
                 .advise("nothing was sent to the new place; if the move is meant, build a new client"));
         }
-        let (fresh_until, stale_until) = (now.after(life), now.after(LONGEST_LIFE));
+        let (fresh_until, stale_until) = (now.after(lifetime), now.after(MAX_LIFETIME));
         *self.known.lock() = Some(Known { token_endpoint: token_endpoint.clone(), fresh_until, stale_until });
         Ok(token_endpoint)
     }
@@ -119,17 +119,17 @@ struct Document {
     grant_types_supported: Option<Vec<String>>,
 }
 
-fn document(answer: &Answer) -> Result<Document, Error> {
-    if !answer.is_success() {
+fn document(response: &Response) -> Result<Document, Error> {
+    if !response.is_success() {
         return Err(Error::new(ErrorKind::Config, "there is no discovery document")
-            .with_status(answer.status)
+            .with_status(response.status)
             .advise("check the issuer, or give the token endpoint itself"));
     }
-    if answer.body.len() > MAX_DOCUMENT {
+    if response.body.len() > MAX_DOCUMENT {
         return Err(Error::new(ErrorKind::Protocol, format!("the document is longer than {MAX_DOCUMENT} bytes"))
             .advise("check the issuer"));
     }
-    serde_json::from_slice(&answer.body).map_err(|error| {
+    serde_json::from_slice(&response.body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let happened = format!("the document is no JSON with an issuer and a token_endpoint ({place})");
         Error::new(ErrorKind::Protocol, happened).advise("check the issuer, or give the token endpoint itself")
@@ -167,17 +167,17 @@ fn is_same(theirs: &str, ours: &str) -> bool {
 }
 
 /// As the server says, within bounds.
-fn life(answer: &Answer) -> Duration {
-    let directives = answer.header(header::CACHE_CONTROL).unwrap_or_default().split(',');
+fn lifetime(response: &Response) -> Duration {
+    let directives = response.header(header::CACHE_CONTROL).unwrap_or_default().split(',');
     let max_age = directives.filter_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok()).next();
-    max_age.map_or(DEFAULT_LIFE, Duration::from_secs).clamp(SHORTEST_LIFE, LONGEST_LIFE)
+    max_age.map_or(DEFAULT_LIFETIME, Duration::from_secs).clamp(MIN_LIFETIME, MAX_LIFETIME)
 }
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 const MAX_DOCUMENT: usize = 1024 * 1024;
-const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
-const SHORTEST_LIFE: Duration = Duration::from_secs(5 * 60);
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
+const MIN_LIFETIME: Duration = Duration::from_secs(5 * 60);
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// The retry budget of an attempt that something else can stand in for.
 pub(super) const BRIEF: Duration = Duration::from_secs(5);
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use crate::error::{Error, ErrorKind};
-use crate::http::{Addressed, Answer, Failure, Origin, Request, Sender, Stage};
+use crate::http::{AuthorizedRequest, Failure, Origin, Request, Response, Sender, Stage};
 
 /// A URL that a client secret is sent to, or a document is read from: https, or http to this machine itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,18 +36,19 @@ impl Endpoint {
         Ok(Endpoint { origin, path: path.to_owned(), query: query.to_owned() })
     }
 
-    /// Sends a request for this endpoint; no answer, and one that means the same of every endpoint, is an error.
+    /// Sends a request for this endpoint; no response, and one that means the same of every endpoint, is an error.
     pub(super) fn ask(
         &self,
         sender: &Sender,
         request: &Request<'_>,
         authorization: HeaderMap,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let deadline = sender.deadline(request);
-        let outcome = sender.send(&Addressed { request, origin: &self.origin, authorization, sent: 0, deadline });
-        let answer = outcome.result.map_err(|failure| unanswered(&failure));
-        let answer = answer.and_then(|answer| general(answer, outcome.retry_after));
-        answer.map_err(|error| error.with_attempts(outcome.sent).attempting(&*request.attempted))
+        let outcome =
+            sender.send(&AuthorizedRequest { request, origin: &self.origin, authorization, sent: 0, deadline });
+        let response = outcome.result.map_err(|failure| unanswered(&failure));
+        let response = response.and_then(|response| general(response, outcome.retry_after));
+        response.map_err(|error| error.with_attempts(outcome.sent).attempting(&*request.attempted))
     }
 }
 
@@ -59,17 +60,17 @@ fn unanswered(failure: &Failure) -> Error {
     }
 }
 
-/// An answer that is the endpoint's own to read.
-fn general(answer: Answer, retry_after: Option<Duration>) -> Result<Answer, Error> {
-    let (kind, happened, advice) = match answer.status {
+/// A response that is the endpoint's own to read.
+fn general(response: Response, retry_after: Option<Duration>) -> Result<Response, Error> {
+    let (kind, happened, advice) = match response.status {
         300..400 => {
-            (ErrorKind::Protocol, "the answer points to another address, which is not followed", "give the final URL")
+            (ErrorKind::Protocol, "the response points to another address, which is not followed", "give the final URL")
         }
         429 => (ErrorKind::Throttled, "the server demands fewer requests", "try again later"),
         408 | 500..600 => (ErrorKind::Unavailable, "the server fails", "try again later"),
-        _ => return Ok(answer),
+        _ => return Ok(response),
     };
-    Err(Error::new(kind, happened).with_status(answer.status).with_retry_after(retry_after).advise(advice))
+    Err(Error::new(kind, happened).with_status(response.status).with_retry_after(retry_after).advise(advice))
 }
 
 /// Without the query, which might hold a key.

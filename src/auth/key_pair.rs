@@ -20,7 +20,7 @@ pub(crate) struct KeyPair {
     issuer: String,
     audience: Option<String>,
     key: PrivateKey,
-    life: Duration,
+    lifetime: Duration,
     origin: Origin,
     clock: Arc<dyn Clock>,
     server_clock: Arc<ServerClock>,
@@ -31,16 +31,16 @@ impl KeyPair {
         account: &Account,
         user: &str,
         key: PrivateKey,
-        life: Duration,
+        lifetime: Duration,
         origin: Origin,
         clock: Arc<dyn Clock>,
         server_clock: Arc<ServerClock>,
     ) -> Result<KeyPair, Error> {
         let user = login_name(user)?;
-        let life = whole_life(life)?;
+        let lifetime = whole_life(lifetime)?;
         let subject = format!("{}.{user}", account.jwt_name());
         let issuer = format!("{subject}.{}", key.fingerprint());
-        Ok(KeyPair { subject, issuer, audience: None, key, life, origin, clock, server_clock })
+        Ok(KeyPair { subject, issuer, audience: None, key, lifetime, origin, clock, server_clock })
     }
 
     /// The service asks for none; a proxy in front of it may.
@@ -56,7 +56,7 @@ impl KeyPair {
             iss: &self.issuer,
             sub: &self.subject,
             iat: issued,
-            exp: issued + self.life.as_secs(),
+            exp: issued + self.lifetime.as_secs(),
             jti: &Uuid::new_v4().to_string(),
             aud: self.audience.as_deref(),
         };
@@ -79,8 +79,8 @@ impl TokenSource for KeyPair {
         let asked = self.clock.now();
         let bearer = self.mint(self.server_clock.at(asked.wall))?;
         // The service may read another time than we do: a token is given up as if its clock were ahead.
-        let life = self.life - SKEW.min(self.life / 10);
-        Ok(Grant { bearer, kind: TokenKind::KeyPairJwt, origin: self.origin.clone(), life, asked })
+        let lifetime = self.lifetime - SKEW.min(self.lifetime / 10);
+        Ok(Grant { bearer, kind: TokenKind::KeyPairJwt, origin: self.origin.clone(), lifetime, asked })
     }
 }
 
@@ -112,14 +112,15 @@ fn login_name(user: &str) -> Result<String, Error> {
     Ok(user.to_uppercase())
 }
 
-fn whole_life(life: Duration) -> Result<Duration, Error> {
-    let whole = Duration::from_secs(life.as_secs());
+fn whole_life(lifetime: Duration) -> Result<Duration, Error> {
+    let whole = Duration::from_secs(lifetime.as_secs());
     if whole.is_zero() {
-        return Err(Error::new(ErrorKind::Config, format!("a JWT life of {life:?} is shorter than a second"))
+        return Err(Error::new(ErrorKind::Config, format!("a JWT lifetime of {lifetime:?} is shorter than a second"))
             .advise("give a second at least, an hour at most"));
     }
-    if life > LONGEST_LIFE {
-        let happened = format!("a JWT life of {} s is longer than the hour that the service honours", life.as_secs());
+    if lifetime > MAX_LIFETIME {
+        let happened =
+            format!("a JWT lifetime of {} s is longer than the hour that the service honours", lifetime.as_secs());
         return Err(Error::new(ErrorKind::Config, happened).advise("give an hour at most"));
     }
     Ok(whole)
@@ -130,7 +131,7 @@ fn before_1970() -> Error {
 }
 
 /// Counted from `iat`, however late `exp` may be.
-pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(3600);
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
 const HEADER: &str = r#"{"alg":"RS256","typ":"JWT"}"#;
 const SKEW: Duration = Duration::from_secs(60);
@@ -152,10 +153,10 @@ mod tests {
             Setup { clock: Arc::new(FakeClock::new()), server_clock: Arc::default() }
         }
 
-        fn key_pair(&self, user: &str, life: Duration) -> Result<KeyPair, Error> {
+        fn key_pair(&self, user: &str, lifetime: Duration) -> Result<KeyPair, Error> {
             let account = Account::parse("myorg-account_1.privatelink").unwrap();
             let origin = Origin::parse("https://a.example", "test URL").unwrap();
-            KeyPair::new(&account, user, key(), life, origin, self.clock.clone(), self.server_clock.clone())
+            KeyPair::new(&account, user, key(), lifetime, origin, self.clock.clone(), self.server_clock.clone())
         }
 
         fn now(&self) -> u64 {
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn a_jwt_says_who_asks_since_when_and_until_when() {
         let setup = Setup::new();
-        let grant = setup.key_pair(" loader ", LONGEST_LIFE).unwrap().fetch().unwrap();
+        let grant = setup.key_pair(" loader ", MAX_LIFETIME).unwrap().fetch().unwrap();
         let token = grant.bearer.expose();
         assert_eq!(part(token, 0), serde_json::json!({"alg": "RS256", "typ": "JWT"}));
         let claims = part(token, 1);
@@ -197,7 +198,7 @@ mod tests {
 
         let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/public.pem");
         let public = rsa::RsaPublicKey::read_public_key_pem_file(pem).unwrap();
-        let grant = Setup::new().key_pair("u", LONGEST_LIFE).unwrap().fetch().unwrap();
+        let grant = Setup::new().key_pair("u", MAX_LIFETIME).unwrap().fetch().unwrap();
         let (signed, signature) = grant.bearer.expose().rsplit_once('.').unwrap();
         let signature = Signature::try_from(&URL_SAFE_NO_PAD.decode(signature).unwrap()[..]).unwrap();
         VerifyingKey::<rsa::sha2::Sha256>::new(public).verify(signed.as_bytes(), &signature).unwrap();
@@ -205,13 +206,13 @@ mod tests {
 
     #[test]
     fn an_audience_is_claimed_only_when_asked_for() {
-        let source = Setup::new().key_pair("u", LONGEST_LIFE).unwrap().audience(Some("https://proxy.example".into()));
+        let source = Setup::new().key_pair("u", MAX_LIFETIME).unwrap().audience(Some("https://proxy.example".into()));
         assert_eq!(part(source.fetch().unwrap().bearer.expose(), 1)["aud"], "https://proxy.example");
     }
 
     #[test]
     fn no_two_tokens_are_equal() {
-        let source = Setup::new().key_pair("u", LONGEST_LIFE).unwrap();
+        let source = Setup::new().key_pair("u", MAX_LIFETIME).unwrap();
         assert!(source.fetch().unwrap().bearer != source.fetch().unwrap().bearer);
     }
 
@@ -223,7 +224,7 @@ mod tests {
             let skew = Duration::from_secs(ahead.unsigned_abs());
             let date = if ahead < 0 { now.wall - skew } else { now.wall + skew };
             setup.server_clock.observe(date, now, now);
-            let claims = part(setup.key_pair("u", LONGEST_LIFE).unwrap().fetch().unwrap().bearer.expose(), 1);
+            let claims = part(setup.key_pair("u", MAX_LIFETIME).unwrap().fetch().unwrap().bearer.expose(), 1);
             let error = claims["iat"].as_u64().unwrap().abs_diff(setup.now().saturating_add_signed(ahead));
             assert!(error <= 1, "{error}");
             assert_eq!(claims["exp"].as_u64(), claims["iat"].as_u64().map(|issued| issued + 3600));
@@ -233,9 +234,9 @@ mod tests {
     #[test]
     fn it_is_given_up_a_minute_early_or_a_tenth_of_its_life() {
         let setup = Setup::new();
-        for (life, good) in [(3600, 3540.0), (600, 540.0), (60, 54.0), (1, 0.9)] {
-            let grant = setup.key_pair("u", Duration::from_secs(life)).unwrap().fetch().unwrap();
-            assert_eq!(grant.life.as_secs_f64(), good);
+        for (lifetime, good) in [(3600, 3540.0), (600, 540.0), (60, 54.0), (1, 0.9)] {
+            let grant = setup.key_pair("u", Duration::from_secs(lifetime)).unwrap().fetch().unwrap();
+            assert_eq!(grant.lifetime.as_secs_f64(), good);
         }
     }
 
@@ -243,7 +244,7 @@ mod tests {
     fn a_life_beyond_an_hour_or_below_a_second_and_an_empty_user_are_refused() {
         let setup = Setup::new();
         let hour = Duration::from_secs(3600);
-        for (user, life) in [
+        for (user, lifetime) in [
             ("u", hour + Duration::from_nanos(1)),
             ("u", Duration::MAX),
             ("u", Duration::ZERO),
@@ -252,7 +253,7 @@ mod tests {
             (" ", hour),
             ("a\nb", hour),
         ] {
-            assert_eq!(setup.key_pair(user, life).unwrap_err().kind(), ErrorKind::Config, "{user:?} {life:?}");
+            assert_eq!(setup.key_pair(user, lifetime).unwrap_err().kind(), ErrorKind::Config, "{user:?} {lifetime:?}");
         }
     }
 }

@@ -139,7 +139,7 @@ impl PrivateKey {
     }
 
     /// SHA-256 of the public key as the service shows it: `SHA256:` and base64, to be compared with `RSA_PUBLIC_KEY_FP`
-    /// in the answer to `DESC USER`.
+    /// in the response to `DESC USER`.
     pub fn fingerprint(&self) -> &str {
         &self.checked.fingerprint
     }

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use super::key_pair::LONGEST_LIFE;
+use super::key_pair::MAX_LIFETIME;
 use super::{Grant, TokenKind, TokenSource};
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind};
@@ -41,7 +41,7 @@ impl Provided {
 impl TokenSource for Provided {
     fn fetch(&self) -> Result<Grant, Error> {
         let asked = self.clock.now();
-        let life = match self.end {
+        let lifetime = match self.end {
             None => Duration::MAX,
             Some(end) => left(end, self.server_clock.at(asked.wall)).map_err(|ago| {
                 let happened = format!("the {} that was given expired {} s ago", self.kind, ago.as_secs());
@@ -49,7 +49,7 @@ impl TokenSource for Provided {
                     .advise("obtain a new one and build a new client; check the clock")
             })?,
         };
-        Ok(Grant { bearer: self.bearer.clone(), kind: self.kind, origin: self.origin.clone(), life, asked })
+        Ok(Grant { bearer: self.bearer.clone(), kind: self.kind, origin: self.origin.clone(), lifetime, asked })
     }
 
     fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
@@ -67,7 +67,7 @@ impl TokenSource for Provided {
 pub(super) fn end(bearer: &Secret, kind: TokenKind) -> Result<Option<SystemTime>, Error> {
     let times = JwtTimes::of(bearer.expose());
     match kind {
-        TokenKind::KeyPairJwt => Ok(Some(times.ok_or_else(not_a_jwt)?.end_by(LONGEST_LIFE))),
+        TokenKind::KeyPairJwt => Ok(Some(times.ok_or_else(not_a_jwt)?.end_by(MAX_LIFETIME))),
         TokenKind::OAuth => Ok(times.map(|times| moment(times.exp))),
         TokenKind::ProgrammaticAccessToken => Ok(None),
     }
@@ -162,8 +162,8 @@ mod tests {
         Provided::new(&token.into(), kind, origin, clock.clone(), Arc::default())
     }
 
-    fn life(claims: &str, clock: &Arc<FakeClock>) -> Result<Duration, Error> {
-        provided(&jwt(claims), TokenKind::KeyPairJwt, clock)?.fetch().map(|grant| grant.life)
+    fn lifetime(claims: &str, clock: &Arc<FakeClock>) -> Result<Duration, Error> {
+        provided(&jwt(claims), TokenKind::KeyPairJwt, clock)?.fetch().map(|grant| grant.lifetime)
     }
 
     #[test]
@@ -172,8 +172,8 @@ mod tests {
         let exp = seconds(clock.now().wall) + 600;
         for claims in [format!(r#"{{"exp":{exp}}}"#), format!(r#"{{"exp":{exp}000}}"#), format!(r#"{{"exp":{exp}.5}}"#)]
         {
-            let life = life(&claims, &clock).unwrap().as_secs();
-            assert!((599..=600).contains(&life), "{claims}: {life}");
+            let lifetime = lifetime(&claims, &clock).unwrap().as_secs();
+            assert!((599..=600).contains(&lifetime), "{claims}: {lifetime}");
         }
     }
 
@@ -181,8 +181,8 @@ mod tests {
     fn a_jwt_is_good_for_an_hour_from_its_making_at_most() {
         let clock = Arc::new(FakeClock::new());
         let iat = seconds(clock.now().wall) - 1800;
-        let life = life(&format!(r#"{{"iat":{iat},"exp":{}}}"#, iat + 86_400), &clock).unwrap().as_secs();
-        assert!((1799..=1800).contains(&life), "{life}");
+        let lifetime = lifetime(&format!(r#"{{"iat":{iat},"exp":{}}}"#, iat + 86_400), &clock).unwrap().as_secs();
+        assert!((1799..=1800).contains(&lifetime), "{lifetime}");
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
         let source = source.unwrap();
         assert!(source.fetch().is_ok());
         clock.pass(Duration::from_secs(60));
-        assert_eq!(source.fetch().unwrap().life, Duration::ZERO, "clocks may differ by a minute");
+        assert_eq!(source.fetch().unwrap().lifetime, Duration::ZERO, "clocks may differ by a minute");
         clock.pass(Duration::from_secs(60));
         let error = source.fetch().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Credentials);
@@ -206,11 +206,11 @@ mod tests {
     #[test]
     fn absurd_times_are_survived() {
         let clock = Arc::new(FakeClock::new());
-        assert!(life(r#"{"exp":1e300}"#, &clock).is_ok());
-        assert_eq!(life(r#"{"exp":-1}"#, &clock).unwrap_err().kind(), ErrorKind::Credentials);
-        assert_eq!(life(r#"{"exp":0}"#, &clock).unwrap_err().kind(), ErrorKind::Credentials);
+        assert!(lifetime(r#"{"exp":1e300}"#, &clock).is_ok());
+        assert_eq!(lifetime(r#"{"exp":-1}"#, &clock).unwrap_err().kind(), ErrorKind::Credentials);
+        assert_eq!(lifetime(r#"{"exp":0}"#, &clock).unwrap_err().kind(), ErrorKind::Credentials);
         for no_end in [r#"{"iat":1}"#, r#"{"exp":"soon"}"#, r#"{"exp":null}"#, "[]"] {
-            assert_eq!(life(no_end, &clock).unwrap_err().kind(), ErrorKind::Config, "{no_end}");
+            assert_eq!(lifetime(no_end, &clock).unwrap_err().kind(), ErrorKind::Config, "{no_end}");
         }
     }
 
@@ -238,17 +238,17 @@ mod tests {
         let clock = Arc::new(FakeClock::new());
         let source = provided(" token\r\n", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
         let grant = source.fetch().unwrap();
-        assert_eq!((grant.bearer.expose(), grant.life), ("token", Duration::MAX));
+        assert_eq!((grant.bearer.expose(), grant.lifetime), ("token", Duration::MAX));
     }
 
     #[test]
     fn an_access_token_that_happens_to_be_a_jwt_tells_its_end() {
         let clock = Arc::new(FakeClock::new());
         let token = jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 7200));
-        let life = provided(&token, TokenKind::OAuth, &clock).unwrap().fetch().unwrap().life.as_secs();
-        assert!((7199..=7200).contains(&life), "{life}");
+        let lifetime = provided(&token, TokenKind::OAuth, &clock).unwrap().fetch().unwrap().lifetime.as_secs();
+        assert!((7199..=7200).contains(&lifetime), "{lifetime}");
         let opaque = provided("opaque", TokenKind::OAuth, &clock).unwrap().fetch().unwrap();
-        assert_eq!(opaque.life, Duration::MAX);
+        assert_eq!(opaque.lifetime, Duration::MAX);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ::http::HeaderMap;
 use parking_lot::Mutex;
 
 use crate::clock::FakeClock;
-use crate::http::{Answer, Call, Failure, RetryPolicy, Sender, Stage, Transport};
+use crate::http::{Call, Failure, Response, RetryPolicy, Sender, Stage, Transport};
 
 /// Answers in their order, and what was sent for them.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Script {
 
 #[derive(Debug, Default)]
 struct Lines {
-    answers: VecDeque<Result<Answer, Failure>>,
+    answers: VecDeque<Result<Response, Failure>>,
     calls: Vec<Sent>,
 }
 
@@ -30,13 +30,13 @@ pub(super) struct Sent {
 }
 
 impl Script {
-    pub(super) fn answer(&self, status: u16, body: &str) -> &Script {
+    pub(super) fn response(&self, status: u16, body: &str) -> &Script {
         self.answer_with(status, &[], body)
     }
 
     pub(super) fn answer_with(&self, status: u16, headers: &[(&'static str, &str)], body: &str) -> &Script {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        self.lines.lock().answers.push_back(Ok(Answer::new(status, headers, body.into())));
+        self.lines.lock().answers.push_back(Ok(Response::new(status, headers, body.into())));
         self
     }
 
@@ -63,7 +63,7 @@ impl Script {
 }
 
 impl Transport for Script {
-    fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+    fn call(&self, call: &Call<'_>) -> Result<Response, Failure> {
         let mut lines = self.lines.lock();
         lines.calls.push(Sent {
             line: format!("{} {}", call.method, call.url),

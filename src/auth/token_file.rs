@@ -72,8 +72,8 @@ impl TokenSource for TokenFile {
             Error::new(ErrorKind::Credentials, format!("the {kind} in {path} expired {ago} s ago{BY_OUR_CLOCK}"))
                 .advise("see to whoever renews the file; check the clock")
         })?;
-        let life = left.min(READ_AGAIN);
-        Ok(Grant { bearer, kind: self.kind, origin: self.origin.clone(), life, asked })
+        let lifetime = left.min(READ_AGAIN);
+        Ok(Grant { bearer, kind: self.kind, origin: self.origin.clone(), lifetime, asked })
     }
 
     fn replace(&self, refused: &Grant) -> Result<Grant, Error> {

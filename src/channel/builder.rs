@@ -113,7 +113,7 @@ impl ChannelBuilder {
             .advise("wait longer with open_timeout, or give up the rows in flight with discard_uncommitted")
     }
 
-    /// An answer of 200 may carry a channel that swallows rows.
+    /// A response of 200 may carry a channel that swallows rows.
     fn check_usable(&self, opened: &Opened) -> Result<(), Error> {
         if opened.status.is_usable() {
             return Ok(());

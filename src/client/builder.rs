@@ -9,9 +9,9 @@ use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
 use crate::secret::Secret;
-use crate::session::{Bearer, Session, Tally};
+use crate::session::{AtomicCounters, Principal, Session};
 use crate::snowflake::account::Account;
-use crate::snowflake::exchange::Exchange;
+use crate::snowflake::exchange::TokenExchange;
 
 /// How a client is to be; made by [`Client::builder`].
 ///
@@ -108,7 +108,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The longest pause before the first repetition of a request; it doubles with each one, up to thirty seconds. Default
+    /// The longest pause before the first retry of a request; it doubles with each one, up to thirty seconds. Default
     /// half a second.
     pub fn retry_pause(mut self, pause: Duration) -> ClientBuilder {
         self.retry.base = pause;
@@ -121,16 +121,16 @@ impl ClientBuilder {
         self
     }
 
-    /// How long one answer may take to begin after the request was sent; default one minute.
+    /// How long one response may take to begin after the request was sent; default one minute.
     pub fn response_timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.timeouts.response = timeout;
         self
     }
 
     /// Waits nowhere longer than that.
-    pub(crate) fn with_patience(mut self, patience: Duration) -> ClientBuilder {
-        self.retry.budget = self.retry.budget.min(patience);
-        self.timeouts = self.timeouts.at_most(patience);
+    pub(crate) fn capped_at(mut self, timeout: Duration) -> ClientBuilder {
+        self.retry.budget = self.retry.budget.min(timeout);
+        self.timeouts = self.timeouts.at_most(timeout);
         self
     }
 
@@ -153,21 +153,21 @@ impl ClientBuilder {
         let apart = |origin: &Origin| self.sender(origin, &clock, Arc::default());
         let login = self.credentials.source(&account, &origin, &clock, &server_clock, &apart)?;
         let sender = Arc::new(self.sender(&origin, &clock, server_clock.clone())?);
-        let tally = Arc::new(Tally::default());
+        let counters = Arc::new(AtomicCounters::default());
         let control = Arc::new(Session::new(
             TokenCache::new(login, clock.clone()),
             sender.clone(),
-            tally.clone(),
-            Bearer { identity: self.credentials.describe(&account), cure: self.credentials.cure() },
+            counters.clone(),
+            Principal { identity: self.credentials.describe(&account), cure: self.credentials.cure() },
         ));
         let kind = self.credentials.kind();
-        let exchange = Exchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
+        let exchange = TokenExchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
         let exchange = Arc::new(exchange);
         let ingest = Arc::new(Session::new(
             TokenCache::new(Box::new(exchange.clone()), clock.clone()),
             sender,
-            tally,
-            Bearer { identity: "the login itself was accepted".into(), cure: "check the role and its grants" },
+            counters,
+            Principal { identity: "the login itself was accepted".into(), cure: "check the role and its grants" },
         ));
         Ok(Client::new(Arc::new(self), control, ingest, exchange, clock, server_clock))
     }
@@ -198,10 +198,10 @@ mod tests {
         let builder = ClientBuilder::new("myorg-account1".into(), Credentials::oauth_token("a-token"))
             .connect_timeout(seconds(3))
             .response_timeout(seconds(60))
-            .with_patience(seconds(10));
+            .capped_at(seconds(10));
         let timeouts = builder.timeouts;
         assert_eq!((timeouts.connect, timeouts.response, timeouts.stall), (seconds(3), seconds(10), seconds(10)));
         assert_eq!(builder.retry.budget, seconds(10));
-        assert_eq!(builder.with_patience(seconds(20)).retry.budget, seconds(10));
+        assert_eq!(builder.capped_at(seconds(20)).retry.budget, seconds(10));
     }
 }

@@ -7,7 +7,7 @@ use crate::clock::{ClockOffset, ServerClock};
 use crate::error::{Error, ErrorKind};
 use crate::session::Session;
 use crate::snowflake::api::{self, PipeName};
-use crate::snowflake::exchange::Exchange;
+use crate::snowflake::exchange::TokenExchange;
 
 /// How far a login got; made by [`Client::check`](crate::Client::check).
 ///
@@ -78,7 +78,7 @@ pub enum CheckOutcome {
 impl CheckReport {
     /// How long a server that is busy or out of reach is waited for, be it the account's, the ingest host or an
     /// authorization server: somebody is looking on.
-    pub const PATIENCE: Duration = Duration::from_secs(10);
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// The client could not even be made.
     pub(crate) fn not_begun(error: Error) -> CheckReport {
@@ -156,7 +156,7 @@ impl fmt::Display for CheckOutcome {
 }
 
 /// Every step is a call that real requests make too. The sessions hold no token yet.
-pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &Exchange, clock: &ServerClock) -> CheckReport {
+pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &TokenExchange, clock: &ServerClock) -> CheckReport {
     let mut report = CheckReport::of_no_step();
     let login = match control.tokens().get() {
         Ok(token) => token,
@@ -186,7 +186,7 @@ pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &Exchange, clo
 }
 
 /// What needs the scoped token.
-fn finish(mut report: CheckReport, ingest: &Session, exchange: &Exchange) -> CheckReport {
+fn finish(mut report: CheckReport, ingest: &Session, exchange: &TokenExchange) -> CheckReport {
     if let Err(error) = ingest.tokens().get() {
         report.failed(CheckStep::Exchange, error);
         return report;
@@ -208,7 +208,7 @@ fn was_service(error: &Error) -> bool {
     match error.status() {
         Some(300..400 | 404) => false,
         Some(_) => true,
-        // An answer that makes no sense was an answer; a login that could not be renewed had been refused by one.
+        // A response that makes no sense was a response; a login that could not be renewed had been refused by one.
         None => matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Credentials | ErrorKind::Clock),
     }
 }
@@ -216,7 +216,7 @@ fn was_service(error: &Error) -> bool {
 /// A difference is a fault only where it may be why the login was refused: a token made elsewhere, by another clock.
 fn judge_clock(offset: ClockOffset, refusal: Option<&Error>) -> CheckOutcome {
     let (difference, direction) = match offset {
-        ClockOffset::Unnoticed => (Duration::ZERO, ""),
+        ClockOffset::NotDetected => (Duration::ZERO, ""),
         ClockOffset::ServerAhead(difference) => (difference, "ahead of"),
         ClockOffset::ServerBehind(difference) => (difference, "behind"),
     };

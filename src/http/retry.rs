@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use ::http::header;
 
-use super::{Answer, Failure, Stage};
+use super::{Failure, Response, Stage};
 
 /// How long and how often a request is repeated.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +26,9 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// Full jitter: anything up to the doubled base, so that many clients do not come back together.
     ///
-    /// `repetition` counts from zero; `random` is at least 0 and less than 1.
-    pub(crate) fn wait(&self, repetition: u32, random: f64) -> Duration {
-        let ceiling = self.base.saturating_mul(1 << repetition.min(16)).min(self.cap);
+    /// `retry` counts from zero; `random` is at least 0 and less than 1.
+    pub(crate) fn wait(&self, retry: u32, random: f64) -> Duration {
+        let ceiling = self.base.saturating_mul(1 << retry.min(16)).min(self.cap);
         ceiling.mul_f64(random)
     }
 }
@@ -36,55 +36,55 @@ impl RetryPolicy {
 /// What to make of the end of one exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    pub(crate) next: Next,
+    pub(crate) action: Action,
     /// The request may have been applied although nobody said so.
     pub(crate) in_doubt: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// It is the caller's.
-    Deliver,
+pub(crate) enum Action {
+    /// The caller gets it.
+    Return,
     /// Send again while the budget lasts, not before the time the server asked for.
-    Wait(Option<Duration>),
-    /// Send again, but only [`FEW`] times: waiting longer has no prospect.
-    WaitBriefly,
+    Retry(Option<Duration>),
+    /// Send again, at most [`MAX_BRIEF_ATTEMPTS`] times: more attempts are unlikely to help.
+    RetryBriefly,
 }
 
 /// One arm a row of the table.
-pub(crate) fn judge(result: &Result<Answer, Failure>) -> Verdict {
-    let (next, in_doubt) = match result {
-        Ok(answer) => match answer.status {
-            429 => (Next::Wait(retry_after(answer)), false),
-            500..600 if names_a_stale_thing(&answer.body) => (Next::Deliver, false),
+pub(crate) fn judge(result: &Result<Response, Failure>) -> Verdict {
+    let (action, in_doubt) = match result {
+        Ok(response) => match response.status {
+            429 => (Action::Retry(retry_after(response)), false),
+            500..600 if names_a_stale_thing(&response.body) => (Action::Return, false),
             // Refused before anything was looked at: not implemented, not this protocol, not this host.
-            501 | 505 | 513 => (Next::Deliver, false),
-            408 | 499 | 500..600 => (Next::Wait(retry_after(answer)), true),
-            404 if !is_json(&answer.body) => (Next::WaitBriefly, false),
-            _ => (Next::Deliver, false),
+            501 | 505 | 513 => (Action::Return, false),
+            408 | 499 | 500..600 => (Action::Retry(retry_after(response)), true),
+            404 if !is_json(&response.body) => (Action::RetryBriefly, false),
+            _ => (Action::Return, false),
         },
         Err(failure) => match failure.stage {
-            Stage::Connecting => (Next::Wait(None), false),
-            Stage::Refusing => (Next::Deliver, false),
-            Stage::Sending => (Next::WaitBriefly, true),
-            Stage::Receiving => (Next::Wait(None), true),
+            Stage::Connecting => (Action::Retry(None), false),
+            Stage::Refusing => (Action::Return, false),
+            Stage::Sending => (Action::RetryBriefly, true),
+            Stage::Receiving => (Action::Retry(None), true),
         },
     };
-    Verdict { next, in_doubt }
+    Verdict { action, in_doubt }
 }
 
 /// How long the server asks to wait: `Retry-After` in seconds or as a date, or a body's `retry_after` in seconds.
 ///
-/// A date is measured against the answer's own `Date`, which no skew of ours can spoil (RFC 9110, section 10.2.3).
-pub(crate) fn retry_after(answer: &Answer) -> Option<Duration> {
-    let Some(value) = answer.header(header::RETRY_AFTER) else {
-        return retry_after_in(&answer.body);
+/// A date is measured against the response's own `Date`, which no skew of ours can spoil (RFC 9110, section 10.2.3).
+pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
+    let Some(value) = response.header(header::RETRY_AFTER) else {
+        return retry_after_in(&response.body);
     };
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
     let due = httpdate::parse_http_date(value.trim()).ok()?;
-    let asked = answer.date().unwrap_or_else(SystemTime::now);
+    let asked = response.date().unwrap_or_else(SystemTime::now);
     Some(due.duration_since(asked).unwrap_or(Duration::ZERO))
 }
 
@@ -107,8 +107,8 @@ fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
-/// Exchanges in a row that may end in [`Next::WaitBriefly`].
-pub(crate) const FEW: u32 = 4;
+/// Exchanges in a row that may end in [`Action::RetryBriefly`].
+pub(crate) const MAX_BRIEF_ATTEMPTS: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -116,86 +116,86 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Answer {
+    fn response(status: u16, headers: &[(&'static str, &str)], body: &str) -> Response {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        Answer::new(status, map, body.into())
+        Response::new(status, map, body.into())
     }
 
-    fn verdict(status: u16, body: &str) -> (Next, bool) {
-        let verdict = judge(&Ok(answer(status, &[], body)));
-        (verdict.next, verdict.in_doubt)
+    fn verdict(status: u16, body: &str) -> (Action, bool) {
+        let verdict = judge(&Ok(response(status, &[], body)));
+        (verdict.action, verdict.in_doubt)
     }
 
-    fn failed(stage: Stage) -> (Next, bool) {
+    fn failed(stage: Stage) -> (Action, bool) {
         let verdict = judge(&Err(Failure { stage, happened: String::new() }));
-        (verdict.next, verdict.in_doubt)
+        (verdict.action, verdict.in_doubt)
     }
 
     #[test]
     fn a_final_answer_is_delivered() {
         for status in [200, 201, 204, 301, 302, 307, 400, 401, 403, 409, 410, 413, 415, 501, 505, 513] {
-            assert_eq!(verdict(status, "{}"), (Next::Deliver, false), "{status}");
+            assert_eq!(verdict(status, "{}"), (Action::Return, false), "{status}");
         }
     }
 
     #[test]
     fn throttling_waits_and_leaves_no_doubt() {
-        assert_eq!(verdict(429, ""), (Next::Wait(None), false));
+        assert_eq!(verdict(429, ""), (Action::Retry(None), false));
     }
 
     #[test]
     fn a_failing_service_waits_and_leaves_doubt() {
         for status in [408, 499, 500, 502, 503, 504, 507, 520, 524, 599] {
-            assert_eq!(verdict(status, ""), (Next::Wait(None), true), "{status}");
+            assert_eq!(verdict(status, ""), (Action::Retry(None), true), "{status}");
         }
     }
 
     #[test]
     fn what_is_stale_is_not_repeated_whatever_the_status() {
-        assert_eq!(verdict(500, r#"{"code":"STALE_PIPE_CACHE"}"#), (Next::Deliver, false));
-        assert_eq!(verdict(503, r#""STALE_CONTINUATION_TOKEN_SEQUENCER""#), (Next::Deliver, false));
+        assert_eq!(verdict(500, r#"{"code":"STALE_PIPE_CACHE"}"#), (Action::Return, false));
+        assert_eq!(verdict(503, r#""STALE_CONTINUATION_TOKEN_SEQUENCER""#), (Action::Return, false));
     }
 
     #[test]
     fn a_404_of_the_service_is_final_and_one_of_a_proxy_is_tried_a_few_times() {
-        assert_eq!(verdict(404, r#"{"code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#), (Next::Deliver, false));
-        assert_eq!(verdict(404, "<html>Not Found</html>"), (Next::WaitBriefly, false));
-        assert_eq!(verdict(404, ""), (Next::WaitBriefly, false));
+        assert_eq!(verdict(404, r#"{"code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#), (Action::Return, false));
+        assert_eq!(verdict(404, "<html>Not Found</html>"), (Action::RetryBriefly, false));
+        assert_eq!(verdict(404, ""), (Action::RetryBriefly, false));
     }
 
     #[test]
     fn a_lost_answer_leaves_doubt_and_a_failed_connection_does_not() {
-        assert_eq!(failed(Stage::Connecting), (Next::Wait(None), false));
-        assert_eq!(failed(Stage::Refusing), (Next::Deliver, false));
-        assert_eq!(failed(Stage::Sending), (Next::WaitBriefly, true));
-        assert_eq!(failed(Stage::Receiving), (Next::Wait(None), true));
+        assert_eq!(failed(Stage::Connecting), (Action::Retry(None), false));
+        assert_eq!(failed(Stage::Refusing), (Action::Return, false));
+        assert_eq!(failed(Stage::Sending), (Action::RetryBriefly, true));
+        assert_eq!(failed(Stage::Receiving), (Action::Retry(None), true));
     }
 
     #[test]
     fn the_server_may_ask_for_a_delay_in_seconds() {
-        assert_eq!(retry_after(&answer(429, &[("retry-after", "7")], "")), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after(&answer(429, &[("retry-after", "-7")], "")), None);
-        assert_eq!(retry_after(&answer(429, &[("retry-after", "soon")], "")), None);
+        assert_eq!(retry_after(&response(429, &[("retry-after", "7")], "")), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&response(429, &[("retry-after", "-7")], "")), None);
+        assert_eq!(retry_after(&response(429, &[("retry-after", "soon")], "")), None);
     }
 
     #[test]
     fn the_server_may_ask_for_a_delay_in_any_of_three_date_forms_by_its_own_clock() {
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         for later in ["Sun, 06 Nov 1994 08:50:37 GMT", "Sunday, 06-Nov-94 08:50:37 GMT", "Sun Nov  6 08:50:37 1994"] {
-            let answer = answer(503, &[date, ("retry-after", later)], "");
-            assert_eq!(retry_after(&answer), Some(Duration::from_secs(60)), "{later}");
+            let response = response(503, &[date, ("retry-after", later)], "");
+            assert_eq!(retry_after(&response), Some(Duration::from_secs(60)), "{later}");
         }
-        let past = answer(503, &[date, ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")], "");
+        let past = response(503, &[date, ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")], "");
         assert_eq!(retry_after(&past), Some(Duration::ZERO));
     }
 
     #[test]
     fn the_server_may_ask_for_a_delay_in_the_body() {
-        assert_eq!(retry_after(&answer(429, &[], r#"{"retry_after": 3}"#)), Some(Duration::from_secs(3)));
-        assert_eq!(retry_after(&answer(429, &[], r#"{"retry_after": -3}"#)), None);
+        assert_eq!(retry_after(&response(429, &[], r#"{"retry_after": 3}"#)), Some(Duration::from_secs(3)));
+        assert_eq!(retry_after(&response(429, &[], r#"{"retry_after": -3}"#)), None);
     }
 
     #[test]

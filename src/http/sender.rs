@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 
-use super::retry::{FEW, Next, judge};
-use super::{Answer, Call, Failure, Labels, Origin, Request, RetryPolicy, Transport};
+use super::retry::{Action, MAX_BRIEF_ATTEMPTS, judge};
+use super::{Call, Failure, Labels, Origin, Request, Response, RetryPolicy, Transport};
 use crate::clock::{Clock, Moment, ServerClock};
 
 /// Sends a request until it is answered for good or the budget ends; knows nothing of tokens.
@@ -17,7 +17,7 @@ pub(crate) struct Sender {
 }
 
 /// A request with its destination and the headers that say in whose name.
-pub(crate) struct Addressed<'r> {
+pub(crate) struct AuthorizedRequest<'r> {
     pub(crate) request: &'r Request<'r>,
     pub(crate) origin: &'r Origin,
     pub(crate) authorization: HeaderMap,
@@ -29,7 +29,7 @@ pub(crate) struct Addressed<'r> {
 /// The last exchange, and what the ones before it leave behind.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) result: Result<Answer, Failure>,
+    pub(crate) result: Result<Response, Failure>,
     /// How often the request was sent in all.
     pub(crate) sent: u32,
     /// An exchange that nobody answered for good may have been applied.
@@ -51,7 +51,7 @@ impl Sender {
     /// The moment at which a request begun now is given up.
     pub(crate) fn deadline(&self, request: &Request<'_>) -> Moment {
         let now = self.clock.now();
-        now.after(request.patience.map_or(self.policy.budget, |patience| patience.min(self.policy.budget)))
+        now.after(request.timeout.map_or(self.policy.budget, |timeout| timeout.min(self.policy.budget)))
     }
 
     pub(crate) fn server_clock(&self) -> &ServerClock {
@@ -59,49 +59,49 @@ impl Sender {
     }
 
     /// Repeats only the identical request: same body and request id, `retryCount` rising.
-    pub(crate) fn send(&self, addressed: &Addressed<'_>) -> Outcome {
-        let mut sent = addressed.sent;
+    pub(crate) fn send(&self, authorized: &AuthorizedRequest<'_>) -> Outcome {
+        let mut sent = authorized.sent;
         let mut in_doubt = false;
         let (mut brief, mut was_throttled) = (0, false);
         loop {
-            let mut result = self.exchange(addressed, sent);
-            if let Ok(answer) = &mut result {
-                answer.was_throttled = was_throttled;
-                was_throttled |= answer.status == 429;
+            let mut result = self.round_trip(authorized, sent);
+            if let Ok(response) = &mut result {
+                response.was_throttled = was_throttled;
+                was_throttled |= response.status == 429;
             }
             sent += 1;
             let verdict = judge(&result);
-            let attempted = &addressed.request.attempted;
-            log::debug!("{attempted}: request {} try {sent}: {}", addressed.request.request_id, summary(&result));
-            // An answer for good settles what went before: the service told what it did with this request id.
+            let attempted = &authorized.request.attempted;
+            log::debug!("{attempted}: request {} try {sent}: {}", authorized.request.request_id, summary(&result));
+            // A response for good settles what went before: the service told what it did with this request id.
             in_doubt = verdict.in_doubt || in_doubt && !settles(&result);
-            let hint = match verdict.next {
-                Next::Deliver => return Outcome { result, sent, in_doubt, retry_after: None },
-                Next::Wait(hint) => hint,
-                Next::WaitBriefly => None,
+            let hint = match verdict.action {
+                Action::Return => return Outcome { result, sent, in_doubt, retry_after: None },
+                Action::Retry(hint) => hint,
+                Action::RetryBriefly => None,
             };
-            brief = if verdict.next == Next::WaitBriefly { brief + 1 } else { 0 };
-            let repetition = sent - addressed.sent - 1;
-            let wait = self.policy.wait(repetition, fastrand::f64()).max(hint.unwrap_or_default());
-            if brief == FEW || wait > self.clock.now().until(addressed.deadline) {
+            brief = if verdict.action == Action::RetryBriefly { brief + 1 } else { 0 };
+            let retry = sent - authorized.sent - 1;
+            let wait = self.policy.wait(retry, fastrand::f64()).max(hint.unwrap_or_default());
+            if brief == MAX_BRIEF_ATTEMPTS || wait > self.clock.now().until(authorized.deadline) {
                 return Outcome { result, sent, in_doubt, retry_after: hint };
             }
             self.clock.sleep(wait);
         }
     }
 
-    fn exchange(&self, addressed: &Addressed<'_>, retry_count: u32) -> Result<Answer, Failure> {
-        let Addressed { request, origin, authorization, .. } = addressed;
+    fn round_trip(&self, authorized: &AuthorizedRequest<'_>, retry_count: u32) -> Result<Response, Failure> {
+        let AuthorizedRequest { request, origin, authorization, .. } = authorized;
         let url = url(origin, request, retry_count);
         let mut headers = request.headers.clone();
         headers.extend(authorization.clone());
         let call = Call { method: &request.method, url: &url, headers: &headers, body: request.body };
         let asked = self.clock.now();
-        let answer = self.transport.call(&call)?;
-        if let Some(date) = answer.date() {
+        let response = self.transport.call(&call)?;
+        if let Some(date) = response.date() {
             self.server_clock.observe(date, asked, self.clock.now());
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
@@ -115,14 +115,14 @@ fn url(origin: &Origin, request: &Request<'_>, retry_count: u32) -> String {
     }
 }
 
-/// Only a success tells what became of the earlier tries: a refusal may concern the repetition alone.
-fn settles(result: &Result<Answer, Failure>) -> bool {
-    result.as_ref().is_ok_and(Answer::is_success)
+/// Only a success tells what became of the earlier tries: a refusal may concern the retry alone.
+fn settles(result: &Result<Response, Failure>) -> bool {
+    result.as_ref().is_ok_and(Response::is_success)
 }
 
-fn summary(result: &Result<Answer, Failure>) -> String {
+fn summary(result: &Result<Response, Failure>) -> String {
     match result {
-        Ok(answer) => format!("HTTP {}", answer.status),
+        Ok(response) => format!("HTTP {}", response.status),
         Err(failure) => failure.happened.clone(),
     }
 }
@@ -141,28 +141,28 @@ mod tests {
     /// Answers as told and remembers the URLs.
     #[derive(Debug, Default)]
     struct Script {
-        answers: Mutex<VecDeque<Result<Answer, Failure>>>,
+        answers: Mutex<VecDeque<Result<Response, Failure>>>,
         urls: Mutex<Vec<String>>,
     }
 
     impl Transport for Arc<Script> {
-        fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+        fn call(&self, call: &Call<'_>) -> Result<Response, Failure> {
             self.urls.lock().push(call.url.to_string());
             self.answers.lock().pop_front().unwrap_or_else(|| status(200))
         }
     }
 
-    fn status(status: u16) -> Result<Answer, Failure> {
-        Ok(Answer::new(status, HeaderMap::new(), Vec::new()))
+    fn status(status: u16) -> Result<Response, Failure> {
+        Ok(Response::new(status, HeaderMap::new(), Vec::new()))
     }
 
-    fn with_header(code: u16, name: &'static str, value: &str) -> Result<Answer, Failure> {
-        let mut answer = status(code)?;
-        answer.headers.insert(name, value.parse().unwrap());
-        Ok(answer)
+    fn with_header(code: u16, name: &'static str, value: &str) -> Result<Response, Failure> {
+        let mut response = status(code)?;
+        response.headers.insert(name, value.parse().unwrap());
+        Ok(response)
     }
 
-    fn failed(stage: Stage) -> Result<Answer, Failure> {
+    fn failed(stage: Stage) -> Result<Response, Failure> {
         Err(Failure { stage, happened: "x".into() })
     }
 
@@ -173,7 +173,7 @@ mod tests {
         ahead_ms: i64,
     }
 
-    fn send(answers: impl IntoIterator<Item = Result<Answer, Failure>>) -> Sent {
+    fn send(answers: impl IntoIterator<Item = Result<Response, Failure>>) -> Sent {
         let script = Arc::new(Script { answers: Mutex::new(answers.into_iter().collect()), urls: Mutex::default() });
         let (clock, server_clock) = (Arc::new(FakeClock::new()), Arc::new(ServerClock::default()));
         let policy = RetryPolicy::default();
@@ -181,9 +181,14 @@ mod tests {
         let request = Request::new(Method::POST, "/p", "try").query("a=b".into());
         let origin = Origin::parse("https://h.example:1", "test URL").unwrap();
         let deadline = sender.deadline(&request);
-        let addressed =
-            Addressed { request: &request, origin: &origin, authorization: HeaderMap::new(), sent: 3, deadline };
-        let outcome = sender.send(&addressed);
+        let authorized = AuthorizedRequest {
+            request: &request,
+            origin: &origin,
+            authorization: HeaderMap::new(),
+            sent: 3,
+            deadline,
+        };
+        let outcome = sender.send(&authorized);
         let id = request.request_id.to_string();
         let urls = script.urls.lock().iter().map(|url| url.replace(&id, "ID")).collect();
         Sent { outcome, urls, slept: clock.slept(), ahead_ms: server_clock.ahead_ms() }

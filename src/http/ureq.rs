@@ -9,7 +9,7 @@ use ::ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ::ureq::{Agent, Body, ProxyProtocol, RequestExt, Timeout};
 use parking_lot::Mutex;
 
-use super::{Answer, Call, Failure, Proxy, Stage, Transport};
+use super::{Call, Failure, Proxy, Response, Stage, Transport};
 use crate::error::{Error, ErrorKind as OurKind, clean};
 
 /// How long one step of an exchange may take; the overall deadline is the sender's.
@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind as OurKind, clean};
 pub(crate) struct Timeouts {
     /// For one address: TCP and TLS together.
     pub(crate) connect: Duration,
-    /// From the last byte sent to the head of the answer.
+    /// From the last byte sent to the head of the response.
     pub(crate) response: Duration,
     /// Without any progress, while sending or reading a body.
     pub(crate) stall: Duration,
@@ -91,7 +91,7 @@ impl fmt::Debug for UreqTransport {
 }
 
 impl Transport for UreqTransport {
-    fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+    fn call(&self, call: &Call<'_>) -> Result<Response, Failure> {
         let mut request = ::http::Request::builder().method(call.method).uri(call.url);
         if let Some(headers) = request.headers_mut() {
             headers.extend(call.headers.clone());
@@ -102,19 +102,19 @@ impl Transport for UreqTransport {
             None => request.body(()).map_err(unsendable)?.with_agent(&agent).run(),
         };
         let (head, body) = response.map_err(|error| failure(error, call.body.is_some()))?.into_parts();
-        Ok(Answer::new(head.status.as_u16(), head.headers, read_whole(body)?))
+        Ok(Response::new(head.status.as_u16(), head.headers, read_whole(body)?))
     }
 }
 
-/// To the end, always: a connection is used again only after its answer has been read.
+/// To the end, always: a connection is used again only after its response has been read.
 fn read_whole(body: Body) -> Result<Vec<u8>, Failure> {
     let mut whole = Vec::new();
-    let mut limited = body.into_reader().take(MAX_ANSWER + 1);
+    let mut limited = body.into_reader().take(MAX_RESPONSE_BYTES + 1);
     limited.read_to_end(&mut whole).map_err(|error| failure(::ureq::Error::from(error), false).received())?;
-    if whole.len() as u64 > MAX_ANSWER {
+    if whole.len() as u64 > MAX_RESPONSE_BYTES {
         return Err(Failure {
             stage: Stage::Receiving,
-            happened: format!("the answer is longer than {MAX_ANSWER} bytes"),
+            happened: format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"),
         });
     }
     Ok(whole)
@@ -157,7 +157,7 @@ fn io_stage(error: &io::Error, has_body: bool) -> Stage {
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::AddrNotAvailable => Stage::Connecting,
-        // rustls wraps its reasons so. Only a certificate surely belongs to the handshake; anything else may be an answer
+        // rustls wraps its reasons so. Only a certificate surely belongs to the handshake; anything else may be a response
         // that was damaged after the body had arrived.
         ErrorKind::InvalidData if error.get_ref().is_some() => match has_body && !is_about_certificate(error) {
             true => Stage::Sending,
@@ -191,7 +191,7 @@ fn words(error: &io::Error) -> String {
 }
 
 impl Failure {
-    /// The head of the answer was there, so everything had been sent.
+    /// The head of the response was there, so everything had been sent.
     fn received(self) -> Failure {
         Failure { stage: Stage::Receiving, ..self }
     }
@@ -261,8 +261,8 @@ const USER_AGENT: &str = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VER
 /// At least one for every thread that may append at once; beyond it connections are made anew, not refused.
 const IDLE_CONNECTIONS: usize = 64;
 
-/// The longest answer known is the status of two thousand channels, below 2 MB.
-const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+/// The longest response known is the status of two thousand channels, below 2 MB.
+const MAX_RESPONSE_BYTES: u64 = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

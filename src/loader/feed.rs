@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::lines::{Lines, Next, TOO_LONG, is_blank};
-use super::run::{LONGEST_FILL, foreign};
+use super::run::{MAX_FILL_TIME, foreign};
 use super::share::Share;
 use super::source::{Input, NextRow, PushLine, Source};
 use crate::error::{Error, ErrorKind};
@@ -81,7 +81,7 @@ impl<'s> Feed<'s> {
             Input::Stream(reader) => fill_lines(&self.name, lines, reader, batch, filling)?,
             Input::Rows(_) => return self.fill_rows(batch, limit, is_time),
             Input::Dealt(dealt) => {
-                dealt.take(batch, LONGEST_FILL);
+                dealt.take(batch, MAX_FILL_TIME);
                 return Ok(());
             }
         }

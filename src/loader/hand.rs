@@ -130,11 +130,11 @@ impl<'h> Dealt<'h> {
     }
 
     /// Exchanges an empty batch for a full one, or for what there is when no more comes in time; empty is the end.
-    pub(super) fn take(&self, batch: &mut Batch, longest_wait: Duration) {
+    pub(super) fn take(&self, batch: &mut Batch, max_wait: Duration) {
         let Hand { state, changed, .. } = self.0;
         let mut state = state.lock();
         changed.wait_while(&mut state, |state| state.batch.is_empty() && !state.is_closed);
-        changed.wait_while_for(&mut state, |state| !state.is_full && !state.is_closed, longest_wait);
+        changed.wait_while_for(&mut state, |state| !state.is_full && !state.is_closed, max_wait);
         std::mem::swap(&mut state.batch, batch);
         state.is_full = false;
         changed.notify_all();
@@ -165,9 +165,9 @@ mod tests {
         row
     }
 
-    fn taken(dealt: &Dealt<'_>, longest_wait: Duration) -> String {
+    fn taken(dealt: &Dealt<'_>, max_wait: Duration) -> String {
         let mut batch = Batch::new();
-        dealt.take(&mut batch, longest_wait);
+        dealt.take(&mut batch, max_wait);
         String::from_utf8(batch.piece().text().to_vec()).unwrap()
     }
 

@@ -48,7 +48,7 @@ impl Lines {
                 return Ok(self.line(searched + found));
             }
             searched = unread.len();
-            if searched > LONGEST_LINE {
+            if searched > MAX_LINE_BYTES {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
             }
             if !may_read() {
@@ -105,7 +105,7 @@ pub(super) fn is_blank(line: &[u8]) -> bool {
 pub(super) const TOO_LONG: &str = "the line is longer than any row may be";
 
 const CHUNK: usize = 256 * 1024;
-const LONGEST_LINE: usize = Batch::MAX_ROW_BYTES + CHUNK;
+const MAX_LINE_BYTES: usize = Batch::MAX_ROW_BYTES + CHUNK;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
         let mut lines = Lines::default();
         let error = lines.peek(&mut io::repeat(b'x'), || true).unwrap_err();
         assert_eq!(error.to_string(), TOO_LONG);
-        assert!(lines.buffer.len() < 3 * LONGEST_LINE);
+        assert!(lines.buffer.len() < 3 * MAX_LINE_BYTES);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::run::Run;
 use super::share::Share;
 use super::sink::Before;
 use super::source::{PushLine, Source};
-use super::{Loader, Report, Settings};
+use super::{LoadReport, Loader, Settings};
 use crate::error::Error;
 use crate::rows::Batch;
 
@@ -20,8 +20,8 @@ pub(super) struct Many<'m> {
     pub(super) settings: &'m Settings,
     pub(super) channels: u64,
     pub(super) before: Before,
-    pub(super) report: &'m mut Report,
-    pub(super) on_progress: &'m mut dyn FnMut(&Report),
+    pub(super) report: &'m mut LoadReport,
+    pub(super) on_progress: &'m mut dyn FnMut(&LoadReport),
 }
 
 impl Many<'_> {
@@ -37,7 +37,7 @@ impl Many<'_> {
 
     /// Each run reads the whole file and picks its share.
     fn load_file(self, path: &Path, push_line: PushLine) -> Result<Option<Error>, Error> {
-        let batches = if self.settings.reads_ahead { 2 * self.channels } else { self.channels };
+        let batches = if self.settings.pipelined { 2 * self.channels } else { self.channels };
         let settings = self.settings.sharing(self.channels, batches);
         let open = |_| Ok(Source { push_line, ..Source::file(path)? });
         let sources = (0..self.channels).map(open).collect::<Result<_, Error>>()?;
@@ -47,7 +47,7 @@ impl Many<'_> {
     /// One more thread reads the source and deals its rows to the runs.
     fn load_dealt(self, source: Source<'_>) -> Result<Option<Error>, Error> {
         // One batch is dealt while the other is sent, so the dealing thread is all the reading ahead there is.
-        let settings = Settings { reads_ahead: false, ..self.settings.sharing(self.channels, 2 * self.channels) };
+        let settings = Settings { pipelined: false, ..self.settings.sharing(self.channels, 2 * self.channels) };
         let hands: Vec<_> = (0..self.channels).map(|_| Hand::new(settings.batch_bytes)).collect();
         let sources = hands.iter().map(|hand| Source::dealt(&source.name, hand)).collect();
         thread::scope(|scope| {
@@ -71,8 +71,8 @@ impl Many<'_> {
                 .map(|(index, (source, share))| {
                     let (settings, sender) = (Settings { share, ..settings.clone() }, sender.clone());
                     scope.spawn(move || {
-                        let mut tell = |report: &Report| drop(sender.send((index, report.clone())));
-                        let mut report = Report::default();
+                        let mut tell = |report: &LoadReport| drop(sender.send((index, report.clone())));
+                        let mut report = LoadReport::default();
                         Run::start(&settings, source, before, &mut report, &mut tell)?.complete()
                     })
                 })
@@ -89,11 +89,11 @@ impl Many<'_> {
     }
 
     /// Adds up the channels' reports as they come, until the last channel has ended.
-    fn gather(self, reports: &Receiver<(usize, Report)>) {
-        let mut latest = vec![Report::default(); self.channels as usize];
+    fn gather(self, reports: &Receiver<(usize, LoadReport)>) {
+        let mut latest = vec![LoadReport::default(); self.channels as usize];
         for (index, of_channel) in reports {
             latest[index] = of_channel;
-            *self.report = latest.iter().fold(Report::default(), joined);
+            *self.report = latest.iter().fold(LoadReport::default(), joined);
             self.before.tell(&self.settings.pipe, self.report);
             (self.on_progress)(self.report);
         }
@@ -112,8 +112,8 @@ impl Settings {
     }
 }
 
-fn joined(sum: Report, one: &Report) -> Report {
-    Report {
+fn joined(sum: LoadReport, one: &LoadReport) -> LoadReport {
+    LoadReport {
         rows: sum.rows + one.rows,
         skipped: sum.skipped + one.skipped,
         rows_sent: sum.rows_sent + one.rows_sent,

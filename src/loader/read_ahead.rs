@@ -21,7 +21,7 @@ pub(super) fn send_all(
     batch_bytes: usize,
     pipe: &Pipe,
 ) -> Result<Option<Error>, Error> {
-    let (stop, batch_bytes) = (AtomicBool::new(false), batch_bytes.min(LARGEST_BATCH));
+    let (stop, batch_bytes) = (AtomicBool::new(false), batch_bytes.min(MAX_BATCH_BYTES));
     thread::scope(|scope| {
         let (hand_over, handed) = sync_channel(QUEUED);
         let (emptied, spare) = channel();
@@ -105,7 +105,7 @@ fn read_all(
 const BATCHES: usize = 2;
 
 /// Three of them take little more memory than one batch without a second thread, and even small steps keep both busy.
-const LARGEST_BATCH: usize = Batch::FULL_BYTES / 2;
+const MAX_BATCH_BYTES: usize = Batch::FULL_BYTES / 2;
 
 /// What waits must not hold up the reading thread, which may hand over packed rows without a batch.
 const QUEUED: usize = 2;

@@ -5,7 +5,7 @@ use super::feed::Feed;
 use super::read_ahead;
 use super::sink::{Before, Sink};
 use super::source::Source;
-use super::{Report, Settings};
+use super::{LoadReport, Settings};
 use crate::channel::Channel;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
@@ -17,7 +17,7 @@ pub(super) struct Run<'r, 's> {
     feed: Feed<'s>,
     sink: Sink<'r>,
     batch_bytes: usize,
-    reads_ahead: bool,
+    pipelined: bool,
     pipe: Pipe,
 }
 
@@ -27,8 +27,8 @@ impl<'r, 's> Run<'r, 's> {
         settings: &Settings,
         source: Source<'s>,
         before: Before,
-        report: &'r mut Report,
-        on_progress: &'r mut dyn FnMut(&Report),
+        report: &'r mut LoadReport,
+        on_progress: &'r mut dyn FnMut(&LoadReport),
     ) -> Result<Run<'r, 's>, Error> {
         let mut feed = Feed::new(source, settings.share);
         let channel = settings.open_channel()?;
@@ -41,7 +41,7 @@ impl<'r, 's> Run<'r, 's> {
             feed,
             sink,
             batch_bytes: settings.batch_bytes,
-            reads_ahead: settings.reads_ahead,
+            pipelined: settings.pipelined,
             pipe: settings.pipe.clone(),
         })
     }
@@ -75,7 +75,7 @@ impl<'r, 's> Run<'r, 's> {
     }
 
     fn send_rest(&mut self) -> Result<Option<Error>, Error> {
-        match self.reads_ahead {
+        match self.pipelined {
             true => read_ahead::send_all(&mut self.feed, &mut self.sink, self.batch_bytes, &self.pipe),
             false => self.send_all(),
         }
@@ -111,7 +111,7 @@ impl<'r, 's> Run<'r, 's> {
 /// A slow source does not hold back the rows it has given.
 pub(super) fn fill(feed: &mut Feed<'_>, batch: &mut Batch, limit: usize, pipe: &Pipe) -> Result<(), Error> {
     let began = pipe.clock().now();
-    feed.fill(batch, limit, &|| pipe.clock().now().since(began) >= LONGEST_FILL)
+    feed.fill(batch, limit, &|| pipe.clock().now().since(began) >= MAX_FILL_TIME)
 }
 
 /// What follows from sending what the source gave; breaks at its end, with the error of the row that it could not give.
@@ -145,10 +145,10 @@ pub(super) fn foreign(token: impl std::fmt::Display) -> Error {
         .advise("the channel was used for something else: give this load a channel name of its own")
 }
 
-/// Refused on our side: no answer was involved, and the rows before it are sent.
+/// Refused on our side: no response was involved, and the rows before it are sent.
 fn is_bad_row(error: &Error) -> bool {
     error.kind() == ErrorKind::Rejected && error.status().is_none()
 }
 
 /// As long as a row may wait for others to fill its request.
-pub(super) const LONGEST_FILL: Duration = Duration::from_secs(1);
+pub(super) const MAX_FILL_TIME: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-use super::Report;
+use super::LoadReport;
 use crate::clock::Moment;
 use crate::delivery::Delivery;
 use crate::error::Error;
@@ -35,8 +35,8 @@ pub(super) struct Before {
 struct Progress<'r> {
     pipe: Pipe,
     before: Before,
-    report: &'r mut Report,
-    on_progress: &'r mut dyn FnMut(&Report),
+    report: &'r mut LoadReport,
+    on_progress: &'r mut dyn FnMut(&LoadReport),
 }
 
 impl<'r> Sink<'r> {
@@ -44,8 +44,8 @@ impl<'r> Sink<'r> {
         delivery: Delivery,
         retains: bool,
         before: Before,
-        report: &'r mut Report,
-        on_progress: &'r mut dyn FnMut(&Report),
+        report: &'r mut LoadReport,
+        on_progress: &'r mut dyn FnMut(&LoadReport),
     ) -> Sink<'r> {
         let pipe = delivery.channel().pipe().clone();
         let progress = Progress { pipe, before, report, on_progress };
@@ -144,7 +144,7 @@ impl Before {
     }
 
     /// What the whole client has done since.
-    pub(super) fn tell(&self, pipe: &Pipe, report: &mut Report) {
+    pub(super) fn tell(&self, pipe: &Pipe, report: &mut LoadReport) {
         let counters = pipe.counters();
         report.retries = counters.retries - self.counters.retries;
         report.renewals = counters.renewals - self.counters.renewals;

@@ -91,7 +91,7 @@ impl fmt::Debug for OffsetToken {
 pub(crate) struct Ledger {
     committed: Option<OffsetToken>,
     pending: VecDeque<OffsetToken>,
-    /// The rows sent last have no token: no answer tells whether they are committed.
+    /// The rows sent last have no token: no response tells whether they are committed.
     ends_without_token: bool,
     /// Lately committed, so that asking for one of them again is answered.
     settled: VecDeque<OffsetToken>,

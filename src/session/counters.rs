@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Requests sent, repetitions included.
+    /// Requests sent, retries included.
     pub requests: u64,
     /// Requests sent again: after a failure, a busy service or a refused token.
     pub retries: u64,
@@ -31,7 +31,7 @@ pub struct Counters {
 
 /// The living counters, shared by the sessions of one client.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct AtomicCounters {
     requests: AtomicU64,
     retries: AtomicU64,
     renewals: AtomicU64,
@@ -41,7 +41,7 @@ pub(crate) struct Tally {
     commit_lag_ms: AtomicU64,
 }
 
-impl Tally {
+impl AtomicCounters {
     /// `repeated` says that even the first of these was sent before.
     pub(crate) fn add_requests(&self, sent: u32, repeated: bool) {
         let retries = if repeated { sent } else { sent.saturating_sub(1) };

@@ -1,9 +1,9 @@
-//! What a refusing answer says, and the one function in which a status code becomes an error.
+//! What a refusing response says, and the one function in which a status code becomes an error.
 
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::{Answer, Failure, Outcome, Replay, Request, Stage};
+use crate::http::{Failure, Outcome, Replay, Request, Response, Stage};
 
 /// The service's own words, out of any of the shapes in which it and the proxies before it speak.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,27 +13,27 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn of(answer: &Answer) -> Problem {
-        match serde_json::from_slice(&answer.body) {
+    pub(crate) fn of(response: &Response) -> Problem {
+        match serde_json::from_slice(&response.body) {
             Ok(Value::Object(fields)) => Problem {
                 code: ["code", "error_code", "error", "status_code"].iter().find_map(|name| code(fields.get(*name)?)),
                 message: ["message", "error_description", "error"].iter().find_map(|name| message(fields.get(*name)?)),
             },
             Ok(Value::String(code)) => Problem { code: Some(clean(&code)), message: None },
-            _ => Problem { code: None, message: plain(&answer.body) },
+            _ => Problem { code: None, message: plain(&response.body) },
         }
     }
 }
 
 /// Success, or the error that tells what is known.
-pub(crate) fn settle(request: &Request<'_>, outcome: Outcome) -> Result<Answer, Error> {
+pub(crate) fn settle(request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
     let Outcome { result, sent, in_doubt, retry_after } = outcome;
     let error = match result {
-        Ok(answer) if answer.is_success() => match hidden_failure(&answer) {
-            None => return Ok(answer),
+        Ok(response) if response.is_success() => match hidden_failure(&response) {
+            None => return Ok(response),
             Some(error) => error,
         },
-        Ok(answer) => refused(&answer).with_retry_after(retry_after),
+        Ok(response) => refused(&response).with_retry_after(retry_after),
         Err(failure) => unanswered(&failure),
     };
     let error = error.with_attempts(sent);
@@ -55,8 +55,8 @@ pub(crate) fn unconfirmed(reason: String, request: &Request<'_>) -> Error {
         .attempting(&*request.attempted)
 }
 
-/// The service may answer 200 and mean failure.
-fn hidden_failure(answer: &Answer) -> Option<Error> {
+/// The service may response 200 and mean failure.
+fn hidden_failure(response: &Response) -> Option<Error> {
     #[derive(serde::Deserialize)]
     struct Body {
         status_code: i64,
@@ -64,24 +64,24 @@ fn hidden_failure(answer: &Answer) -> Option<Error> {
         #[serde(default)]
         message: Value,
     }
-    let body: Body = serde_json::from_slice(&answer.body).ok()?;
+    let body: Body = serde_json::from_slice(&response.body).ok()?;
     if body.status_code == 0 {
         return None;
     }
     let said = message(&body.message).unwrap_or_default();
     let happened = format!("the service reported failure {} inside a success: {said}", body.status_code);
-    Some(Error::new(ErrorKind::Channel, happened).with_status(answer.status).advise(REOPEN))
+    Some(Error::new(ErrorKind::Channel, happened).with_status(response.status).advise(REOPEN))
 }
 
-fn refused(answer: &Answer) -> Error {
-    let problem = Problem::of(answer);
-    let (kind, advice) = classify(answer.status, problem.code.as_deref());
-    let happened = match (&problem.message, answer.status) {
+fn refused(response: &Response) -> Error {
+    let problem = Problem::of(response);
+    let (kind, advice) = classify(response.status, problem.code.as_deref());
+    let happened = match (&problem.message, response.status) {
         (_, 300..400) => "the service answered with a redirect, which is never followed".to_string(),
         (Some(message), _) => message.clone(),
         (None, _) => "the service refused".to_string(),
     };
-    let error = Error::new(kind, happened).with_status(answer.status).with_code(problem.code);
+    let error = Error::new(kind, happened).with_status(response.status).with_code(problem.code);
     if advice.is_empty() { error } else { error.advise(advice) }
 }
 
@@ -97,7 +97,7 @@ fn unanswered(failure: &Failure) -> Error {
 fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
     match code.unwrap_or_default() {
         "STALE_CONTINUATION_TOKEN_SEQUENCER" => {
-            (ErrorKind::Channel, "another writer opened the channel or an answer was lost; reopen it and resume")
+            (ErrorKind::Channel, "another writer opened the channel or a response was lost; reopen it and resume")
         }
         "STALE_PIPE_CACHE" => (ErrorKind::Channel, REOPEN),
         "ERR_CHANNEL_HAS_UNCOMMITTED_DATA" => {
@@ -128,7 +128,7 @@ fn by_status(status: u16) -> (ErrorKind, &'static str) {
         429 => (ErrorKind::Throttled, "append less often, with more rows at once"),
         408 | 499 | 500..600 => (ErrorKind::Unavailable, "try again later"),
         400..500 => (ErrorKind::Rejected, "correct the request; repeating it will not help"),
-        _ => (ErrorKind::Protocol, "report this answer"),
+        _ => (ErrorKind::Protocol, "report this response"),
     }
 }
 
@@ -165,17 +165,17 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer::new(status, HeaderMap::new(), body.into())
+    fn response(status: u16, body: &str) -> Response {
+        Response::new(status, HeaderMap::new(), body.into())
     }
 
-    fn error(replay: Replay, result: Result<Answer, Failure>, in_doubt: bool) -> Error {
+    fn error(replay: Replay, result: Result<Response, Failure>, in_doubt: bool) -> Error {
         let request = Request::new(Method::POST, "/", "append to channel c").replay(replay);
         settle(&request, Outcome { result, sent: 3, in_doubt, retry_after: Some(Duration::from_secs(7)) }).unwrap_err()
     }
 
     fn kind(status: u16, body: &str) -> ErrorKind {
-        error(Replay::Safe, Ok(answer(status, body)), false).kind()
+        error(Replay::Safe, Ok(response(status, body)), false).kind()
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
             ("<h1>Not\nFound</h1>", None, Some("<h1>Not Found</h1>")),
             ("", None, None),
         ] {
-            let problem = Problem::of(&answer(400, body));
+            let problem = Problem::of(&response(400, body));
             assert_eq!((problem.code.as_deref(), problem.message.as_deref()), (code, message), "{body}");
         }
     }
@@ -236,7 +236,7 @@ mod tests {
             assert_eq!(kind(200, &body), ErrorKind::Channel, "{body}");
         }
         let request = Request::new(Method::POST, "/", "x");
-        let outcome = |body| Outcome { result: Ok(answer(200, body)), sent: 1, in_doubt: false, retry_after: None };
+        let outcome = |body| Outcome { result: Ok(response(200, body)), sent: 1, in_doubt: false, retry_after: None };
         assert!(settle(&request, outcome(r#"{"status_code":0,"message":null}"#)).is_ok());
         assert!(settle(&request, outcome("bare text")).is_ok());
     }
@@ -246,16 +246,16 @@ mod tests {
         let lost = || Err(Failure { stage: Stage::Receiving, happened: "cut".into() });
         assert_eq!(error(Replay::Tracked, lost(), true).kind(), ErrorKind::Unconfirmed);
         assert_eq!(error(Replay::Safe, lost(), true).kind(), ErrorKind::Unavailable);
-        assert_eq!(error(Replay::Tracked, Ok(answer(503, "")), true).kind(), ErrorKind::Unconfirmed);
-        assert_eq!(error(Replay::Tracked, Ok(answer(409, "")), true).kind(), ErrorKind::Channel);
-        assert_eq!(error(Replay::Untraceable, Ok(answer(409, "")), true).kind(), ErrorKind::Unconfirmed);
+        assert_eq!(error(Replay::Tracked, Ok(response(503, "")), true).kind(), ErrorKind::Unconfirmed);
+        assert_eq!(error(Replay::Tracked, Ok(response(409, "")), true).kind(), ErrorKind::Channel);
+        assert_eq!(error(Replay::Untraceable, Ok(response(409, "")), true).kind(), ErrorKind::Unconfirmed);
         let refused = Err(Failure { stage: Stage::Connecting, happened: "refused".into() });
         assert_eq!(error(Replay::Tracked, refused, false).kind(), ErrorKind::Unavailable);
     }
 
     #[test]
     fn an_error_tells_attempts_delay_and_request() {
-        let error = error(Replay::Safe, Ok(answer(429, r#"{"message":"slow down"}"#)), false);
+        let error = error(Replay::Safe, Ok(response(429, r#"{"message":"slow down"}"#)), false);
         assert_eq!((error.attempts(), error.retry_after()), (3, Some(Duration::from_secs(7))));
         assert_eq!(error.request_id().map(str::len), Some(36));
         assert!(error.to_string().starts_with("could not append to channel c: slow down (HTTP 429, 3 attempts"));

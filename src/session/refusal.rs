@@ -1,4 +1,4 @@
-//! Whether an answer refuses the token, as a pure function; specs/authentication.md holds the table.
+//! Whether a response refuses the token, as a pure function; specs/authentication.md holds the table.
 
 use super::problem::Problem;
 use crate::http::{Outcome, Stage};
@@ -13,17 +13,17 @@ pub(crate) enum Refusal {
 
 /// One arm a row of the table.
 pub(crate) fn refusal(outcome: &Outcome) -> Option<Refusal> {
-    let answer = match &outcome.result {
-        Ok(answer) => answer,
-        // A server that refuses before it has read the body closes the connection, and its answer is lost.
+    let response = match &outcome.result {
+        Ok(response) => response,
+        // A server that refuses before it has read the body closes the connection, and its response is lost.
         Err(failure) if failure.stage == Stage::Sending => return Some(Refusal::Certain),
         Err(_) => return None,
     };
-    match answer.status {
+    match response.status {
         401 => Some(Refusal::Certain),
         // The ingest host has moved: a new token comes with a new host.
         410 => Some(Refusal::Certain),
-        403 => denied(&Problem::of(answer)),
+        403 => denied(&Problem::of(response)),
         _ => None,
     }
 }
@@ -51,11 +51,11 @@ mod tests {
     use ::http::HeaderMap;
 
     use super::*;
-    use crate::http::{Answer, Failure};
+    use crate::http::{Failure, Response};
 
     fn of(status: u16, body: &str) -> Option<Refusal> {
-        let answer = Answer::new(status, HeaderMap::new(), body.into());
-        refusal(&Outcome { result: Ok(answer), sent: 1, in_doubt: false, retry_after: None })
+        let response = Response::new(status, HeaderMap::new(), body.into());
+        refusal(&Outcome { result: Ok(response), sent: 1, in_doubt: false, retry_after: None })
     }
 
     fn after(stage: Stage) -> Option<Refusal> {

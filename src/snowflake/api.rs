@@ -1,4 +1,4 @@
-//! One function per endpoint of the ingest host: builds the request, reads the answer. Wire structs stay here.
+//! One function per endpoint of the ingest host: builds the request, reads the response. Wire structs stay here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
-use crate::http::{Answer, Replay, Request};
+use crate::http::{Replay, Request, Response};
 use crate::rows::OffsetToken;
 use crate::rows::Payload;
 use crate::session::Session;
@@ -24,13 +24,13 @@ pub(crate) struct PipeName {
     pub(crate) table: Option<String>,
 }
 
-/// The answer to an open.
+/// The response to an open.
 pub(crate) struct Opened {
     pub(crate) continuation: String,
     pub(crate) status: ChannelStatus,
 }
 
-/// The answer to an append.
+/// The response to an append.
 pub(crate) struct Appended {
     pub(crate) continuation: String,
     /// Echoed on the next append of the same channel, so that it reaches the same place.
@@ -85,13 +85,13 @@ pub(crate) fn append_rows(
     if let Some(sticky) = sticky {
         request.headers.insert(SESSION, sticky.clone());
     }
-    let answer = session.send(&request)?;
-    let reply: Reply = read(&answer, &request)?;
-    session.tally().add_rows(payload.rows, payload.plain_bytes);
+    let response = session.send(&request)?;
+    let reply: Reply = read(&response, &request)?;
+    session.counters().add_rows(payload.rows, payload.plain_bytes);
     Ok(Appended {
         continuation: reply.next_continuation_token,
-        sticky: answer.headers.get(SESSION).cloned(),
-        was_throttled: answer.was_throttled,
+        sticky: response.headers.get(SESSION).cloned(),
+        was_throttled: response.was_throttled,
     })
 }
 
@@ -104,16 +104,16 @@ pub(crate) fn append_elastic(session: &Session, pipe: &PipeName, payload: &Paylo
     };
     let attempted = format!("append {} rows to pipe {pipe}", payload.rows);
     session.send(&rows_request(path, attempted, payload).replay(Replay::Untraceable))?;
-    session.tally().add_rows(payload.rows, payload.plain_bytes);
+    session.counters().add_rows(payload.rows, payload.plain_bytes);
     Ok(())
 }
 
-/// Channels that do not exist are absent from the answer. `patience` bounds the wait for it.
+/// Channels that do not exist are absent from the response. `timeout` bounds the wait for it.
 pub(crate) fn channel_statuses(
     session: &Session,
     pipe: &PipeName,
     channels: &[&str],
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> Result<HashMap<String, ChannelStatus>, Error> {
     #[derive(Serialize)]
     struct Body<'b> {
@@ -130,7 +130,7 @@ pub(crate) fn channel_statuses(
     let body = json(&Body { channel_names: channels })?;
     let path = format!("{}:bulk-channel-status", pipe.path());
     let mut request = Request::new(Method::POST, path, attempted).body(JSON, &body);
-    request.patience = patience;
+    request.timeout = timeout;
     let reply: Reply = read(&session.send(&request)?, &request)?;
     Ok(reply.channel_statuses)
 }
@@ -200,16 +200,16 @@ fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::new(ErrorKind::Config, "a name cannot be written as JSON").with_source(error))
 }
 
-/// An answer to a request that had an effect and cannot be understood leaves that effect unknown.
-fn read<T: serde::de::DeserializeOwned>(answer: &Answer, request: &Request<'_>) -> Result<T, Error> {
-    serde_json::from_slice(&answer.body).map_err(|error| {
+/// A response to a request that had an effect and cannot be understood leaves that effect unknown.
+fn read<T: serde::de::DeserializeOwned>(response: &Response, request: &Request<'_>) -> Result<T, Error> {
+    serde_json::from_slice(&response.body).map_err(|error| {
         let kind = match request.replay {
             Replay::Safe => ErrorKind::Protocol,
             Replay::Tracked | Replay::Untraceable => ErrorKind::Unconfirmed,
         };
-        Error::new(kind, "the answer was not understood")
+        Error::new(kind, "the response was not understood")
             .attempting(&*request.attempted)
-            .with_status(answer.status)
+            .with_status(response.status)
             .with_request_id(request.request_id.to_string())
             .with_source(error)
     })

@@ -18,7 +18,7 @@ use crate::session::Session;
 ///
 /// It asks for the host with every exchange, so that a failover to another host heals with the next token.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct TokenExchange {
     control: Arc<Session>,
     account: Origin,
     role: Option<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Exchange {
     server_clock: Arc<ServerClock>,
 }
 
-impl Exchange {
+impl TokenExchange {
     pub(crate) fn new(
         control: Arc<Session>,
         account: Origin,
@@ -35,14 +35,14 @@ impl Exchange {
         login: TokenKind,
         clock: Arc<dyn Clock>,
         server_clock: Arc<ServerClock>,
-    ) -> Exchange {
-        Exchange { control, account, role, login, clock, server_clock }
+    ) -> TokenExchange {
+        TokenExchange { control, account, role, login, clock, server_clock }
     }
 
     pub(crate) fn ingest_host(&self) -> Result<Origin, Error> {
         let request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
-        let answer = self.control.send(&request)?;
-        let host = text_or_field(&answer.body, &["hostname"])
+        let response = self.control.send(&request)?;
+        let host = text_or_field(&response.body, &["hostname"])
             .and_then(|host| validated(&host, &self.account))
             .map_err(|error| error.attempting(&*request.attempted))?;
         Ok(self.account.at_host(&host))
@@ -58,8 +58,8 @@ impl Exchange {
         let form = self.form(ingest);
         let request = Request::new(Method::POST, "/oauth/token", attempted)
             .body("application/x-www-form-urlencoded", form.as_bytes());
-        let answer = self.control.send(&request)?;
-        text_or_field(&answer.body, &["token", "access_token"]).map_err(|error| error.attempting(&*request.attempted))
+        let response = self.control.send(&request)?;
+        text_or_field(&response.body, &["token", "access_token"]).map_err(|error| error.attempting(&*request.attempted))
     }
 
     fn form(&self, ingest: &Origin) -> String {
@@ -83,19 +83,20 @@ impl Exchange {
     }
 }
 
-impl TokenSource for Arc<Exchange> {
+impl TokenSource for Arc<TokenExchange> {
     fn fetch(&self) -> Result<Grant, Error> {
         let ingest = self.ingest_host()?;
         let asked = self.clock.now();
         let token = self.scoped_token(&ingest)?;
-        let life = life(&token, self.server_clock.at(asked.wall));
-        Ok(Grant { bearer: Secret::new(token), kind: TokenKind::OAuth, origin: ingest, life, asked })
+        let lifetime = lifetime(&token, self.server_clock.at(asked.wall));
+        Ok(Grant { bearer: Secret::new(token), kind: TokenKind::OAuth, origin: ingest, lifetime, asked })
     }
 }
 
 /// Answers are bare text on the live service and objects in its documentation; some are quoted strings.
 fn text_or_field(body: &[u8], names: &[&str]) -> Result<String, Error> {
-    let unclear = || Error::new(ErrorKind::Protocol, "the answer holds no such value").advise("check the account URL");
+    let unclear =
+        || Error::new(ErrorKind::Protocol, "the response holds no such value").advise("check the account URL");
     let text = std::str::from_utf8(body).map_err(|_| unclear())?.trim();
     let value = match serde_json::from_str(text) {
         Ok(serde_json::Value::Object(fields)) => {
@@ -136,8 +137,8 @@ fn is_labels_and_dot(prefix: &str) -> bool {
 }
 
 /// Until the token's own `exp` if it is a JWT that has one, by the server's clock; an assumption otherwise.
-fn life(token: &str, server_now: SystemTime) -> Duration {
-    let Some(expires) = expiry(token) else { return ASSUMED_LIFE };
+fn lifetime(token: &str, server_now: SystemTime) -> Duration {
+    let Some(expires) = expiry(token) else { return ASSUMED_LIFETIME };
     expires.duration_since(server_now).unwrap_or(Duration::ZERO)
 }
 
@@ -151,27 +152,27 @@ fn expiry(token: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claims.exp).ok()?)
 }
 
-/// The service documents no life for an opaque token; its own clients assume fifty to fifty-five minutes.
-const ASSUMED_LIFE: Duration = Duration::from_secs(50 * 60);
+/// The service documents no lifetime for an opaque token; its own clients assume fifty to fifty-five minutes.
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(50 * 60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn host(answer: &str) -> Result<String, Error> {
+    fn host(response: &str) -> Result<String, Error> {
         let account = Origin::parse("https://myorg-acct.snowflakecomputing.com", "account URL").unwrap();
-        text_or_field(answer.as_bytes(), &["hostname"]).and_then(|host| validated(&host, &account))
+        text_or_field(response.as_bytes(), &["hostname"]).and_then(|host| validated(&host, &account))
     }
 
     #[test]
     fn a_host_is_read_from_text_string_or_object() {
-        for answer in [
+        for response in [
             "X1.ingest.iad.snowflakecomputing.com",
             "x1.ingest.iad.snowflakecomputing.com\n",
             "\"x1.ingest.iad.snowflakecomputing.com\"",
             r#"{"hostname":"x1.ingest.iad.snowflakecomputing.com"}"#,
         ] {
-            assert_eq!(host(answer).unwrap(), "x1.ingest.iad.snowflakecomputing.com", "{answer}");
+            assert_eq!(host(response).unwrap(), "x1.ingest.iad.snowflakecomputing.com", "{response}");
         }
         assert_eq!(host("my_org.ingest.snowflakecomputing.cn").unwrap(), "my-org.ingest.snowflakecomputing.cn");
         assert_eq!(host("myorg-acct.snowflakecomputing.com").unwrap(), "myorg-acct.snowflakecomputing.com");
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_host_outside_the_service_is_refused() {
-        for answer in [
+        for response in [
             "evil.example",
             "snowflakecomputing.com",
             ".snowflakecomputing.com",
@@ -195,14 +196,14 @@ mod tests {
             "{}",
             "<html></html>",
         ] {
-            assert_eq!(host(answer).unwrap_err().kind(), ErrorKind::Protocol, "{answer:?}");
+            assert_eq!(host(response).unwrap_err().kind(), ErrorKind::Protocol, "{response:?}");
         }
     }
 
     #[test]
     fn a_token_is_read_from_text_string_or_object_and_never_repeated() {
-        for answer in ["tok", " tok\n", "\"tok\"", r#"{"token":"tok"}"#, r#"{"access_token":"tok"}"#] {
-            assert_eq!(text_or_field(answer.as_bytes(), &["token", "access_token"]).unwrap(), "tok", "{answer}");
+        for response in ["tok", " tok\n", "\"tok\"", r#"{"token":"tok"}"#, r#"{"access_token":"tok"}"#] {
+            assert_eq!(text_or_field(response.as_bytes(), &["token", "access_token"]).unwrap(), "tok", "{response}");
         }
         let error = text_or_field(b"{\"secret\":\"hunter2\"}", &["token"]).unwrap_err();
         assert!(!format!("{error:?}").contains("hunter2"));
@@ -212,10 +213,10 @@ mod tests {
     fn the_life_of_a_token_is_its_own_or_assumed() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let token = |claims: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims));
-        assert_eq!(life(&token(r#"{"exp":1000600}"#), now), Duration::from_secs(600));
-        assert_eq!(life(&token(r#"{"exp":999999}"#), now), Duration::ZERO);
+        assert_eq!(lifetime(&token(r#"{"exp":1000600}"#), now), Duration::from_secs(600));
+        assert_eq!(lifetime(&token(r#"{"exp":999999}"#), now), Duration::ZERO);
         for other in ["opaque", &token("{}"), &token(r#"{"exp":-1}"#), &token(r#"{"exp":1e300}"#), "a.b.c", ""] {
-            assert_eq!(life(other, now), ASSUMED_LIFE, "{other}");
+            assert_eq!(lifetime(other, now), ASSUMED_LIFETIME, "{other}");
         }
     }
 }

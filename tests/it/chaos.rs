@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, Loader, Pipe, Report, Source};
+use snowpipe_streaming::{ErrorKind, LoadReport, Loader, Pipe, Source};
 
 use crate::support::{batch, builder_of, landed, row, rows};
 
@@ -105,7 +105,7 @@ fn load_until_done(
     count: u64,
 ) {
     for run in 1..100 {
-        let strike = |_: &Report| chaos.lock().unwrap().strike(service, &NAMED);
+        let strike = |_: &LoadReport| chaos.lock().unwrap().strike(service, &NAMED);
         let loader = Loader::new(pipe, "c").batch_bytes(batch_bytes).channels(CHANNELS).on_progress(strike);
         // Each run may be finished by one of the other kind.
         let mut loader = if run % 2 == 1 { loader.pipelined() } else { loader };

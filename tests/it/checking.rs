@@ -230,9 +230,9 @@ fn the_example_prints_the_report_and_ends_with_its_verdict() {
     }
     let mut by_variables = Command::new(example("check"));
     by_variables.env_clear().env("SNOWFLAKE_ACCOUNT", service.account()).env("SNOWFLAKE_URL", service.url());
-    by_variables.env("SNOWFLAKE_AUTHORIZATION_TYPE", "PAT").env("SNOWFLAKE_PAT", service.personal_access_token());
+    by_variables.env("SNOWFLAKE_AUTHORIZATION_TYPE", "PAT").env("SNOWFLAKE_PAT", service.programmatic_access_token());
     let output = by_variables.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let shown = format!("{output:?}");
-    assert!(!shown.contains(service.personal_access_token()), "{shown}");
+    assert!(!shown.contains(service.programmatic_access_token()), "{shown}");
 }

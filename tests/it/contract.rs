@@ -211,7 +211,7 @@ fn a_role_is_accepted() {
 #[test]
 fn a_programmatic_access_token_logs_in() {
     let service = over_tls();
-    let credentials = Credentials::programmatic_access_token(service.personal_access_token());
+    let credentials = Credentials::programmatic_access_token(service.programmatic_access_token());
     loads(&service, &reaching(&service, credentials).role("INGEST").build().unwrap());
     let wrong = reaching(&service, Credentials::programmatic_access_token("wrong")).build().unwrap();
     let error = wrong.token().unwrap_err();

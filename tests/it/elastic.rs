@@ -41,8 +41,8 @@ fn a_repetition_after_a_lost_reply_may_double_rows_and_loses_none() {
 #[test]
 fn an_outcome_that_stays_unknown_is_told_as_such() {
     let service = Raw::start(|line, _| match line {
-        _ if line.contains("hostname") => Reply::Answer(200, "127.0.0.1".into()),
-        _ if line.contains("/oauth/token") => Reply::Answer(200, "token".into()),
+        _ if line.contains("hostname") => Reply::Response(200, "127.0.0.1".into()),
+        _ if line.contains("/oauth/token") => Reply::Response(200, "token".into()),
         _ => Reply::Cut,
     });
     let error = service.pipe().elastic().append(&batch(1..=10)).unwrap_err();

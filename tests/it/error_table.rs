@@ -105,7 +105,7 @@ fn a_channel_is_told_what_each_answer_means() {
         if let Err(error) = result {
             assert_eq!(error.status(), Some(row.status), "{}", row.name());
             assert!(error.to_string().contains("; "), "{}: no advice in {error}", row.name());
-            // The answer told that nothing was applied: reopened, the channel has nothing.
+            // The response told that nothing was applied: reopened, the channel has nothing.
             channel.reopen().unwrap();
             assert_eq!(channel.committed_offset(), None, "{}", row.name());
             channel.append(&batch(1..=10)).unwrap();

@@ -14,9 +14,9 @@ const APPENDED: &str = r#"{"next_continuation_token":"0_2"}"#;
 /// A healthy service but for its answers to appends.
 fn service(rows: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Raw {
     Raw::start(move |line, before| match line {
-        _ if line.contains("hostname") => Reply::Answer(200, "127.0.0.1".into()),
-        _ if line.contains("/oauth/token") => Reply::Answer(200, format!("token-{before}")),
-        _ if line.starts_with("PUT") => Reply::Answer(200, OPENED.into()),
+        _ if line.contains("hostname") => Reply::Response(200, "127.0.0.1".into()),
+        _ if line.contains("/oauth/token") => Reply::Response(200, format!("token-{before}")),
+        _ if line.starts_with("PUT") => Reply::Response(200, OPENED.into()),
         _ => rows(before),
     })
 }
@@ -37,14 +37,14 @@ fn request_ids(service: &Raw) -> usize {
 fn sixty_four_threads_refused_at_once_cost_one_exchange_and_send_once_more_each() {
     let together = Arc::new(Barrier::new(64));
     let service = Raw::start(move |line, before| match line {
-        _ if line.contains("hostname") => Reply::Answer(200, "127.0.0.1".into()),
-        _ if line.contains("/oauth/token") => Reply::Answer(200, format!("token-{before}")),
+        _ if line.contains("hostname") => Reply::Response(200, "127.0.0.1".into()),
+        _ if line.contains("/oauth/token") => Reply::Response(200, format!("token-{before}")),
         _ if line.contains("retryCount=0") => {
             // Nobody is refused before all have sent the same token.
             together.wait();
-            Reply::Answer(401, String::new())
+            Reply::Response(401, String::new())
         }
-        _ => Reply::Answer(200, OPENED.into()),
+        _ => Reply::Response(200, OPENED.into()),
     });
     let client = service.builder().response_timeout(Duration::from_secs(60)).build().unwrap();
     client.token().unwrap();
@@ -66,8 +66,8 @@ fn sixty_four_threads_refused_at_once_cost_one_exchange_and_send_once_more_each(
 fn a_connection_that_was_closed_between_two_requests_is_made_anew() {
     let service = Raw::start(|line, before| match line {
         _ if line.contains("hostname") => Reply::Early(200, "127.0.0.1".into()),
-        _ if line.contains("/oauth/token") => Reply::Answer(200, format!("token-{before}")),
-        _ => Reply::Answer(200, OPENED.into()),
+        _ if line.contains("/oauth/token") => Reply::Response(200, format!("token-{before}")),
+        _ => Reply::Response(200, OPENED.into()),
     });
     service.pipe().channel("c").open().unwrap();
     for path in ["/hostname", "/oauth/token", "/channels/c"] {
@@ -78,7 +78,7 @@ fn a_connection_that_was_closed_between_two_requests_is_made_anew() {
 
 #[test]
 fn a_cut_connection_is_followed_by_the_same_request() {
-    let service = service(|before| if before < 2 { Reply::Cut } else { Reply::Answer(200, APPENDED.into()) });
+    let service = service(|before| if before < 2 { Reply::Cut } else { Reply::Response(200, APPENDED.into()) });
     let mut channel = service.pipe().channel("c").open().unwrap();
     channel.append(&batch(1..=10)).unwrap();
     assert_eq!(retry_counts(&service), ["0", "1", "2"]);
@@ -89,7 +89,7 @@ fn a_cut_connection_is_followed_by_the_same_request() {
 fn a_truncated_answer_is_no_answer() {
     let service = service(|before| match before {
         0 => Reply::Truncated(200, APPENDED.into()),
-        _ => Reply::Answer(200, APPENDED.into()),
+        _ => Reply::Response(200, APPENDED.into()),
     });
     let mut channel = service.pipe().channel("c").open().unwrap();
     channel.append(&batch(1..=10)).unwrap();
@@ -109,7 +109,7 @@ fn a_service_that_falls_silent_leaves_the_outcome_unconfirmed() {
 #[test]
 fn a_success_that_cannot_be_understood_leaves_the_outcome_unconfirmed() {
     for body in ["", "{}", "null", "<html>"] {
-        let service = service(move |_| Reply::Answer(200, body.into()));
+        let service = service(move |_| Reply::Response(200, body.into()));
         let mut channel = service.pipe().channel("c").open().unwrap();
         assert_eq!(channel.append(&batch(1..=10)).unwrap_err().kind(), ErrorKind::Unconfirmed, "{body:?}");
     }
@@ -117,17 +117,17 @@ fn a_success_that_cannot_be_understood_leaves_the_outcome_unconfirmed() {
 
 #[test]
 fn a_refusal_before_the_body_was_read_is_healed_by_a_new_token() {
-    // The answer is lost in the broken connection whenever the body is larger than the buffers between.
+    // The response is lost in the broken connection whenever the body is larger than the buffers between.
     let tokens = std::sync::atomic::AtomicUsize::new(0);
     let service = Raw::start(move |line, before| match line {
-        _ if line.contains("hostname") => Reply::Answer(200, "127.0.0.1".into()),
+        _ if line.contains("hostname") => Reply::Response(200, "127.0.0.1".into()),
         _ if line.contains("/oauth/token") => {
             tokens.store(before + 1, std::sync::atomic::Ordering::SeqCst);
-            Reply::Answer(200, format!("token-{before}"))
+            Reply::Response(200, format!("token-{before}"))
         }
-        _ if line.starts_with("PUT") => Reply::Answer(200, OPENED.into()),
+        _ if line.starts_with("PUT") => Reply::Response(200, OPENED.into()),
         _ if tokens.load(std::sync::atomic::Ordering::SeqCst) < 2 => Reply::Early(401, "{}".into()),
-        _ => Reply::Answer(200, APPENDED.into()),
+        _ => Reply::Response(200, APPENDED.into()),
     });
     let mut noise = fastrand::Rng::with_seed(3);
     let text: String = (0..3_900_000).map(|_| noise.alphanumeric()).collect();
@@ -157,10 +157,10 @@ fn a_service_out_of_reach_is_told_with_the_attempts() {
 #[test]
 fn a_question_is_never_in_doubt() {
     let service = Raw::start(|line, before| match line {
-        _ if line.contains("hostname") => Reply::Answer(200, "127.0.0.1".into()),
-        _ if line.contains("/oauth/token") && before == 0 => Reply::Answer(200, "token".into()),
-        _ if line.contains("/oauth/token") => Reply::Answer(403, "{\"code\":\"394304\"}".into()),
-        _ => Reply::Answer(if before == 0 { 503 } else { 401 }, String::new()),
+        _ if line.contains("hostname") => Reply::Response(200, "127.0.0.1".into()),
+        _ if line.contains("/oauth/token") && before == 0 => Reply::Response(200, "token".into()),
+        _ if line.contains("/oauth/token") => Reply::Response(403, "{\"code\":\"394304\"}".into()),
+        _ => Reply::Response(if before == 0 { 503 } else { 401 }, String::new()),
     });
     let error = service.pipe().channel("c").open().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials, "{error}");

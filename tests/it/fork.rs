@@ -94,7 +94,7 @@ unsafe extern "C" {
 
 /// Does the work in a copy of this process.
 fn fork_off(work: impl FnOnce()) -> i32 {
-    // SAFETY: the copy has this thread alone. The others wait, for an answer or for this test, and hold no lock that the
+    // SAFETY: the copy has this thread alone. The others wait, for a response or for this test, and hold no lock that the
     // work could need.
     let process = unsafe { fork() };
     assert!(process >= 0, "{}", std::io::Error::last_os_error());
@@ -123,7 +123,7 @@ impl Forking {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", body, "--ignored", "--nocapture"]).stdin(Stdio::piped()).stdout(Stdio::null());
         command.env("FORK_URL", service.url()).env("FORK_ACCOUNT", service.account());
-        command.env("FORK_TOKEN", service.personal_access_token());
+        command.env("FORK_TOKEN", service.programmatic_access_token());
         if let Some(roots) = service.ca_pem() {
             command.env("FORK_ROOTS", roots);
         }

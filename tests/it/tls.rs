@@ -90,9 +90,9 @@ fn refuse(stream: StreamOwned<ServerConnection, TcpStream>, heard: &Mutex<Vec<St
             _ => return,
         }
     }
-    let answer =
+    let response =
         b"HTTP/1.1 403 X\r\nContent-Length: 31\r\nConnection: close\r\n\r\n{\"error\":\"insufficient_grants\"}";
-    let _ = stream.get_mut().write_all(answer);
+    let _ = stream.get_mut().write_all(response);
 }
 
 fn builder(url: String) -> ClientBuilder {

@@ -111,7 +111,7 @@ fn an_append_carries_compressed_lines_and_the_tokens_of_its_ends() {
     assert_eq!(first.query("endOffsetToken"), Some("7"));
     assert_eq!(first.query("offsetToken"), None);
 
-    assert_eq!(second.query("continuationToken"), Some("0_2"), "from the answer before");
+    assert_eq!(second.query("continuationToken"), Some("0_2"), "from the response before");
     assert_eq!(second.query("endOffsetToken"), Some("a&b=c"));
 }
 

@@ -52,7 +52,7 @@ pub struct Builder {
     commit_delay: Duration,
     token_lifetime: Duration,
     access_token_lifetime: Duration,
-    personal_access_token: Option<String>,
+    programmatic_access_token: Option<String>,
     oauth_client: Option<OauthClient>,
     pipes: BTreeMap<String, String>,
 }
@@ -71,7 +71,7 @@ impl Builder {
             commit_delay: DEFAULT_COMMIT_DELAY,
             token_lifetime: DEFAULT_TOKEN_LIFETIME,
             access_token_lifetime: DEFAULT_TOKEN_LIFETIME,
-            personal_access_token: None,
+            programmatic_access_token: None,
             oauth_client: None,
             pipes: BTreeMap::new(),
         }
@@ -147,8 +147,8 @@ impl Builder {
     }
 
     /// The user's programmatic access token; a random one unless set.
-    pub fn personal_access_token(mut self, token: impl Into<String>) -> Self {
-        self.personal_access_token = Some(token.into());
+    pub fn programmatic_access_token(mut self, token: impl Into<String>) -> Self {
+        self.programmatic_access_token = Some(token.into());
         self
     }
 
@@ -215,14 +215,14 @@ impl Builder {
 
     fn credentials(&self, identity: Identity, secrets: &Arc<Secrets>, url: &str) -> Credentials {
         let client = self.oauth_client.clone();
-        let token = self.personal_access_token.clone();
+        let token = self.programmatic_access_token.clone();
         Credentials {
             identity,
             scoped: ScopedTokens::new(Arc::clone(secrets), self.token_lifetime.as_secs()),
             access: AccessTokens::new(Arc::clone(secrets), url, self.access_token_lifetime.as_secs()),
             client: client
                 .unwrap_or_else(|| OauthClient { id: DEFAULT_CLIENT.to_owned(), secret: secrets.client_secret() }),
-            personal_access_token: token.unwrap_or_else(|| secrets.personal_access_token()),
+            programmatic_access_token: token.unwrap_or_else(|| secrets.programmatic_access_token()),
             failures: Mutex::default(),
         }
     }

@@ -22,7 +22,7 @@ pub(super) struct Channel {
     pub(super) committed: Committed,
 }
 
-/// The append that came last, to know it again when its answer was lost.
+/// The append that came last, to know it again when its response was lost.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Applied {
     pub(super) request_id: String,
@@ -52,7 +52,7 @@ pub(super) struct LastError {
 pub(super) enum Turn {
     /// The next one in order.
     Next,
-    /// The last one again, whose answer did not arrive.
+    /// The last one again, whose response did not arrive.
     Replay,
 }
 

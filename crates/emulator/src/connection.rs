@@ -2,10 +2,10 @@
 
 use std::io::{self, BufReader, Write};
 
-use super::answer::Answer;
 use super::http_reader::{Head, Unreadable, read_body, read_head};
 use super::refusal::Refusal;
 use super::request::Request;
+use super::response::Response;
 use super::service::{Delivery, Service};
 use super::stream::Stream;
 
@@ -22,15 +22,15 @@ pub(super) fn serve(stream: Stream, service: &Service) -> io::Result<()> {
             Ok(None) | Err(Unreadable::Gone) => return Ok(()),
             Err(Unreadable::Malformed(status, message)) => {
                 let refusal = Refusal::new(status, "ERR_INVALID_REQUEST", message);
-                let answer = Answer::refused(&refusal);
-                answer.write(reader.get_mut(), &service.clock, true)?;
+                let response = Response::refused(&refusal);
+                response.write(reader.get_mut(), &service.clock, true)?;
                 return reader.get_mut().linger();
             }
         };
         let to = reader.get_mut();
         match service.respond(request) {
-            Delivery::Whole(answer) => answer.write(to, &service.clock, !keep_alive)?,
-            Delivery::Half(answer) => return answer.write_half(to, &service.clock),
+            Delivery::Whole(response) => response.write(to, &service.clock, !keep_alive)?,
+            Delivery::Half(response) => return response.write_half(to, &service.clock),
             Delivery::Nothing => return Ok(()),
         }
         if !keep_alive {

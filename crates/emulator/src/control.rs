@@ -4,24 +4,24 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
 use super::fault::Fault;
 use super::landing::Table;
 use super::name::PipeName;
 use super::request::Request;
+use super::response::Response;
 use super::service::Service;
 use super::variants::{ErrorForm, WordForm};
 
 pub(super) const PREFIX: &str = "/_emulator/";
 
 /// Answers a control request; `action` is what follows the prefix.
-pub(super) fn answer(service: &Service, action: &str, request: &Request) -> Answer {
+pub(super) fn response(service: &Service, action: &str, request: &Request) -> Response {
     let outcome = match (request.method.as_str(), action) {
         ("GET", "rows") => rows(service, request),
         ("GET", "counts") => counts(service, request),
-        ("GET", "requests") => Ok(Answer::json(200, &json!(service.log.all()))),
+        ("GET", "requests") => Ok(Response::json(200, &json!(service.log.all()))),
         ("DELETE", "requests") => done(|| service.log.clear()),
-        ("GET", "login-failures") => Ok(Answer::json(200, &json!(service.credentials.failures()))),
+        ("GET", "login-failures") => Ok(Response::json(200, &json!(service.credentials.failures()))),
         ("DELETE", "faults") => done(|| service.faults.clear()),
         ("POST", _) if request.size.too_long => Err((413, "the body is too long".to_owned())),
         ("POST", "commits") => commits(service, &request.body),
@@ -34,10 +34,10 @@ pub(super) fn answer(service: &Service, action: &str, request: &Request) -> Answ
         (_, known) if KNOWN.contains(&known) => Err((405, "this method is not allowed".to_owned())),
         _ => Err((404, format!("control endpoints are {}", KNOWN.join(", ")))),
     };
-    outcome.unwrap_or_else(|(status, message)| Answer::json(status, &json!({"message": message})))
+    outcome.unwrap_or_else(|(status, message)| Response::json(status, &json!({"message": message})))
 }
 
-type Outcome = Result<Answer, (u16, String)>;
+type Outcome = Result<Response, (u16, String)>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,12 +83,12 @@ fn rows(service: &Service, request: &Request) -> Outcome {
     if service.discards_rows {
         return Err((409, "rows are counted and discarded; see /_emulator/counts".to_owned()));
     }
-    table(service, request, |table| table.blocks.clone()).map(Answer::rows)
+    table(service, request, |table| table.blocks.clone()).map(Response::rows)
 }
 
 fn counts(service: &Service, request: &Request) -> Outcome {
     let rows = table(service, request, |table| table.rows)?;
-    Ok(Answer::json(200, &json!({"rows": rows})))
+    Ok(Response::json(200, &json!({"rows": rows})))
 }
 
 /// Looks into the table that the request names; one that nothing landed in is empty.
@@ -162,7 +162,7 @@ fn clock(service: &Service, body: &[u8]) -> Outcome {
 
 fn done(action: impl FnOnce()) -> Outcome {
     action();
-    Ok(Answer::json(200, &Value::Object(serde_json::Map::new())))
+    Ok(Response::json(200, &Value::Object(serde_json::Map::new())))
 }
 
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, (u16, String)> {

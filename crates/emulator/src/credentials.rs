@@ -18,7 +18,7 @@ pub(super) struct Credentials {
     pub(super) scoped: ScopedTokens,
     pub(super) access: AccessTokens,
     pub(super) client: OauthClient,
-    pub(super) personal_access_token: String,
+    pub(super) programmatic_access_token: String,
     pub(super) failures: Mutex<Vec<LoginFailure>>,
 }
 
@@ -82,7 +82,7 @@ impl Credentials {
     }
 
     fn verify_personal(&self, token: &str) -> Result<Login, Refusal> {
-        if token != self.personal_access_token {
+        if token != self.programmatic_access_token {
             let message = "Programmatic access token is invalid.";
             return Err(Refusal::new(401, "394400", message));
         }
@@ -102,7 +102,7 @@ impl Credentials {
             Some("OAUTH") => Ok(Method::AccessToken),
             Some("PROGRAMMATIC_ACCESS_TOKEN") => Ok(Method::PersonalAccessToken),
             Some(other) => Err(unknown_type(other)),
-            None if token == self.personal_access_token => Ok(Method::PersonalAccessToken),
+            None if token == self.programmatic_access_token => Ok(Method::PersonalAccessToken),
             None if self.access.knows(token) => Ok(Method::AccessToken),
             None => Ok(Method::KeyPair),
         }

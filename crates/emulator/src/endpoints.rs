@@ -6,16 +6,16 @@ mod channels;
 mod files;
 mod rows;
 
-use super::answer::Answer;
 use super::refusal::Refusal;
 use super::request::Request;
+use super::response::Response;
 use super::route::Route;
 use super::service::Service;
 
 /// The name of the account host and of the ingest host alike, without the port.
 pub(super) const HOST: &str = "127.0.0.1";
 
-pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Result<Answer, Refusal> {
+pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Result<Response, Refusal> {
     if let Route::Upload(path) = &route {
         return Ok(files::upload(service, path, request));
     }

@@ -117,7 +117,7 @@ impl Fault {
         Self::new(endpoint, Effect::LoseReply)
     }
 
-    /// Carries the request out, then cuts the connection in the middle of the answer.
+    /// Carries the request out, then cuts the connection in the middle of the response.
     pub fn truncate(endpoint: Endpoint) -> Self {
         Self::new(endpoint, Effect::Truncate)
     }
@@ -133,7 +133,7 @@ impl Fault {
         self
     }
 
-    /// The body to answer with. Faults other than [`status`](Self::status) have none.
+    /// The body to response with. Faults other than [`status`](Self::status) have none.
     pub fn body(mut self, text: impl Into<String>) -> Self {
         if let Effect::Status { body, .. } = &mut self.effect {
             *body = text.into();
@@ -141,7 +141,7 @@ impl Fault {
         self
     }
 
-    /// A header to answer with. Faults other than [`status`](Self::status) have none.
+    /// A header to response with. Faults other than [`status`](Self::status) have none.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         if let Effect::Status { headers, .. } = &mut self.effect {
             headers.push((name.into(), value.into()));
@@ -162,7 +162,7 @@ impl Fault {
             return Err(format!("status {status} is not between 200 and 599"));
         }
         if matches!(status, 204 | 304) && !body.is_empty() {
-            return Err(format!("an answer {status} has no body"));
+            return Err(format!("a response {status} has no body"));
         }
         headers.iter().try_for_each(|(name, value)| {
             let framing = ["content-length", "transfer-encoding"];

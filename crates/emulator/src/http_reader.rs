@@ -23,9 +23,9 @@ pub(super) enum Framing {
 /// Why no request could be read.
 #[derive(Debug)]
 pub(super) enum Unreadable {
-    /// The other side is gone or silent; there is nobody to answer.
+    /// The other side is gone or silent; there is nobody to response.
     Gone,
-    /// It is no HTTP that this service speaks: answer with this status, then close.
+    /// It is no HTTP that this service speaks: response with this status, then close.
     Malformed(u16, &'static str),
 }
 
@@ -245,7 +245,7 @@ const TOO_LONG_HEAD: Unreadable = Unreadable::Malformed(431, "The head is too lo
 const MAX_HEAD: usize = 32 * 1024;
 const MAX_HEADERS: usize = 100;
 const MAX_CHUNK_LINE: usize = 4 * 1024;
-/// What is read on after a body proved too long, so that its sender gets to see the answer.
+/// What is read on after a body proved too long, so that its sender gets to see the response.
 const MAX_DISCARDED: u64 = 256 << 20;
 const IDLE: Duration = Duration::from_secs(120);
 const SLOWEST_HEAD: Duration = Duration::from_secs(10);

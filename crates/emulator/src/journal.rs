@@ -1,4 +1,4 @@
-//! The file that makes state outlive the process: what was acknowledged is in it before the answer.
+//! The file that makes state outlive the process: what was acknowledged is in it before the response.
 //!
 //! Records follow each other: the length of the description, the length of the rows, the description as
 //! JSON, the rows. A record that was cut by the end of the process was acknowledged to nobody, and is

@@ -113,7 +113,7 @@ impl Ledger {
         Ok(channel.continuation_token())
     }
 
-    /// The answer that a repeated append got the first time; `None` for any other append.
+    /// The response that a repeated append got the first time; `None` for any other append.
     pub(super) fn replayed(&self, name: &ChannelName, token: &str, request_id: Option<&str>) -> Option<String> {
         let channel = self.channels.get(name)?;
         let turn = channel.judge(token, request_id).ok()?;

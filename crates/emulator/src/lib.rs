@@ -26,7 +26,6 @@
 )]
 
 mod access_tokens;
-mod answer;
 mod aws_chunked;
 mod builder;
 mod channel;
@@ -50,6 +49,7 @@ mod oauth;
 mod refusal;
 mod request;
 mod request_log;
+mod response;
 mod route;
 mod rows;
 mod scoped_tokens;
@@ -132,12 +132,12 @@ impl Emulator {
     ///
     /// ```
     /// # use snowpipe_emulator::Emulator;
-    /// let emulator = Emulator::builder().personal_access_token("a-token").start()?;
-    /// assert_eq!(emulator.personal_access_token(), "a-token");
+    /// let emulator = Emulator::builder().programmatic_access_token("a-token").start()?;
+    /// assert_eq!(emulator.programmatic_access_token(), "a-token");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn personal_access_token(&self) -> &str {
-        &self.service.credentials.personal_access_token
+    pub fn programmatic_access_token(&self) -> &str {
+        &self.service.credentials.programmatic_access_token
     }
 
     /// The issuer of the embedded authorization server. Its metadata are below

@@ -49,14 +49,14 @@ impl ScopedTokens {
 
     pub(super) fn issue(&self, user: &str, host: &str, scope: Option<String>, now_ms: i64) -> String {
         let now = now_ms.div_euclid(1000);
-        let life = self.lifetime_seconds.load(Ordering::Relaxed);
+        let lifetime = self.lifetime_seconds.load(Ordering::Relaxed);
         let claims = Claims {
             iss: ISSUER.to_owned(),
             sub: user.to_owned(),
             aud: host.to_owned(),
             scp: scope,
             iat: now,
-            exp: now.saturating_add_unsigned(life),
+            exp: now.saturating_add_unsigned(lifetime),
             jti: Uuid::new_v4().to_string(),
         };
         let claims = serde_json::json!(claims).to_string();

@@ -29,7 +29,7 @@ struct All {
     /// Absent until it is needed.
     signing_key: Option<SigningKey>,
     client_secret: [u8; 32],
-    personal_access_token: [u8; 32],
+    programmatic_access_token: [u8; 32],
     pipe_key: [u8; 32],
     /// PKCS#8 of the authority behind the TLS certificate.
     authority: Vec<u8>,
@@ -106,8 +106,8 @@ impl Secrets {
     }
 
     /// A personal access token, unless one was set.
-    pub(super) fn personal_access_token(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.all.lock().personal_access_token)
+    pub(super) fn programmatic_access_token(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.all.lock().programmatic_access_token)
     }
 
     /// The OAuth client's secret, unless one was set.
@@ -153,7 +153,7 @@ impl All {
             access_generation: generation(),
             signing_key: None,
             client_secret: random(),
-            personal_access_token: random(),
+            programmatic_access_token: random(),
             pipe_key: random(),
             authority: authority.serialize_der(),
         })

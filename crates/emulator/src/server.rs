@@ -62,7 +62,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // In this order: an answer that waits must not go out after all.
+        // In this order: a response that waits must not go out after all.
         self.open.close_all();
         self.service.stop();
         // Accepting blocks; one more connection makes it look around.

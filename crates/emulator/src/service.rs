@@ -1,11 +1,10 @@
-//! The service: takes a request, gives an answer, writes down both.
+//! The service: takes a request, gives a response, writes down both.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::answer::Answer;
 use super::clock::Clock;
 use super::control;
 use super::credentials::Credentials;
@@ -16,6 +15,7 @@ use super::name::{ChannelName, PipeName};
 use super::refusal::Refusal;
 use super::request::Request;
 use super::request_log::{LoggedRequest, RequestLog};
+use super::response::Response;
 use super::route::Route;
 use super::rows::Batch;
 use super::stage::Stage;
@@ -42,11 +42,11 @@ pub(super) struct Service {
     stopped: Condvar,
 }
 
-/// How an answer goes out.
+/// How a response goes out.
 #[derive(Debug)]
 pub(super) enum Delivery {
-    Whole(Answer),
-    Half(Answer),
+    Whole(Response),
+    Half(Response),
     Nothing,
 }
 
@@ -77,7 +77,7 @@ impl Service {
 
     pub(super) fn respond(&self, request: Request) -> Delivery {
         if let Some(action) = request.path.strip_prefix(control::PREFIX) {
-            return Delivery::Whole(control::answer(self, action, &request));
+            return Delivery::Whole(control::response(self, action, &request));
         }
         let mut entry = LoggedRequest::of(&request, self.clock.unix_ms());
         let route = Route::find(&request.method, &request.path);
@@ -85,22 +85,22 @@ impl Service {
             Ok(route) => self.faults.take(route.endpoint()),
             Err(_) => None,
         };
-        let answer = match &fault {
+        let response = match &fault {
             Some(Effect::DropConnection) => None,
             Some(Effect::Status { status, body, headers }) => Some(scripted(*status, body, headers)),
             _ => Some(self.carry_out(route, request, &mut entry)),
         };
         let answered = !matches!(fault, Some(Effect::DropConnection | Effect::LoseReply));
-        entry.status = answer.as_ref().filter(|_| answered).map(|answer| answer.status);
+        entry.status = response.as_ref().filter(|_| answered).map(|response| response.status);
         self.log.push(entry);
-        match (fault, answer) {
+        match (fault, response) {
             (Some(Effect::DropConnection | Effect::LoseReply), _) | (_, None) => Delivery::Nothing,
-            (Some(Effect::Truncate), Some(answer)) => Delivery::Half(answer),
-            (Some(Effect::Delay(wait)), Some(answer)) => {
+            (Some(Effect::Truncate), Some(response)) => Delivery::Half(response),
+            (Some(Effect::Delay(wait)), Some(response)) => {
                 self.pause(wait);
-                Delivery::Whole(answer)
+                Delivery::Whole(response)
             }
-            (_, Some(answer)) => Delivery::Whole(answer),
+            (_, Some(response)) => Delivery::Whole(response),
         }
     }
 
@@ -132,7 +132,7 @@ impl Service {
         self.stopped.notify_all();
     }
 
-    fn carry_out(&self, route: Result<Route, Refusal>, request: Request, entry: &mut LoggedRequest) -> Answer {
+    fn carry_out(&self, route: Result<Route, Refusal>, request: Request, entry: &mut LoggedRequest) -> Response {
         let outcome = route.and_then(|route| endpoints::carry_out(self, route, request));
         outcome.unwrap_or_else(|refusal| {
             entry.refusal = Some(match &refusal.detail {
@@ -140,7 +140,7 @@ impl Service {
                 None => refusal.code.clone().into_owned(),
             });
             let form = self.forms.lock().errors;
-            form.answer(&refusal)
+            form.response(&refusal)
         })
     }
 
@@ -181,11 +181,11 @@ impl Scratch {
     }
 }
 
-fn scripted(status: u16, body: &str, headers: &[(String, String)]) -> Answer {
+fn scripted(status: u16, body: &str, headers: &[(String, String)]) -> Response {
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
     let kind = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
-    headers.iter().fold(Answer::bytes(status, kind, body.as_bytes().to_vec()), |answer, (name, value)| {
-        answer.with_header(name, value)
+    headers.iter().fold(Response::bytes(status, kind, body.as_bytes().to_vec()), |response, (name, value)| {
+        response.with_header(name, value)
     })
 }
 

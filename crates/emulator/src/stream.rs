@@ -40,7 +40,7 @@ impl Stream {
     }
 
     /// Ends a connection with something still unread. Closing it at once would make the other side's system
-    /// throw away the answer.
+    /// throw away the response.
     pub(super) fn linger(&mut self) -> io::Result<()> {
         self.finish()?;
         let timed = match self {

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::Answer;
 use super::refusal::Refusal;
+use super::response::Response;
 
-/// The form of an answer that is one word: a host name or a token.
+/// The form of a response that is one word: a host name or a token.
 ///
 /// ```
 /// use snowpipe_emulator::{Emulator, WordForm};
@@ -64,27 +64,27 @@ pub(super) struct Forms {
 }
 
 impl WordForm {
-    /// An answer of one word, named `name` where it has a name.
-    pub(super) fn answer(self, name: &str, word: &str) -> Answer {
+    /// A response of one word, named `name` where it has a name.
+    pub(super) fn response(self, name: &str, word: &str) -> Response {
         match self {
-            Self::Text => Answer::text(200, word),
-            Self::Object => Answer::json(200, &json!({ name: word })),
-            Self::String => Answer::json(200, &json!(word)),
+            Self::Text => Response::text(200, word),
+            Self::Object => Response::json(200, &json!({ name: word })),
+            Self::String => Response::json(200, &json!(word)),
         }
     }
 }
 
 impl ErrorForm {
-    pub(super) fn answer(self, refusal: &Refusal) -> Answer {
+    pub(super) fn response(self, refusal: &Refusal) -> Response {
         let (status, code, message) = (refusal.status, &refusal.code, &refusal.message);
         let body = match self {
-            Self::Code => return Answer::refused(refusal),
+            Self::Code => return Response::refused(refusal),
             Self::ErrorCode => json!({"error_code": code, "message": message}),
             Self::Error => json!({"error": code, "message": message}),
             Self::String => json!(code),
-            Self::Text => return Answer::named(status),
-            Self::Empty => return Answer::text(status, ""),
+            Self::Text => return Response::named(status),
+            Self::Empty => return Response::text(status, ""),
         };
-        Answer::json(status, &body)
+        Response::json(status, &body)
     }
 }

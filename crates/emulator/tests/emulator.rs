@@ -25,13 +25,13 @@ const ACCESS_EXCHANGE: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-ty
     &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token";
 
 #[derive(Debug)]
-struct Answer {
+struct Response {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -57,8 +57,8 @@ fn connect(emulator: &Emulator) -> BufReader<TcpStream> {
     BufReader::new(stream)
 }
 
-/// Reads one answer; `None` when the connection ends before it is complete.
-fn read_answer(from: &mut impl BufRead) -> Option<Answer> {
+/// Reads one response; `None` when the connection ends before it is complete.
+fn read_answer(from: &mut impl BufRead) -> Option<Response> {
     let mut line = String::new();
     from.read_line(&mut line).ok()?;
     let status = line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().unwrap();
@@ -72,11 +72,11 @@ fn read_answer(from: &mut impl BufRead) -> Option<Answer> {
         };
         headers.push((name.to_ascii_lowercase(), value.to_owned()));
     }
-    let mut answer = Answer { status, headers, body: Vec::new() };
-    let len = answer.header("content-length").map_or(0, |len| len.parse().unwrap());
-    answer.body = vec![0; len];
-    from.read_exact(&mut answer.body).ok()?;
-    Some(answer)
+    let mut response = Response { status, headers, body: Vec::new() };
+    let len = response.header("content-length").map_or(0, |len| len.parse().unwrap());
+    response.body = vec![0; len];
+    from.read_exact(&mut response.body).ok()?;
+    Some(response)
 }
 
 fn request(method: &str, target: &str, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -85,13 +85,13 @@ fn request(method: &str, target: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn try_send(emulator: &Emulator, bytes: &[u8]) -> Option<Answer> {
+fn try_send(emulator: &Emulator, bytes: &[u8]) -> Option<Response> {
     let mut connection = connect(emulator);
     connection.get_mut().write_all(bytes).unwrap();
     read_answer(&mut connection)
 }
 
-fn send(emulator: &Emulator, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
+fn send(emulator: &Emulator, method: &str, target: &str, headers: &str, body: &[u8]) -> Response {
     try_send(emulator, &request(method, target, headers, body)).unwrap()
 }
 
@@ -124,12 +124,12 @@ fn key_of(emulator: &Emulator) -> RsaPrivateKey {
     RsaPrivateKey::from_pkcs8_pem(emulator.private_key_pem().unwrap()).unwrap()
 }
 
-fn jwt_by(key: &RsaPrivateKey, issued: i64, life: i64) -> String {
+fn jwt_by(key: &RsaPrivateKey, issued: i64, lifetime: i64) -> String {
     let claims = json!({
         "iss": format!("TESTORG-EMULATOR.LOADER.SHA256:{}", fingerprint(key)),
         "sub": "TESTORG-EMULATOR.LOADER",
         "iat": issued,
-        "exp": issued + life,
+        "exp": issued + lifetime,
     });
     sign(key, &claims)
 }
@@ -142,31 +142,31 @@ fn bearer(token: &str) -> String {
     format!("Accept: application/json\r\nAuthorization: Bearer {token}\r\n")
 }
 
-fn hostname(emulator: &Emulator, token: &str) -> Answer {
+fn hostname(emulator: &Emulator, token: &str) -> Response {
     send(emulator, "GET", "/v2/streaming/hostname", &bearer(token), b"")
 }
 
-fn exchange(emulator: &Emulator, login: &str, form: &str) -> Answer {
+fn exchange(emulator: &Emulator, login: &str, form: &str) -> Response {
     let headers = format!("{FORM}{}", bearer(login));
     send(emulator, "POST", "/oauth/token", &headers, form.as_bytes())
 }
 
 fn scoped(emulator: &Emulator) -> String {
-    let answer = exchange(emulator, &jwt(emulator), EXCHANGE);
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.text().to_owned()
+    let response = exchange(emulator, &jwt(emulator), EXCHANGE);
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.text().to_owned()
 }
 
-fn open(emulator: &Emulator, token: &str, channel: &str, body: &str) -> Answer {
+fn open(emulator: &Emulator, token: &str, channel: &str, body: &str) -> Response {
     let headers = format!("{JSON}{}", bearer(token));
     let target = format!("{PIPE}/channels/{channel}");
     send(emulator, "PUT", &target, &headers, body.as_bytes())
 }
 
 fn opened(emulator: &Emulator, token: &str, channel: &str) -> String {
-    let answer = open(emulator, token, channel, "{}");
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["next_continuation_token"].as_str().unwrap().to_owned()
+    let response = open(emulator, token, channel, "{}");
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.json()["next_continuation_token"].as_str().unwrap().to_owned()
 }
 
 fn rows_request(token: &str, target: &str, more: &str, body: &[u8]) -> Vec<u8> {
@@ -174,27 +174,27 @@ fn rows_request(token: &str, target: &str, more: &str, body: &[u8]) -> Vec<u8> {
     request("POST", target, &headers, body)
 }
 
-fn append(emulator: &Emulator, token: &str, query: &str, body: &[u8]) -> Answer {
+fn append(emulator: &Emulator, token: &str, query: &str, body: &[u8]) -> Response {
     let target = format!("{DATA}/channels/c/rows?{query}");
     try_send(emulator, &rows_request(token, &target, "", body)).unwrap()
 }
 
-fn elastic(emulator: &Emulator, token: &str, more: &str, body: &[u8]) -> Answer {
+fn elastic(emulator: &Emulator, token: &str, more: &str, body: &[u8]) -> Response {
     let target = "/v2/streaming/data/databases/DEMO/schemas/PUBLIC/tables/FLIGHTS/rows";
     try_send(emulator, &rows_request(token, target, more, body)).unwrap()
 }
 
-fn next(answer: &Answer) -> String {
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["next_continuation_token"].as_str().unwrap().to_owned()
+fn next(response: &Response) -> String {
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.json()["next_continuation_token"].as_str().unwrap().to_owned()
 }
 
 fn statuses(emulator: &Emulator, token: &str, names: &str) -> Value {
     let headers = format!("{JSON}{}", bearer(token));
     let target = format!("{PIPE}:bulk-channel-status");
-    let answer = send(emulator, "POST", &target, &headers, names.as_bytes());
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["channel_statuses"].clone()
+    let response = send(emulator, "POST", &target, &headers, names.as_bytes());
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.json()["channel_statuses"].clone()
 }
 
 fn status(emulator: &Emulator, token: &str) -> Value {
@@ -220,9 +220,9 @@ const UUID: &str = "7f6f9d1e-3f0a-4a51-9d0e-3d4b7c2a1f00";
 #[test]
 fn the_hostname_is_plain_text_without_a_port() {
     let emulator = prompt();
-    let answer = hostname(&emulator, &jwt(&emulator));
-    assert_eq!((answer.status, answer.text()), (200, "127.0.0.1"));
-    assert!(answer.header("date").unwrap().ends_with(" GMT"));
+    let response = hostname(&emulator, &jwt(&emulator));
+    assert_eq!((response.status, response.text()), (200, "127.0.0.1"));
+    assert!(response.header("date").unwrap().ends_with(" GMT"));
 }
 
 #[test]
@@ -242,9 +242,9 @@ fn the_assertion_may_come_in_the_form_instead_of_the_header() {
     let emulator = prompt();
     let form = format!("{EXCHANGE}&assertion={}", jwt(&emulator));
     let headers = format!("{FORM}Accept: application/json\r\n");
-    let answer = send(&emulator, "POST", "/oauth/token", &headers, form.as_bytes());
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(open(&emulator, answer.text(), "c", "{}").status, 200);
+    let response = send(&emulator, "POST", "/oauth/token", &headers, form.as_bytes());
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(open(&emulator, response.text(), "c", "{}").status, 200);
 }
 
 #[test]
@@ -264,11 +264,11 @@ fn refused_logins_tell_an_id_and_the_reason_can_be_looked_up() {
         (forged, "394306 JWT_TOKEN_INVALID_SIGNATURE"),
         (scoped(&emulator), "394305 JWT_TOKEN_INVALID_ALGORITHM"),
     ] {
-        let answer = hostname(&emulator, &token);
-        assert_eq!(answer.refusal(), (401, "390144".to_owned()));
-        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        let response = hostname(&emulator, &token);
+        assert_eq!(response.refusal(), (401, "390144".to_owned()));
+        let message = response.json()["message"].as_str().unwrap().to_owned();
         let id = message.strip_prefix("JWT token is invalid. [").unwrap().strip_suffix(']').unwrap();
-        assert!(!answer.text().contains(&reason[7..]));
+        assert!(!response.text().contains(&reason[7..]));
         let logged = emulator.requests().pop().unwrap().refusal.unwrap();
         assert_eq!(logged, format!("390144: {reason}"));
         let failures = send(&emulator, "GET", "/_emulator/login-failures", "", b"").json();
@@ -341,9 +341,9 @@ fn scoped_tokens_expire_and_can_be_revoked() {
 fn the_clock_can_be_moved() {
     let emulator = prompt();
     assert_eq!(control(&emulator, "clock", r#"{"offset_seconds":-86400}"#), 200);
-    let answer = hostname(&emulator, &jwt(&emulator));
-    assert_eq!(answer.status, 401);
-    let date = httpdate::parse_http_date(answer.header("date").unwrap()).unwrap();
+    let response = hostname(&emulator, &jwt(&emulator));
+    assert_eq!(response.status, 401);
+    let date = httpdate::parse_http_date(response.header("date").unwrap()).unwrap();
     let behind = SystemTime::now().duration_since(date).unwrap().as_secs();
     assert!((86_399..86_460).contains(&behind), "{behind}");
     let logged = emulator.requests().pop().unwrap().refusal.unwrap();
@@ -354,15 +354,15 @@ fn the_clock_can_be_moved() {
 fn a_missing_accept_header_is_refused() {
     let emulator = prompt();
     let headers = format!("Authorization: Bearer {}\r\n", jwt(&emulator));
-    let answer = send(&emulator, "GET", "/v2/streaming/hostname", &headers, b"");
-    assert_eq!(answer.refusal(), (406, "391902".to_owned()));
-    let message = answer.json()["message"].clone();
+    let response = send(&emulator, "GET", "/v2/streaming/hostname", &headers, b"");
+    assert_eq!(response.refusal(), (406, "391902".to_owned()));
+    let message = response.json()["message"].clone();
     assert_eq!(message, "Unsupported Accept header null is specified.");
 }
 
 #[test]
 fn a_personal_access_token_is_exchanged_with_its_own_grant() {
-    let emulator = Emulator::builder().personal_access_token("pat-1").start().unwrap();
+    let emulator = Emulator::builder().programmatic_access_token("pat-1").start().unwrap();
     let typed = "X-Snowflake-Authorization-Token-Type: PROGRAMMATIC_ACCESS_TOKEN\r\n";
     let headers = |token: &str| format!("{FORM}{typed}{}", bearer(token));
     let ask = |token: &str| send(&emulator, "GET", "/v2/streaming/hostname", &headers(token), b"");
@@ -429,12 +429,12 @@ fn access_token(emulator: &Emulator) -> String {
     let form = format!(
         "grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=openid+session%3Arole%3AINGEST"
     );
-    let answer = send(emulator, "POST", "/oauth2/token", FORM, form.as_bytes());
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["access_token"].as_str().unwrap().to_owned()
+    let response = send(emulator, "POST", "/oauth2/token", FORM, form.as_bytes());
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.json()["access_token"].as_str().unwrap().to_owned()
 }
 
-fn log_in_with(emulator: &Emulator, access_token: &str) -> Answer {
+fn log_in_with(emulator: &Emulator, access_token: &str) -> Response {
     let headers = format!("X-Snowflake-Authorization-Token-Type: OAUTH\r\n{}", bearer(access_token));
     send(emulator, "GET", "/v2/streaming/hostname", &headers, b"")
 }
@@ -444,9 +444,9 @@ fn published_key(emulator: &Emulator) -> Value {
     let metadata = send(emulator, "GET", "/oauth2/.well-known/openid-configuration", "", b"").json();
     let uri = metadata["jwks_uri"].as_str().unwrap();
     assert_eq!(uri, format!("{}/oauth2/jwks", emulator.url()));
-    let answer = send(emulator, "GET", uri.strip_prefix(emulator.url()).unwrap(), "", b"");
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
-    let keys = answer.json();
+    let response = send(emulator, "GET", uri.strip_prefix(emulator.url()).unwrap(), "", b"");
+    assert_eq!((response.status, response.header("content-type")), (200, Some("application/json")));
+    let keys = response.json();
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
     keys["keys"][0].clone()
 }
@@ -536,11 +536,11 @@ fn only_a_signature_of_the_published_key_logs_in() {
 fn a_new_channel_has_the_whole_status_with_the_right_types() {
     let emulator = prompt();
     let token = scoped(&emulator);
-    let answer = open(&emulator, &token, "load-1", "{}").json();
-    let created = answer["channel_status"]["created_on_ms"].clone();
+    let response = open(&emulator, &token, "load-1", "{}").json();
+    let created = response["channel_status"]["created_on_ms"].clone();
     assert!(created.is_i64());
     assert_eq!(
-        answer["channel_status"],
+        response["channel_status"],
         json!({
             "database_name": "DEMO",
             "schema_name": "PUBLIC",
@@ -558,7 +558,7 @@ fn a_new_channel_has_the_whole_status_with_the_right_types() {
             "snowflake_avg_processing_latency_ms": 0,
         })
     );
-    assert!(answer["next_continuation_token"].is_string());
+    assert!(response["next_continuation_token"].is_string());
 }
 
 #[test]
@@ -702,8 +702,8 @@ fn declared_pipes_feed_their_table() {
     let emulator = Emulator::builder().pipe("mypipe", "flights").commit_delay(Duration::ZERO).start().unwrap();
     let token = scoped(&emulator);
     let target = "/v2/streaming/data/databases/DEMO/schemas/PUBLIC/pipes/MYPIPE/channels/ELASTIC/rows";
-    let answer = try_send(&emulator, &rows_request(&token, target, "", b"{}\n")).unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = try_send(&emulator, &rows_request(&token, target, "", b"{}\n")).unwrap();
+    assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(emulator.rows(TABLE), b"{}\n");
 }
 
@@ -823,16 +823,16 @@ fn files_are_uploaded_decrypted_and_landed_in_order() {
 fn elastic_appends_take_no_offsets_and_land() {
     let emulator = prompt();
     let token = scoped(&emulator);
-    let answer = elastic(&emulator, &token, "", b"{\"e\":1}\n");
-    assert_eq!(answer.json()["message"], "OK");
+    let response = elastic(&emulator, &token, "", b"{\"e\":1}\n");
+    assert_eq!(response.json()["message"], "OK");
     let target = format!("{DATA}/channels/elastic/rows?requestId={UUID}&retryCount=0");
     let body = b"{\"e\":2}\nbad\n";
     assert_eq!(try_send(&emulator, &rows_request(&token, &target, "", body)).unwrap().status, 200);
     assert_eq!(emulator.rows(TABLE), b"{\"e\":1}\n{\"e\":2}\n");
     for name in ["offsetToken", "startOffsetToken", "endOffsetToken", "continuationToken"] {
         let target = format!("{DATA}/channels/ELASTIC/rows?{name}=1");
-        let answer = try_send(&emulator, &rows_request(&token, &target, "", b"{}\n")).unwrap();
-        assert_eq!(answer.refusal().0, 400, "{name}");
+        let response = try_send(&emulator, &rows_request(&token, &target, "", b"{}\n")).unwrap();
+        assert_eq!(response.refusal().0, 400, "{name}");
     }
     let headers = format!("{JSON}{}", bearer(&token));
     let reserved = send(&emulator, "PUT", &format!("{PIPE}/channels/ELASTIC"), &headers, b"{}");
@@ -900,9 +900,9 @@ fn scripted_answers_come_as_often_as_asked_and_apply_nothing() {
     let fault = r#"{"endpoint":"elastic","times":2,"status":429,"body":"{\"code\":\"ReceiverSaturated\"}","headers":{"Retry-After":"7"}}"#;
     assert_eq!(control(&emulator, "faults", fault), 200);
     for _ in 0..2 {
-        let answer = elastic(&emulator, &token, "", b"{}\n");
-        assert_eq!(answer.refusal(), (429, "ReceiverSaturated".to_owned()));
-        assert_eq!(answer.header("retry-after"), Some("7"));
+        let response = elastic(&emulator, &token, "", b"{}\n");
+        assert_eq!(response.refusal(), (429, "ReceiverSaturated".to_owned()));
+        assert_eq!(response.header("retry-after"), Some("7"));
     }
     assert_eq!(elastic(&emulator, &token, "", b"{}\n").status, 200);
     assert_eq!(emulator.rows(TABLE), b"{}\n");
@@ -920,9 +920,9 @@ fn connections_drop_before_and_break_after_the_request_is_applied() {
     emulator.inject(Fault::truncate(Endpoint::Elastic));
     let mut connection = connect(&emulator);
     connection.get_mut().write_all(&request).unwrap();
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).unwrap();
-    let text = String::from_utf8(answer).unwrap();
+    let mut response = Vec::new();
+    connection.read_to_end(&mut response).unwrap();
+    let text = String::from_utf8(response).unwrap();
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
     assert!(text.contains("\r\n\r\n{\"") && !text.ends_with('}'), "{text}");
     emulator.inject(Fault::delay(Endpoint::Elastic, Duration::from_millis(5)));
@@ -935,8 +935,8 @@ fn answers_come_in_their_other_forms_on_request() {
     let emulator = prompt();
     let login = jwt(&emulator);
     let nobody = || {
-        let answer = send(&emulator, "GET", "/v2/streaming/hostname", "Accept: */*\r\n", b"");
-        (answer.status, answer.text().to_owned())
+        let response = send(&emulator, "GET", "/v2/streaming/hostname", "Accept: */*\r\n", b"");
+        (response.status, response.text().to_owned())
     };
     assert_eq!(control(&emulator, "answers", r#"{"words":"object","errors":"error_code"}"#), 200);
     assert_eq!(hostname(&emulator, &login).text(), r#"{"hostname":"127.0.0.1"}"#);
@@ -981,9 +981,9 @@ fn malformed_control_requests_are_told_what_is_wrong() {
         ("nothing", "{}"),
         ("rows", ""),
     ] {
-        let answer = send(&emulator, "POST", &format!("/_emulator/{action}"), "", body.as_bytes());
-        assert!((400..500).contains(&answer.status), "{action} {body}");
-        assert!(answer.json()["message"].as_str().is_some_and(|m| !m.is_empty()));
+        let response = send(&emulator, "POST", &format!("/_emulator/{action}"), "", body.as_bytes());
+        assert!((400..500).contains(&response.status), "{action} {body}");
+        assert!(response.json()["message"].as_str().is_some_and(|m| !m.is_empty()));
     }
     assert_eq!(send(&emulator, "GET", "/_emulator/rows", "", b"").status, 400);
     assert_eq!(send(&emulator, "GET", "/_emulator/rows?table=A.B", "", b"").status, 400);
@@ -1055,8 +1055,8 @@ fn garbage_is_refused_and_the_service_goes_on() {
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"PATCH /oauth/token HTTP/1.1\r\nHost: x\r\n\r\n", 405),
     ] {
-        let answer = try_send(&emulator, bytes).unwrap();
-        assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(bytes));
+        let response = try_send(&emulator, bytes).unwrap();
+        assert_eq!(response.status, status, "{}", String::from_utf8_lossy(bytes));
     }
     let mut long = b"GET / HTTP/1.1\r\nA: ".to_vec();
     long.resize(40_000, b'a');
@@ -1198,9 +1198,9 @@ fn tls_is_spoken_with_a_certificate_by_the_given_authority() {
     assert!(ask("example.com").is_none());
     let mut plain = TcpStream::connect(address).unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer);
-    assert!(!answer.starts_with(b"HTTP/"));
+    let mut response = Vec::new();
+    let _ = plain.read_to_end(&mut response);
+    assert!(!response.starts_with(b"HTTP/"));
 }
 
 // ---- state

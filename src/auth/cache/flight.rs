@@ -58,19 +58,19 @@ impl Flight {
         &self,
         landed: &Condvar,
         state: &mut MutexGuard<'_, S>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Result<Token, Error>, Error> {
         if self.leader == thread::current().id() {
             return Err(Error::new(ErrorKind::Config, "a token source asked for the very token it was asked to fetch")
                 .advise("let the source fetch it in another way"));
         }
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         loop {
             if let Some(outcome) = self.outcome.get() {
                 return Ok(outcome.clone());
             }
             if landed.wait_until(state, deadline).timed_out() && self.outcome.get().is_none() {
-                let happened = format!("another thread has been fetching a token for over {} s", patience.as_secs());
+                let happened = format!("another thread has been fetching a token for over {} s", timeout.as_secs());
                 return Err(Error::new(ErrorKind::Timeout, happened).advise("try again"));
             }
         }

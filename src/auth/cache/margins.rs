@@ -18,34 +18,34 @@ pub(super) struct Deadlines {
 impl Deadlines {
     /// `random` is at least 0 and less than 1; it parts the renewals of many clients that began together.
     pub(super) fn of(grant: &Grant, random: f64) -> Deadlines {
-        let soft = (grant.life / 5).min(LONGEST_SOFT).mul_f64(1.0 - JITTER * random);
-        let hard = (grant.life / 20).min(LONGEST_HARD);
-        Deadlines { soft: grant.asked.after(grant.life - soft), hard: grant.asked.after(grant.life - hard) }
+        let soft = (grant.lifetime / 5).min(MAX_SOFT_MARGIN).mul_f64(1.0 - JITTER * random);
+        let hard = (grant.lifetime / 20).min(MAX_HARD_MARGIN);
+        Deadlines { soft: grant.asked.after(grant.lifetime - soft), hard: grant.asked.after(grant.lifetime - hard) }
     }
 }
 
 /// How long after a failed early renewal the next one waits; more often as the end draws near.
 pub(super) fn backoff(left: Duration, asked_to_wait: Option<Duration>) -> Duration {
-    (left / 4).clamp(SHORTEST_BACKOFF, LONGEST_BACKOFF).max(asked_to_wait.unwrap_or_default())
+    (left / 4).clamp(MIN_BACKOFF, MAX_BACKOFF).max(asked_to_wait.unwrap_or_default())
 }
 
 /// How long a failure is told again without asking anew; nothing when the next caller may ask at once.
 pub(super) fn remembered(error: &Error) -> Option<Duration> {
     match error.kind() {
-        // Asking again without any change would bring the same answer, and may lock the user out.
+        // Asking again without any change would bring the same response, and may lock the user out.
         ErrorKind::Config | ErrorKind::Credentials | ErrorKind::Rejected => Some(PERMANENT),
-        _ => error.retry_after().map(|delay| delay.min(LONGEST_DELAY)),
+        _ => error.retry_after().map(|delay| delay.min(MAX_DELAY)),
     }
 }
 
-const LONGEST_SOFT: Duration = Duration::from_secs(5 * 60);
-const LONGEST_HARD: Duration = Duration::from_secs(30);
+const MAX_SOFT_MARGIN: Duration = Duration::from_secs(5 * 60);
+const MAX_HARD_MARGIN: Duration = Duration::from_secs(30);
 const JITTER: f64 = 0.1;
-const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 const PERMANENT: Duration = Duration::from_secs(10);
 /// A longer one is a mistake of the service, or might as well be.
-const LONGEST_DELAY: Duration = Duration::from_secs(3600);
+const MAX_DELAY: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
@@ -54,12 +54,12 @@ mod tests {
     use crate::clock::{Clock, FakeClock};
     use crate::http::Origin;
 
-    fn margins(life: Duration, random: f64) -> (Duration, Duration) {
+    fn margins(lifetime: Duration, random: f64) -> (Duration, Duration) {
         let asked = FakeClock::new().now();
         let origin = Origin::parse("https://a.example", "test URL").unwrap();
-        let grant = Grant { bearer: "x".into(), kind: TokenKind::OAuth, origin, life, asked };
+        let grant = Grant { bearer: "x".into(), kind: TokenKind::OAuth, origin, lifetime, asked };
         let Deadlines { soft, hard } = Deadlines::of(&grant, random);
-        let end = asked.after(life);
+        let end = asked.after(lifetime);
         (soft.until(end), hard.until(end))
     }
 
@@ -104,6 +104,6 @@ mod tests {
             assert_eq!(of(transient, None), None);
             assert_eq!(of(transient, Some(Duration::from_secs(7))), Some(Duration::from_secs(7)));
         }
-        assert_eq!(of(ErrorKind::Throttled, Some(Duration::MAX)), Some(LONGEST_DELAY));
+        assert_eq!(of(ErrorKind::Throttled, Some(Duration::MAX)), Some(MAX_DELAY));
     }
 }

@@ -43,10 +43,10 @@ struct Bench {
 
 impl Bench {
     /// Every token lives so long.
-    fn with_life(life: Duration) -> Bench {
+    fn with_life(lifetime: Duration) -> Bench {
         let clock = Arc::new(FakeClock::new());
         let ours = Arc::clone(&clock);
-        Bench::scripted(clock, move |number| Ok(grant(&*ours, number, life)))
+        Bench::scripted(clock, move |number| Ok(grant(&*ours, number, lifetime)))
     }
 
     fn scripted(clock: Arc<FakeClock>, script: impl Fn(u32) -> Result<Grant, Error> + Send + Sync + 'static) -> Bench {
@@ -91,13 +91,13 @@ impl Gate {
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn grant(clock: &dyn Clock, number: u32, life: Duration) -> Grant {
+fn grant(clock: &dyn Clock, number: u32, lifetime: Duration) -> Grant {
     let origin = Origin::parse("https://a.example", "test URL").unwrap();
-    Grant { bearer: format!("token-{number}").into(), kind: TokenKind::OAuth, origin, life, asked: clock.now() }
+    Grant { bearer: format!("token-{number}").into(), kind: TokenKind::OAuth, origin, lifetime, asked: clock.now() }
 }
 
 fn unavailable() -> Error {
-    Error::new(ErrorKind::Unavailable, "no answer")
+    Error::new(ErrorKind::Unavailable, "no response")
 }
 
 fn in_threads<T: Send>(count: usize, work: impl Fn() -> T + Sync) -> Vec<T> {

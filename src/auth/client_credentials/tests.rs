@@ -33,7 +33,7 @@ fn of_issuer() -> ClientCredentials {
 #[test]
 fn the_client_asks_with_form_encoded_basic_credentials_and_nothing_more_than_needed() {
     let setup = Setup::new();
-    setup.script.answer(200, ISSUED);
+    setup.script.response(200, ISSUED);
     let grant = setup.source(&client()).unwrap().fetch().unwrap();
     let sent = &setup.script.sent()[0];
     assert_eq!(sent.line, "POST https://auth.example/oauth2/token");
@@ -45,14 +45,14 @@ fn the_client_asks_with_form_encoded_basic_credentials_and_nothing_more_than_nee
         "RFC 6749, section 2.3.1"
     );
     assert!(sent.headers["authorization"].is_sensitive());
-    assert_eq!((grant.bearer.expose(), grant.life), ("abc", Duration::from_secs(3600)));
+    assert_eq!((grant.bearer.expose(), grant.lifetime), ("abc", Duration::from_secs(3600)));
     assert_eq!((grant.kind, grant.origin.to_string().as_str()), (TokenKind::OAuth, "https://account.example"));
 }
 
 #[test]
 fn scope_and_audience_are_sent_when_given() {
     let setup = Setup::new();
-    setup.script.answer(200, ISSUED).answer(200, ISSUED);
+    setup.script.response(200, ISSUED).response(200, ISSUED);
     let scoped = client().scope("session:role:INGEST offline").audience("https://api.example");
     setup.source(&scoped).unwrap().fetch().unwrap();
     setup.source(&client().scope("").audience(" ")).unwrap().fetch().unwrap();
@@ -69,7 +69,7 @@ fn scope_and_audience_are_sent_when_given() {
 #[test]
 fn credentials_go_into_the_body_or_unencoded_only_when_asked_for() {
     let setup = Setup::new();
-    setup.script.answer(200, ISSUED).answer(200, ISSUED);
+    setup.script.response(200, ISSUED).response(200, ISSUED);
     setup.source(&client().authentication(ClientAuthentication::Body)).unwrap().fetch().unwrap();
     setup.source(&client().authentication(ClientAuthentication::BasicUnencoded)).unwrap().fetch().unwrap();
     let sent = setup.script.sent();
@@ -83,7 +83,7 @@ fn credentials_go_into_the_body_or_unencoded_only_when_asked_for() {
 fn the_token_endpoint_is_discovered_once_and_its_query_kept() {
     let setup = Setup::new();
     let document = r#"{"issuer":"https://auth.example","token_endpoint":"https://auth.example/t?tenant=1"}"#;
-    setup.script.answer(200, document).answer(200, ISSUED).answer(200, ISSUED);
+    setup.script.response(200, document).response(200, ISSUED).response(200, ISSUED);
     let source = setup.source(&of_issuer()).unwrap();
     source.fetch().unwrap();
     source.fetch().unwrap();
@@ -100,7 +100,7 @@ fn the_token_endpoint_is_discovered_once_and_its_query_kept() {
 #[test]
 fn the_endpoint_that_was_given_stands_in_when_discovery_fails() {
     let setup = Setup::new();
-    setup.script.answer(404, "{}").answer(200, ISSUED);
+    setup.script.response(404, "{}").response(200, ISSUED);
     setup.source(&of_issuer().fallback("https://auth.example/given")).unwrap().fetch().unwrap();
     assert_eq!(setup.script.lines()[1], "POST https://auth.example/given");
 }
@@ -108,7 +108,7 @@ fn the_endpoint_that_was_given_stands_in_when_discovery_fails() {
 #[test]
 fn without_any_endpoint_the_failed_discovery_is_the_error() {
     let setup = Setup::new();
-    setup.script.answer(404, "{}");
+    setup.script.response(404, "{}");
     let error = setup.source(&of_issuer()).unwrap().fetch().unwrap_err();
     assert_eq!((error.kind(), setup.script.lines().len()), (ErrorKind::Config, 1));
 }
@@ -124,7 +124,7 @@ fn a_refused_client_asks_once_even_for_many_callers() {
         "invalid_scope",
     ] {
         let setup = Setup::new();
-        setup.script.answer(400, &format!(r#"{{"error":"{code}"}}"#));
+        setup.script.response(400, &format!(r#"{{"error":"{code}"}}"#));
         let cache = TokenCache::new(Box::new(setup.source(&client()).unwrap()), setup.clock.clone());
         for _ in 0..5 {
             let error = cache.get().unwrap_err();
@@ -137,7 +137,7 @@ fn a_refused_client_asks_once_even_for_many_callers() {
 #[test]
 fn a_failing_server_is_asked_again_and_a_lost_answer_does_no_harm() {
     let setup = Setup::new();
-    setup.script.answer(503, "").lose().answer_with(429, &[("retry-after", "0")], "").answer(200, ISSUED);
+    setup.script.response(503, "").lose().answer_with(429, &[("retry-after", "0")], "").response(200, ISSUED);
     let client = client();
     let origin = Origin::parse("https://account.example", "account URL").unwrap();
     let connect = |_: &Origin| Ok(setup.script.sender(&setup.clock, Duration::from_secs(120)));
@@ -160,12 +160,12 @@ fn an_unknown_life_is_read_from_the_token_or_assumed_to_be_short() {
     let now = setup.clock.now().wall.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
     let jwt = format!("{}.{}.x", part("{}"), part(&format!(r#"{{"exp":{}}}"#, now + 1800)));
-    let answer = |token: &str| format!(r#"{{"access_token":"{token}","token_type":"bearer"}}"#);
-    setup.script.answer(200, &answer(&jwt)).answer(200, &answer("opaque"));
+    let response = |token: &str| format!(r#"{{"access_token":"{token}","token_type":"bearer"}}"#);
+    setup.script.response(200, &response(&jwt)).response(200, &response("opaque"));
     let source = setup.source(&client()).unwrap();
-    let life = source.fetch().unwrap().life.as_secs();
-    assert!((1799..=1800).contains(&life), "{life}");
-    assert_eq!(source.fetch().unwrap().life, ASSUMED_LIFE);
+    let lifetime = source.fetch().unwrap().lifetime.as_secs();
+    assert!((1799..=1800).contains(&lifetime), "{lifetime}");
+    assert_eq!(source.fetch().unwrap().lifetime, ASSUMED_LIFETIME);
 }
 
 #[test]

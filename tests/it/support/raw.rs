@@ -13,15 +13,15 @@ pub struct Raw {
 
 /// What to do with one request.
 pub enum Reply {
-    /// A whole answer.
-    Answer(u16, String),
-    /// No answer: the connection is closed after the request was read.
+    /// A whole response.
+    Response(u16, String),
+    /// No response: the connection is closed after the request was read.
     Cut,
     /// The head promises more than comes.
     Truncated(u16, String),
-    /// The answer comes before the body was read, and the connection is closed.
+    /// The response comes before the body was read, and the connection is closed.
     Early(u16, String),
-    /// No answer, and the connection stays open until the client gives up.
+    /// No response, and the connection stays open until the client gives up.
     Silence,
 }
 
@@ -96,7 +96,7 @@ fn serve(connection: TcpStream, reply: &dyn Fn(&str, usize) -> Reply, seen: &Mut
             return;
         }
         match reply {
-            Reply::Answer(status, body) => {
+            Reply::Response(status, body) => {
                 write!(writer, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
             }
             Reply::Truncated(status, body) => {

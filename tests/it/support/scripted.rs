@@ -24,11 +24,11 @@ pub struct Seen {
 #[derive(Default)]
 struct State {
     seen: Vec<Seen>,
-    script: HashMap<&'static str, VecDeque<Answer>>,
+    script: HashMap<&'static str, VecDeque<Response>>,
     appends: u64,
 }
 
-struct Answer {
+struct Response {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: String,
@@ -40,7 +40,7 @@ impl Scripted {
         let answering = state.clone();
         server.mock(|when, then| {
             when.any_request();
-            then.respond_with(move |request| answer(&answering, request));
+            then.respond_with(move |request| response(&answering, request));
         });
         Scripted { server, state }
     }
@@ -64,15 +64,15 @@ impl Scripted {
         self.client().table("db", "\"My Schema\"", "events")
     }
 
-    /// The next answer of an endpoint: hostname, token, open, rows, status, drop.
+    /// The next response of an endpoint: hostname, token, open, rows, status, drop.
     pub fn next(&self, endpoint: &'static str, status: u16, body: &str) {
         self.next_with(endpoint, status, body, &[]);
     }
 
     pub fn next_with(&self, endpoint: &'static str, status: u16, body: &str, headers: &[(&'static str, &str)]) {
         let headers = headers.iter().map(|(name, value)| (*name, value.to_string())).collect();
-        let answer = Answer { status, headers, body: body.to_string() };
-        self.state.lock().unwrap().script.entry(endpoint).or_default().push_back(answer);
+        let response = Response { status, headers, body: body.to_string() };
+        self.state.lock().unwrap().script.entry(endpoint).or_default().push_back(response);
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -104,7 +104,7 @@ impl Seen {
 
 pub const OPENED: &str = r#"{"next_continuation_token":"0_1","channel_status":{"database_name":"DB","schema_name":"My Schema","pipe_name":"EVENTS-STREAMING","channel_name":"LOAD-1","channel_status_code":"SUCCESS","created_on_ms":1,"rows_inserted":0,"rows_parsed":0,"rows_error_count":0,"last_committed_offset_token":null}}"#;
 
-fn answer(state: &Mutex<State>, request: &HttpMockRequest) -> HttpMockResponse {
+fn response(state: &Mutex<State>, request: &HttpMockRequest) -> HttpMockResponse {
     let uri = request.uri();
     let seen = Seen {
         method: request.method_str().to_string(),
@@ -117,7 +117,7 @@ fn answer(state: &Mutex<State>, request: &HttpMockRequest) -> HttpMockResponse {
     let mut state = state.lock().unwrap();
     state.seen.push(seen);
     let scripted = state.script.get_mut(endpoint).and_then(VecDeque::pop_front);
-    let answer = scripted.unwrap_or_else(|| {
+    let response = scripted.unwrap_or_else(|| {
         let body = match endpoint {
             "hostname" => "127.0.0.1".to_string(),
             "token" => format!("scoped-token-{}", state.seen.len()),
@@ -129,13 +129,13 @@ fn answer(state: &Mutex<State>, request: &HttpMockRequest) -> HttpMockResponse {
             "status" => r#"{"channel_statuses":{}}"#.to_string(),
             _ => "{}".to_string(),
         };
-        Answer { status: 200, headers: Vec::new(), body }
+        Response { status: 200, headers: Vec::new(), body }
     });
-    let mut response = HttpMockResponse::builder().status(answer.status).body(answer.body);
-    for (name, value) in answer.headers {
-        response = response.header(name, value);
+    let mut mock = HttpMockResponse::builder().status(response.status).body(response.body);
+    for (name, value) in response.headers {
+        mock = mock.header(name, value);
     }
-    response.build()
+    mock.build()
 }
 
 fn endpoint_of(method: &str, path: &str) -> &'static str {

@@ -2,31 +2,31 @@
 
 use serde_json::json;
 
-use super::super::answer::Answer;
 use super::super::credentials::{Login, Method};
 use super::super::refusal::Refusal;
 use super::super::request::{Parameters, Request};
+use super::super::response::Response;
 use super::super::route::Route;
 use super::super::service::Service;
 use super::HOST;
 
-pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Answer, Refusal> {
+pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
     match route {
         Route::Hostname => {
             service.credentials.login(request, now_ms)?;
             let words = service.forms.lock().words;
-            Ok(words.answer("hostname", HOST))
+            Ok(words.response("hostname", HOST))
         }
         Route::Telemetry => {
             service.credentials.login(request, now_ms)?;
             let body = json!({"code": null, "data": "Log Received", "message": null, "success": true});
-            Ok(Answer::json(200, &body))
+            Ok(Response::json(200, &body))
         }
         _ => exchange(service, request, now_ms),
     }
 }
 
-fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Answer, Refusal> {
+fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
     if request.content_type().as_deref() != Some("application/x-www-form-urlencoded") {
         return Err(Refusal::new(
             415,
@@ -42,7 +42,7 @@ fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Answer,
     let user = service.credentials.user();
     let token = service.credentials.scoped.issue(user, HOST, role, now_ms);
     let words = service.forms.lock().words;
-    Ok(words.answer("token", &token))
+    Ok(words.response("token", &token))
 }
 
 /// Checks the credential in the way that the grant calls for: each kind has its own.

@@ -4,11 +4,11 @@ use std::io;
 
 use serde_json::json;
 
-use super::super::answer::Answer;
 use super::super::request::{Parameters, Request};
+use super::super::response::Response;
 use super::super::service::Service;
 
-pub(super) fn discover(service: &Service) -> Answer {
+pub(super) fn discover(service: &Service) -> Response {
     let issuer = service.credentials.access.issuer();
     let body = json!({
         "issuer": issuer,
@@ -19,18 +19,18 @@ pub(super) fn discover(service: &Service) -> Answer {
         "response_types_supported": [],
         "subject_types_supported": ["public"],
     });
-    Answer::json(200, &body)
+    Response::json(200, &body)
 }
 
-pub(super) fn keys(service: &Service) -> Answer {
+pub(super) fn keys(service: &Service) -> Response {
     match service.credentials.access.published_keys() {
-        Ok(keys) => Answer::json(200, &keys),
+        Ok(keys) => Response::json(200, &keys),
         Err(why) => unable(&why),
     }
 }
 
 /// Answers in the form of RFC 6749, errors included.
-pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Answer {
+pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Response {
     let is_form = request.content_type().as_deref() == Some("application/x-www-form-urlencoded");
     let form = std::str::from_utf8(&request.body).ok().filter(|_| is_form);
     let Some(form) = form.map(Parameters::parse) else {
@@ -57,15 +57,15 @@ pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Answer
     if let Some(scope) = scope {
         body["scope"] = scope.into();
     }
-    Answer::json(200, &body).with_header("Cache-Control", "no-store").with_header("Pragma", "no-cache")
+    Response::json(200, &body).with_header("Cache-Control", "no-store").with_header("Pragma", "no-cache")
 }
 
 /// There is no key, as when the state folder cannot be written.
-fn unable(why: &io::Error) -> Answer {
+fn unable(why: &io::Error) -> Response {
     error(500, "server_error", &why.to_string())
 }
 
-fn error(status: u16, error: &str, description: &str) -> Answer {
+fn error(status: u16, error: &str, description: &str) -> Response {
     let body = json!({"error": error, "error_description": description});
-    Answer::json(status, &body).with_header("Cache-Control", "no-store")
+    Response::json(status, &body).with_header("Cache-Control", "no-store")
 }

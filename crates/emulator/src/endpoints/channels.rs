@@ -4,11 +4,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::super::answer::Answer;
 use super::super::ledger::Opening;
 use super::super::name::PipeName;
 use super::super::refusal::Refusal;
 use super::super::request::Request;
+use super::super::response::Response;
 use super::super::route::Route;
 use super::super::service::Service;
 
@@ -31,7 +31,7 @@ struct StatusBody {
     channel_names: Vec<String>,
 }
 
-pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Answer, Refusal> {
+pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
     match route {
         Route::Open { name, spelling } => {
             let body: OpenBody = optional(request)?;
@@ -41,25 +41,25 @@ pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now
             };
             let mut ledger = service.ledger.lock();
             let opened = ledger.open(name, spelling, opening, now_ms)?;
-            Ok(Answer::json(200, &opened))
+            Ok(Response::json(200, &opened))
         }
         Route::Drop(name) => {
             let body: DropBody = optional(request)?;
             let guarded = body.fail_on_uncommitted_rows.unwrap_or(false);
             service.ledger.lock().drop_channel(name, guarded, now_ms)?;
-            Ok(Answer::json(200, &json!({})))
+            Ok(Response::json(200, &json!({})))
         }
         Route::Status(pipe) => status(service, pipe, &parsed(request)?, now_ms),
         Route::PipeInfo(pipe) => {
             parsed::<Map<String, Value>>(request)?;
             service.ledger.lock().table_of(pipe)?;
-            Ok(Answer::json(200, &service.stage.describe(now_ms)))
+            Ok(Response::json(200, &service.stage.describe(now_ms)))
         }
         _ => Err(Refusal::new(404, "ERR_RESOURCE_NOT_FOUND", "Nothing is here.")),
     }
 }
 
-fn status(service: &Service, pipe: &PipeName, body: &StatusBody, now_ms: i64) -> Result<Answer, Refusal> {
+fn status(service: &Service, pipe: &PipeName, body: &StatusBody, now_ms: i64) -> Result<Response, Refusal> {
     if body.channel_names.len() > MAX_NAMES {
         return Err(Refusal::new(
             400,
@@ -69,7 +69,7 @@ fn status(service: &Service, pipe: &PipeName, body: &StatusBody, now_ms: i64) ->
     }
     let mut ledger = service.ledger.lock();
     let statuses = ledger.status(pipe, &body.channel_names, now_ms)?;
-    Ok(Answer::json(200, &statuses))
+    Ok(Response::json(200, &statuses))
 }
 
 fn optional<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refusal> {

@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::answer::Answer;
 use super::super::aws_chunked;
 use super::super::channel::missing_token;
 use super::super::encoding::Encoding;
@@ -13,6 +12,7 @@ use super::super::ledger::Append;
 use super::super::name::ChannelName;
 use super::super::refusal::Refusal;
 use super::super::request::Request;
+use super::super::response::Response;
 use super::super::rows::Batch;
 use super::super::service::Service;
 
@@ -30,7 +30,7 @@ struct Fragment {
 }
 
 /// Answers as object storage does, errors included.
-pub(super) fn upload(service: &Service, path: &str, request: Request) -> Answer {
+pub(super) fn upload(service: &Service, path: &str, request: Request) -> Response {
     let header = |name: &str| request.header(name).unwrap_or_default();
     if !service.stage.knows(header("authorization"), header("x-amz-security-token")) {
         return storage_error(403, "InvalidAccessKeyId");
@@ -49,7 +49,7 @@ pub(super) fn upload(service: &Service, path: &str, request: Request) -> Answer 
         return storage_error(400, "IncompleteBody");
     }
     match service.stage.put(path, bytes) {
-        Some(etag) => Answer::text(200, "").with_header("ETag", &format!("\"{etag}\"")),
+        Some(etag) => Response::text(200, "").with_header("ETag", &format!("\"{etag}\"")),
         None => storage_error(503, "SlowDown"),
     }
 }
@@ -59,7 +59,7 @@ pub(super) fn register(
     name: &ChannelName,
     request: &Request,
     now_ms: i64,
-) -> Result<Answer, Refusal> {
+) -> Result<Response, Refusal> {
     let next = if name.is_elastic() {
         let (fragments, batch) = read(service, request)?;
         service.append_elastic(&name.pipe, batch, now_ms)?;
@@ -68,7 +68,7 @@ pub(super) fn register(
     } else {
         register_in_order(service, name, request, now_ms)?
     };
-    Ok(Answer::json(200, &json!({"next_continuation_token": next})))
+    Ok(Response::json(200, &json!({"next_continuation_token": next})))
 }
 
 fn register_in_order(service: &Service, name: &ChannelName, request: &Request, now_ms: i64) -> Result<String, Refusal> {
@@ -140,11 +140,11 @@ fn initial_counter(fragment: &Fragment) -> Result<[u8; 16], Refusal> {
     iv.and_then(|iv| iv.try_into().ok()).ok_or_else(|| Refusal::malformed("iv_base64 is not 16 bytes in base64."))
 }
 
-fn storage_error(status: u16, code: &str) -> Answer {
+fn storage_error(status: u16, code: &str) -> Response {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{code}</Message></Error>"
     );
-    Answer::bytes(status, "application/xml", body.into_bytes())
+    Response::bytes(status, "application/xml", body.into_bytes())
 }
 
 const ENCRYPTION: &str = "AES-CTR-128.1";

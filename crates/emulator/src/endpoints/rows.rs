@@ -2,17 +2,22 @@
 
 use serde_json::json;
 
-use super::super::answer::Answer;
 use super::super::channel::missing_token;
 use super::super::encoding::{Encoding, Undecodable};
 use super::super::ledger::Append;
 use super::super::name::{ChannelName, PipeName};
 use super::super::refusal::Refusal;
 use super::super::request::Request;
+use super::super::response::Response;
 use super::super::rows::{Batch, Body};
 use super::super::service::Service;
 
-pub(super) fn append(service: &Service, name: &ChannelName, request: Request, now_ms: i64) -> Result<Answer, Refusal> {
+pub(super) fn append(
+    service: &Service,
+    name: &ChannelName,
+    request: Request,
+    now_ms: i64,
+) -> Result<Response, Refusal> {
     let parameters = request.parameters();
     let get = |name: &str| parameters.get(name).map(str::to_owned);
     let token = get("continuationToken").ok_or_else(missing_token)?;
@@ -23,7 +28,7 @@ pub(super) fn append(service: &Service, name: &ChannelName, request: Request, no
         batch: batch(service, request)?,
     };
     let next = service.append(name, append, now_ms)?;
-    Ok(Answer::json(200, &json!({"next_continuation_token": next})))
+    Ok(Response::json(200, &json!({"next_continuation_token": next})))
 }
 
 pub(super) fn append_elastic(
@@ -31,7 +36,7 @@ pub(super) fn append_elastic(
     pipe: &PipeName,
     request: Request,
     now_ms: i64,
-) -> Result<Answer, Refusal> {
+) -> Result<Response, Refusal> {
     let parameters = request.parameters();
     if let Some(name) = parameters.names().find(|name| NAMED_ONLY.contains(name)) {
         return Err(Refusal::malformed(format!("{name} does not go with an Elastic append.")));
@@ -39,7 +44,7 @@ pub(super) fn append_elastic(
     let batch = batch(service, request)?;
     service.append_elastic(pipe, batch, now_ms)?;
     let body = json!({"message": "OK", "next_continuation_token": ""});
-    Ok(Answer::json(200, &body))
+    Ok(Response::json(200, &body))
 }
 
 /// Unpacks and looks at every row, before anything is locked.

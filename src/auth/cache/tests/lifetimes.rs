@@ -49,8 +49,8 @@ fn a_renewal_that_fails_when_the_token_is_at_its_end_is_an_error() {
 
 #[test]
 fn a_life_of_nothing_is_used_once_and_not_looped_on() {
-    for life in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1)] {
-        let bench = Bench::with_life(life);
+    for lifetime in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1)] {
+        let bench = Bench::with_life(lifetime);
         for number in 1..=3 {
             assert_eq!(bench.cache.get().unwrap().generation, u64::from(number));
             assert_eq!(bench.fetches(), number);

@@ -202,7 +202,7 @@ fn each_waiter_has_its_own_time() {
         theirs.pass();
         Ok(grant(&*ours, number, HOUR))
     });
-    Arc::get_mut(&mut bench.cache).unwrap().patience = Duration::from_millis(5);
+    Arc::get_mut(&mut bench.cache).unwrap().timeout = Duration::from_millis(5);
     thread::scope(|scope| {
         let getting = scope.spawn(|| bench.cache.get().unwrap().generation);
         bench.wait_for_waiters(0);
@@ -243,9 +243,9 @@ fn under_stress_no_thread_hangs_no_refused_token_comes_back_and_no_fetched_one_i
             under_way.fetch_sub(1, Ordering::SeqCst);
             match fastrand::u8(..10) {
                 0 => Err(unavailable()),
-                life => {
+                lifetime => {
                     ours.fetch_add(1, Ordering::SeqCst);
-                    Ok(grant(&SystemClock, number, Duration::from_millis(life.into())))
+                    Ok(grant(&SystemClock, number, Duration::from_millis(lifetime.into())))
                 }
             }
         }),

@@ -1,4 +1,4 @@
-//! An answer, and its bytes on the wire.
+//! A response, and its bytes on the wire.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use super::clock::Clock;
 use super::landing::Block;
 use super::refusal::Refusal;
 
-/// Status, headers and body of one answer.
+/// Status, headers and body of one response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     headers: Vec<(String, String)>,
     body: Body,
@@ -23,7 +23,7 @@ enum Body {
     Rows(Vec<Arc<Block>>),
 }
 
-impl Answer {
+impl Response {
     pub(super) fn json(status: u16, body: &Value) -> Self {
         Self::bytes(status, "application/json", body.to_string().into_bytes())
     }
@@ -63,7 +63,7 @@ impl Answer {
         self
     }
 
-    /// Writes the whole answer.
+    /// Writes the whole response.
     pub(super) fn write(&self, to: &mut impl Write, clock: &Clock, last: bool) -> io::Result<()> {
         let mut head = self.head(clock, last);
         match &self.body {

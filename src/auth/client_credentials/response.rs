@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::Answer;
+use crate::http::Response;
 use crate::secret::Secret;
 
 /// A token as the server tells of it (RFC 6749, section 5.1).
@@ -14,23 +14,23 @@ use crate::secret::Secret;
 pub(super) struct Issued {
     pub(super) token: Secret,
     /// Unknown when the server does not say, which means neither for ever nor expired.
-    pub(super) life: Option<Duration>,
+    pub(super) lifetime: Option<Duration>,
     pub(super) scope: Option<String>,
 }
 
 /// `secret` is taken out of whatever the server says.
-pub(super) fn read(answer: &Answer, secret: &Secret) -> Result<Issued, Error> {
-    let body: Option<Body> = match answer.body.len() {
-        0..=MAX_ANSWER => serde_json::from_slice(&answer.body).ok(),
+pub(super) fn read(response: &Response, secret: &Secret) -> Result<Issued, Error> {
+    let body: Option<Body> = match response.body.len() {
+        0..=MAX_RESPONSE_BYTES => serde_json::from_slice(&response.body).ok(),
         _ => None,
     };
     // Some servers tell errors with status 200.
     if let Some(error) = body.as_ref().and_then(|body| body.error.as_ref()) {
         let description = body.as_ref().and_then(|body| body.error_description.as_deref());
-        return Err(refused(answer.status, error, description.unwrap_or_default(), secret));
+        return Err(refused(response.status, error, description.unwrap_or_default(), secret));
     }
-    if !answer.is_success() {
-        return Err(by_status(answer.status));
+    if !response.is_success() {
+        return Err(by_status(response.status));
     }
     let body = body.ok_or_else(|| unclear("is not a JSON object"))?;
     let token = body.access_token.filter(|token| !token.expose().is_empty());
@@ -43,8 +43,8 @@ pub(super) fn read(answer: &Answer, secret: &Secret) -> Result<Issued, Error> {
     if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(unclear("holds a token that no header can carry"));
     }
-    let life = body.expires_in.as_ref().map(life).transpose()?.flatten();
-    Ok(Issued { token, life, scope: body.scope })
+    let lifetime = body.expires_in.as_ref().map(lifetime).transpose()?.flatten();
+    Ok(Issued { token, lifetime, scope: body.scope })
 }
 
 /// Scopes that were asked for and not granted (section 5.1: the server tells the scope when it differs).
@@ -69,7 +69,7 @@ fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Se
 }
 
 /// A number of seconds, or the text of one; what lies in the past or is no number is refused.
-fn life(value: &Value) -> Result<Option<Duration>, Error> {
+fn lifetime(value: &Value) -> Result<Option<Duration>, Error> {
     let seconds = match value {
         Value::Null => return Ok(None),
         Value::Number(number) => number.as_f64(),
@@ -108,13 +108,13 @@ fn by_status(status: u16) -> Error {
         401 | 403 => (ErrorKind::Credentials, "the server refuses the client", "check client id and secret"),
         404 | 405 => (ErrorKind::Rejected, "there is no token endpoint", "check its URL"),
         400..500 => (ErrorKind::Rejected, "the server refuses the request", "check scope, audience and URL"),
-        _ => (ErrorKind::Protocol, "the answer makes no sense", "check the URL of the token endpoint"),
+        _ => (ErrorKind::Protocol, "the response makes no sense", "check the URL of the token endpoint"),
     };
     Error::new(kind, happened).with_status(status).advise(advice)
 }
 
 fn unclear(what: &str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the answer of the token endpoint {what}"))
+    Error::new(ErrorKind::Protocol, format!("the response of the token endpoint {what}"))
         .advise("check the URL of the token endpoint")
 }
 
@@ -123,7 +123,7 @@ fn without(text: &str, secret: &Secret) -> String {
     text.replace(secret.expose(), "…")
 }
 
-const MAX_ANSWER: usize = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> Result<Issued, Error> {
-        read(&Answer::new(status, HeaderMap::new(), body.into()), &"hunter2-hunter2".into())
+        read(&Response::new(status, HeaderMap::new(), body.into()), &"hunter2-hunter2".into())
     }
 
     fn token(more: &str) -> Result<Issued, Error> {
@@ -142,14 +142,14 @@ mod tests {
     #[test]
     fn a_token_is_read_with_its_life_and_scope() {
         let issued = token(r#","expires_in":3600,"scope":"a b","unknown":{}"#).unwrap();
-        assert_eq!((issued.token.expose(), issued.life), ("abc", Some(Duration::from_secs(3600))));
+        assert_eq!((issued.token.expose(), issued.lifetime), ("abc", Some(Duration::from_secs(3600))));
         assert_eq!(issued.scope.as_deref(), Some("a b"));
         assert!(of(200, r#"{"access_token":"abc","token_type":"bEARER"}"#).is_ok());
     }
 
     #[test]
     fn a_life_is_a_number_its_text_or_unknown() {
-        for (more, life) in [
+        for (more, lifetime) in [
             ("", None),
             (r#","expires_in":null"#, None),
             (r#","expires_in":0"#, Some(Duration::ZERO)),
@@ -158,7 +158,7 @@ mod tests {
             (r#","expires_in":"3599""#, Some(Duration::from_secs(3599))),
             (r#","expires_in":1e300"#, Some(Duration::MAX)),
         ] {
-            assert_eq!(token(more).unwrap().life, life, "{more}");
+            assert_eq!(token(more).unwrap().lifetime, lifetime, "{more}");
         }
         for more in [r#","expires_in":-1"#, r#","expires_in":"soon""#, r#","expires_in":"NaN""#, r#","expires_in":[]"#]
         {
@@ -181,7 +181,7 @@ mod tests {
         ] {
             assert_eq!(of(200, body).unwrap_err().kind(), ErrorKind::Protocol, "{body}");
         }
-        let long = format!(r#"{{"access_token":"{}","token_type":"Bearer"}}"#, "a".repeat(MAX_ANSWER));
+        let long = format!(r#"{{"access_token":"{}","token_type":"Bearer"}}"#, "a".repeat(MAX_RESPONSE_BYTES));
         assert_eq!(of(200, &long).unwrap_err().kind(), ErrorKind::Protocol);
     }
 
