@@ -1,20 +1,21 @@
 mod builder;
+mod in_flight;
 mod pace;
-mod polls;
 mod recovery;
+mod wait;
 
 use std::time::Duration;
 
 use ::http::HeaderValue;
 
 pub use self::builder::ChannelBuilder;
+pub(crate) use self::in_flight::{InFlight, Uncommitted};
 use self::pace::Pace;
-pub(crate) use self::polls::Polls;
 pub use self::recovery::Recovery;
+pub(crate) use self::wait::Wait;
 use crate::error::{Error, ErrorKind, clean};
 use crate::pipe::Pipe;
-use crate::rows::{Batch, Compressor, Payload, for_each_payload};
-use crate::rows::{Ledger, OffsetToken};
+use crate::rows::{Batch, Compressor, OffsetToken, Payload, Payloads};
 use crate::snowflake::api::{self, Opened};
 use crate::snowflake::status::ChannelStatus;
 
@@ -56,26 +57,24 @@ use crate::snowflake::status::ChannelStatus;
 #[derive(Debug)]
 pub struct Channel {
     pipe: Pipe,
-    /// How to open it again.
+    /// The settings it was opened with.
     builder: ChannelBuilder,
     name: String,
     link: Link,
-    /// What the service said when it was opened.
+    /// The response to the open request.
     status_at_open: ChannelStatus,
-    ledger: Ledger,
-    /// The last token, if any, of an append whose outcome is unknown.
-    in_doubt: Option<Option<OffsetToken>>,
-    /// Rows given to [`append`](Channel::append), and those of them that were sent, whatever became of them.
-    rows_given: u64,
-    rows_sent: u64,
+    in_flight: InFlight,
+    /// A batch was given to [`append`](Channel::append) of which some rows were never sent.
+    has_unsent_rows: bool,
     pace: Pace,
-    /// Rejected rows already told, so that each is told once.
-    rejected_told: u64,
+    /// Rejected rows that the caller knows of: each is reported once.
+    rejected_reported: u64,
+    reopens: u64,
     compressor: Compressor,
     payload: Payload,
 }
 
-/// What the next append needs, or why there cannot be one.
+/// What the next append has to send along, or why there can be none.
 #[derive(Debug)]
 enum Link {
     Up { continuation: String, sticky: Option<HeaderValue> },
@@ -86,17 +85,16 @@ impl Channel {
     fn new(pipe: Pipe, builder: ChannelBuilder, opened: Opened) -> Channel {
         let Opened { continuation, status } = opened;
         Channel {
-            // The service's own spelling, which later questions for the status must use.
+            // The service's own spelling, which status requests must use.
             name: status.channel_name().unwrap_or(builder.name()).to_string(),
             pipe,
             builder,
             link: Link::Up { continuation, sticky: None },
-            ledger: Ledger::new(status.committed_offset()),
-            in_doubt: None,
-            rows_given: 0,
-            rows_sent: 0,
+            in_flight: InFlight::after(status.committed_offset()),
+            has_unsent_rows: false,
             pace: Pace::default(),
-            rejected_told: status.rows_rejected(),
+            rejected_reported: status.rows_rejected(),
+            reopens: 0,
             status_at_open: status,
             compressor: Compressor::default(),
             payload: Payload::default(),
@@ -111,6 +109,19 @@ impl Channel {
         &self.status_at_open
     }
 
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    pub(crate) fn in_flight_mut(&mut self) -> &mut InFlight {
+        &mut self.in_flight
+    }
+
+    /// How often the channel was opened after the first time.
+    pub(crate) fn reopens(&self) -> u64 {
+        self.reopens
+    }
+
     /// The channel's name as the service spells it.
     pub fn name(&self) -> &str {
         &self.name
@@ -120,12 +131,12 @@ impl Channel {
     ///
     /// `None` for a channel that has never committed a token. Resume after it.
     pub fn committed_offset(&self) -> Option<&OffsetToken> {
-        self.ledger.committed()
+        self.in_flight.reported()
     }
 
     /// The offset token that was last accepted, committed or not.
     pub fn sent_offset(&self) -> Option<&OffsetToken> {
-        self.ledger.last_sent()
+        self.in_flight.last_accepted()
     }
 
     /// Appends the rows, in as many requests as they need; an empty batch sends nothing.
@@ -146,21 +157,28 @@ impl Channel {
     pub fn append(&mut self, batch: &Batch) -> Result<(), Error> {
         let mut compressor = std::mem::take(&mut self.compressor);
         let mut payload = std::mem::take(&mut self.payload);
-        let mut accepted = 0;
-        let result = for_each_payload(batch, &mut compressor, &mut payload, |payload| {
-            self.append_payload(payload)?;
-            accepted += payload.rows;
+        let (was_up, mut accepted) = (self.check_link().is_ok(), 0);
+        let mut append_each = || {
+            let mut payloads = Payloads::of(batch);
+            while payloads.next(&mut compressor, &mut payload)? {
+                self.append_payload(&payload)?;
+                accepted += payload.rows;
+            }
             Ok(())
-        });
+        };
+        let result = append_each();
         (self.compressor, self.payload) = (compressor, payload);
-        if accepted > 0 && result.is_err() {
+        if result.is_ok() {
+            return result;
+        }
+        // Doubt that was there before concerns rows of another batch.
+        let in_doubt = if was_up { self.in_flight.rows_in_doubt() } else { 0 };
+        if accepted > 0 {
             // Appending the same batch again would double its first rows.
-            self.link = Link::Down(self.accepted_in_part(accepted, batch.rows()));
+            self.take_down(self.accepted_in_part(accepted, batch.rows()));
         }
-        // A batch of which nothing was sent through a link that still stands is only its caller's.
-        if result.is_ok() || self.check_link().is_err() {
-            self.rows_given += batch.rows() as u64;
-        }
+        // On a link that still stands the caller can append the batch again, so none of it is missing.
+        self.has_unsent_rows |= self.check_link().is_err() && accepted + in_doubt < batch.rows();
         result
     }
 
@@ -172,17 +190,12 @@ impl Channel {
         }
     }
 
-    /// The last tokens of what was appended and is not known to be committed.
-    pub(crate) fn outstanding(&self) -> impl Iterator<Item = &OffsetToken> {
-        self.ledger.pending().chain(self.in_doubt.iter().flatten())
-    }
-
     /// Appends no more, for this reason.
     pub(crate) fn take_down(&mut self, reason: Error) {
         self.link = Link::Down(reason);
     }
 
-    /// Appends one ready request body.
+    /// Appends one request body. It is in flight afterwards, unless it was certainly not applied.
     pub(crate) fn append_payload(&mut self, payload: &Payload) -> Result<(), Error> {
         let (continuation, sticky) = match &self.link {
             Link::Up { continuation, sticky } => (continuation, sticky.as_ref()),
@@ -190,20 +203,19 @@ impl Channel {
         };
         let (session, pipe, clock) = (self.pipe.session(), self.pipe.name(), self.pipe.clock());
         clock.sleep(self.pace.wait(clock.now()));
-        self.pace.begin(clock.now());
+        let began = clock.now();
+        self.pace.begin(began);
         match api::append_rows(session, pipe, &self.name, continuation, sticky, payload) {
             Ok(appended) => {
                 self.pace.end(appended.was_throttled);
                 self.link = Link::Up { continuation: appended.continuation, sticky: appended.sticky };
-                self.ledger.sent(payload.last.clone());
-                self.rows_sent += payload.rows as u64;
+                self.in_flight.push(payload, began);
                 Ok(())
             }
             Err(error) => {
-                if matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed) {
+                if needs_reopening(&error) {
                     self.link = Link::Down(self.lost(&error));
-                    self.in_doubt = Some(payload.last.clone());
-                    self.rows_sent += payload.rows as u64;
+                    self.in_flight.push_in_doubt(payload, began);
                 }
                 Err(error)
             }
@@ -242,8 +254,8 @@ impl Channel {
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn wait_for_commit(&mut self, offset: impl Into<OffsetToken>, timeout: Duration) -> Result<(), Error> {
         let offset = offset.into();
-        let attempted = self.attempted(&format!("see offset {offset} committed on"));
-        self.wait_until(&attempted, timeout, |ledger| ledger.has_committed(&offset))
+        let attempted = self.attempted(&format!("confirm the commit of offset {offset} on"));
+        self.wait_until(&attempted, timeout, |in_flight| in_flight.has_committed(&offset))
     }
 
     /// Waits until the committed offset token satisfies a condition of the caller's, who alone knows their order.
@@ -260,11 +272,12 @@ impl Channel {
         condition: impl Fn(Option<&OffsetToken>) -> bool,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let attempted = self.attempted("see the awaited offset committed on");
-        self.wait_until(&attempted, timeout, |ledger| condition(ledger.committed()))
+        let attempted = self.attempted("confirm the commit of the awaited offset on");
+        self.wait_until(&attempted, timeout, |in_flight| condition(in_flight.reported()))
     }
 
-    /// Opens the channel again, after a loss or a doubt: what was sent and not committed is awaited, then the committed offset is fresh.
+    /// Opens the channel again, after an error of kind `Channel` or `Unconfirmed`. Rows that were sent and are not committed
+    /// are awaited first, so the committed offset is final.
     ///
     /// # Blocking
     ///
@@ -274,42 +287,38 @@ impl Channel {
     ///
     /// Those of [`ChannelBuilder::open`].
     pub fn reopen(&mut self) -> Result<(), Error> {
-        let rejected_told = self.rejected_told;
-        *self = self.builder.clone().open()?;
-        self.pipe.session().counters().add_reopen();
-        // Rows that were rejected unseen while the channel was lost are still to be told; a smaller count is a new start.
-        self.rejected_told = rejected_told.min(self.rejected_told);
+        let opened = self.builder.clone().open()?;
+        self.take_over(opened);
         Ok(())
     }
 
-    /// Lets go of the channel without any request: its committed offset stays with the service, as does what was appended.
-    ///
-    /// Dropping the value does the same; this says it aloud. To delete the channel use
-    /// [`Pipe::drop_channel`](crate::Pipe::drop_channel).
+    fn take_over(&mut self, opened: Channel) {
+        self.pipe.session().counters().add_reopen();
+        // Rows that were rejected while the channel was lost are not reported yet; a smaller count is a new start.
+        let rejected_reported = self.rejected_reported.min(opened.rejected_reported);
+        *self = Channel { rejected_reported, reopens: self.reopens + 1, ..opened };
+    }
+
+    /// Releases the handle without sending a request; same as dropping it. The service keeps the committed offset and the
+    /// rows that were appended. To delete the channel use [`Pipe::drop_channel`](crate::Pipe::drop_channel).
     pub fn close(self) {}
 
     fn wait_until(
         &mut self,
         attempted: &str,
         timeout: Duration,
-        is_committed: impl Fn(&Ledger) -> bool,
+        is_committed: impl Fn(&InFlight) -> bool,
     ) -> Result<(), Error> {
-        let clock = self.pipe.clock();
-        let deadline = clock.now().after(timeout);
-        let mut polls = Polls::default();
+        let mut wait = Wait::new(self.pipe.clock(), timeout);
         loop {
-            let left = self.pipe.clock().now().until(deadline);
-            let status = self.fetch_status(Some(left.max(MIN_TIMEOUT)))?;
-            if is_committed(&self.ledger) {
-                return self.tell_rejected(&status).map_err(|error| error.attempting(attempted));
+            let status = self.fetch_status(Some(wait.request_timeout(self.pipe.clock())))?;
+            if is_committed(&self.in_flight) {
+                return self.report_rejected(&status).map_err(|error| error.attempting(attempted));
             }
             self.check_usable(&status).map_err(|error| error.attempting(attempted))?;
-            let clock = self.pipe.clock();
-            let left = clock.now().until(deadline);
-            if left.is_zero() {
+            if !wait.pause(self.pipe.clock()) {
                 return Err(self.still_waiting(timeout).attempting(attempted));
             }
-            clock.sleep(polls.next().min(left));
         }
     }
 
@@ -325,18 +334,18 @@ impl Channel {
                 .attempting(self.attempted("ask for the status of"))
                 .advise("reopen it: it was dropped, or unused for thirty days"));
         };
-        self.ledger.observe(status.committed_offset());
+        self.in_flight.observe(status.committed_offset().as_ref(), self.pipe.clock().now());
         Ok(status)
     }
 
-    /// Rows rejected since this was last asked; a smaller count than before is a new beginning.
+    /// Rows rejected since the last call; a smaller count than before is a new beginning.
     pub(crate) fn take_rejected(&mut self, status: &ChannelStatus) -> u64 {
-        let rejected = status.rows_rejected().saturating_sub(self.rejected_told);
-        self.rejected_told = status.rows_rejected();
+        let rejected = status.rows_rejected().saturating_sub(self.rejected_reported);
+        self.rejected_reported = status.rows_rejected();
         rejected
     }
 
-    fn tell_rejected(&mut self, status: &ChannelStatus) -> Result<(), Error> {
+    fn report_rejected(&mut self, status: &ChannelStatus) -> Result<(), Error> {
         match self.take_rejected(status) {
             0 => Ok(()),
             rejected => Err(rows_rejected(rejected, status)),
@@ -354,7 +363,7 @@ impl Channel {
     }
 
     fn still_waiting(&self, timeout: Duration) -> Error {
-        let so_far = match self.ledger.committed() {
+        let so_far = match self.in_flight.reported() {
             Some(offset) => format!("committed so far is offset {offset}"),
             None => "nothing is committed so far".into(),
         };
@@ -368,9 +377,9 @@ impl Channel {
             .advise("reopen the channel and resume after its committed offset")
     }
 
-    /// What later appends on a lost handle are told.
+    /// What later appends on this handle return.
     fn lost(&self, cause: &Error) -> Error {
-        Error::new(ErrorKind::Channel, "an earlier append left the channel in doubt")
+        Error::new(ErrorKind::Channel, "the outcome of an earlier append is unknown")
             .attempting(self.attempted("append to"))
             .with_code(cause.code().map(str::to_string))
             .advise("reopen the channel and resume after its committed offset")
@@ -381,7 +390,7 @@ impl Channel {
     }
 }
 
-/// What there is to say of rows that the service took and could not store.
+/// The error for rows that the service accepted and could not store.
 pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
     let near = status.last_error_offset().map(|offset| format!(" at or before offset {offset}")).unwrap_or_default();
     let reason = clean(status.last_error_message().unwrap_or("the service gives no reason"));
@@ -390,5 +399,7 @@ pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
     Error::new(ErrorKind::Rejected, happened).advise("correct these rows; repeating them as they are will not help")
 }
 
-/// Even a wait without time left asks once, and that question needs time for its response.
-const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Whether only reopening the channel shows what was applied. After any other error it is as it was.
+pub(crate) fn needs_reopening(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed)
+}

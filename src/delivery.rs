@@ -1,23 +1,18 @@
-//! Gets ready request bodies committed on a channel, whatever happens to the channel: what the loader and the writer share.
-
-mod in_flight;
+//! Gets request bodies committed on a channel and recovers when it is lost: shared by the loader and the writer.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::in_flight::InFlight;
-use crate::channel::{Channel, Polls, rows_rejected};
+use crate::channel::{Channel, Wait, needs_reopening, rows_rejected};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::rows::OffsetToken;
-use crate::rows::Payload;
+use crate::rows::{OffsetToken, Payload};
 use crate::snowflake::status::ChannelStatus;
 
-/// A channel, and what is on its way through it.
+/// A channel, the bodies that wait to be sent through it, and what has been sent so far.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     channel: Channel,
-    in_flight: InFlight,
     /// Bodies that wait to be sent, or to be sent again.
     queue: VecDeque<Payload>,
     max_retained: usize,
@@ -25,7 +20,7 @@ pub(crate) struct Delivery {
     last_look: Moment,
     last_status: ChannelStatus,
     totals: Totals,
-    landed_at_open: u64,
+    committed_requests_at_reopen: u64,
     fruitless_reopens: u32,
 }
 
@@ -36,32 +31,29 @@ pub(crate) struct Totals {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) rejected: u64,
-    pub(crate) reopens: u64,
 }
 
 impl Delivery {
-    /// The most that is kept of what was sent and is not committed.
+    /// Limit of what is retained of sent and uncommitted bodies: eight full requests, which outlast a slow commit.
     pub(crate) const RETAINED_BYTES: usize = 32_000_000;
 
-    pub(crate) fn new(channel: Channel, commit_timeout: Duration) -> Delivery {
-        let now = channel.pipe().clock().now();
-        let mut in_flight = InFlight::after(channel.committed_offset().cloned());
-        channel.outstanding().for_each(|token| in_flight.precede(token, now));
+    /// Takes the channel over. What was appended through it before is waited for, too, but cannot be sent again.
+    pub(crate) fn new(mut channel: Channel, commit_timeout: Duration) -> Delivery {
+        channel.in_flight_mut().inherit();
         Delivery {
-            in_flight,
             queue: VecDeque::new(),
             max_retained: Delivery::RETAINED_BYTES,
             commit_timeout,
-            last_look: now,
+            last_look: channel.pipe().clock().now(),
             last_status: ChannelStatus::default(),
             totals: Totals::default(),
-            landed_at_open: 0,
+            committed_requests_at_reopen: 0,
             fruitless_reopens: 0,
             channel,
         }
     }
 
-    /// Keeps so much of what was sent and is not committed; a longer body goes alone.
+    /// Limits the bytes of retained bodies; a longer body is retained alone.
     pub(crate) fn retaining_at_most(mut self, bytes: usize) -> Delivery {
         self.max_retained = bytes;
         self
@@ -79,159 +71,157 @@ impl Delivery {
         self.totals
     }
 
-    /// The token up to which everything is committed.
-    pub(crate) fn landed(&self) -> Option<&OffsetToken> {
-        self.in_flight.landed()
+    /// The offset up to which everything is committed.
+    pub(crate) fn committed_offset(&self) -> Option<&OffsetToken> {
+        self.channel.in_flight().committed()
     }
 
     /// Rows sent here that are committed.
-    pub(crate) fn landed_rows(&self) -> u64 {
-        self.in_flight.landed_rows()
+    pub(crate) fn committed_rows(&self) -> u64 {
+        self.channel.in_flight().committed_rows()
     }
 
-    /// From sending to noticing the commit, of what was committed last.
+    /// From sending to seeing the commit, of the request committed last.
     pub(crate) fn commit_lag(&self) -> Duration {
-        self.in_flight.lag()
+        self.channel.in_flight().commit_lag()
     }
 
-    /// Whether nothing waits and nothing is under way.
+    /// Whether nothing waits to be sent and nothing is in flight.
     pub(crate) fn is_done(&self) -> bool {
-        self.queue.is_empty() && self.in_flight.is_empty()
+        self.queue.is_empty() && self.channel.in_flight().is_empty()
     }
 
-    /// Sends a body whose rows the caller can make again; after a loss it has to.
+    /// Sends a body whose rows the caller can read again; after a loss of the channel it has to.
     pub(crate) fn send(&mut self, payload: &Payload) -> Result<(), Error> {
-        // In in_flight even if the append fails: it may have been applied.
-        self.in_flight.push(payload, self.channel.pipe().clock().now());
         self.channel.append_payload(payload)?;
         self.note_sent(payload.rows, payload.plain_bytes)
     }
 
-    /// Takes over a body that nobody can make again.
+    /// Takes over a body whose rows cannot be read again.
     pub(crate) fn enqueue(&mut self, mut payload: Payload) {
         payload.wire.shrink_to_fit();
         self.queue.push_back(payload);
     }
 
-    /// Sends what waits; while too much is kept for sending again, waits for commits.
+    /// Sends the queue; while too much is retained, waits for commits.
     pub(crate) fn send_queue(&mut self, mut on_look: impl FnMut(&Delivery)) -> Result<(), Error> {
-        // An earlier recovery may have failed: what is under way then will not land by itself.
+        // After a recovery that failed, nothing in flight will be committed: it must be recovered first.
         self.channel.check_link()?;
         while !self.queue.is_empty() {
             self.wait_until(Delivery::has_room, &mut on_look)?;
-            let Some(payload) = self.queue.pop_front() else { break };
-            let (rows, bytes, now) = (payload.rows, payload.plain_bytes, self.now());
-            if let Err(error) = self.channel.append_payload(self.in_flight.push_retained(payload, now)) {
-                self.take_back_unless_in_doubt(&error);
-                return Err(error);
-            }
-            self.note_sent(rows, bytes)?;
+            self.send_next()?;
             on_look(self);
         }
         Ok(())
     }
 
-    /// Waits for commits until the condition holds, as long as the commit timeout allows.
+    fn send_next(&mut self) -> Result<(), Error> {
+        self.channel.check_link()?;
+        let Some(payload) = self.queue.pop_front() else { return Ok(()) };
+        let (rows, bytes) = (payload.rows, payload.plain_bytes);
+        match self.channel.append_payload(&payload) {
+            Ok(()) => self.channel.in_flight_mut().retain(payload),
+            Err(error) => {
+                self.requeue_if_not_applied(payload, &error);
+                return Err(error);
+            }
+        }
+        self.note_sent(rows, bytes)
+    }
+
+    /// Only a body that may have been applied is in flight after an error; any other waits for the next attempt.
+    fn requeue_if_not_applied(&mut self, payload: Payload, error: &Error) {
+        if needs_reopening(error) {
+            self.channel.in_flight_mut().retain(payload);
+        } else {
+            self.queue.push_front(payload);
+        }
+    }
+
+    /// Waits for commits until the condition holds or the commit timeout is over.
     pub(crate) fn wait_until(
         &mut self,
         is_done: impl Fn(&Delivery) -> bool,
         mut on_look: impl FnMut(&Delivery),
     ) -> Result<(), Error> {
-        let deadline = self.now().after(self.commit_timeout);
-        let mut polls = Polls::default();
+        let mut wait = Wait::new(self.channel.pipe().clock(), self.commit_timeout);
         while !is_done(self) {
-            let left = self.now().until(deadline);
-            self.look(Some(left.max(MIN_TIMEOUT)))?;
+            self.look(Some(wait.request_timeout(self.channel.pipe().clock())))?;
             on_look(self);
             if is_done(self) {
-                break;
+                return Ok(());
             }
-            let left = self.now().until(deadline);
-            if left.is_zero() {
+            if !wait.pause(self.channel.pipe().clock()) {
                 return Err(self.commit_overdue());
             }
-            self.channel.pipe().clock().sleep(polls.next().min(left));
         }
         Ok(())
     }
 
-    /// After a loss or a doubt: reopens the channel, believes what the service has, queues again what is missing.
+    /// Reopens the channel after `Channel` or `Unconfirmed`, takes its committed offset as authoritative and requeues the
+    /// bodies behind it.
     ///
-    /// Tells the cause when it is of another kind, or when reopening has brought no progress several times.
+    /// Returns the cause if it is of another kind. Gives up after several reopens without progress.
     pub(crate) fn recover(&mut self, cause: Error) -> Result<(), Error> {
-        if !is_lost(&cause) {
+        if !needs_reopening(&cause) {
             return Err(cause);
         }
-        log::info!("channel {} is to be reopened: {cause}", self.channel.name());
-        let is_fruitful = self.in_flight.landed_requests() > self.landed_at_open;
+        log::info!("reopening channel {}: {cause}", self.channel.name());
+        let committed_requests = self.channel.in_flight().committed_requests();
+        let is_fruitful = committed_requests > self.committed_requests_at_reopen;
         let fruitless_reopens = if is_fruitful { 0 } else { self.fruitless_reopens + 1 };
         if fruitless_reopens > MAX_FRUITLESS_REOPENS {
-            return Err(self.given_up(&cause));
+            return Err(self.no_progress(&cause));
         }
         if fruitless_reopens > 1 {
             self.channel.pipe().clock().sleep(FIRST_PAUSE * 2u32.pow(fruitless_reopens - 2));
         }
-        self.channel.reopen()?;
-        // Counted only now: a service out of reach is no sign of a second writer.
+        let uncommitted = self.channel.reconcile()?;
+        // Counted only after success: a service out of reach is no sign of a second writer.
         self.fruitless_reopens = fruitless_reopens;
-        self.totals.reopens += 1;
-        if !self.in_flight.explains(self.channel.committed_offset()) {
-            return Err(self.ended(self.foreign()));
+        self.committed_requests_at_reopen = committed_requests;
+        self.note_commit_lag();
+        if uncommitted.has_inherited() {
+            // Rows are lost that cannot be sent again, so none may be sent after them.
+            let error = self.inherited_lost();
+            self.channel.take_down(error.clone());
+            return Err(error);
         }
-        self.landed_at_open = self.in_flight.landed_requests();
-        self.note_landed();
-        if self.in_flight.awaits_preceding() {
-            return Err(self.ended(self.preceding_lost()));
-        }
-        // If everything landed, nobody looks again.
+        // If everything is committed there is no further look that would see these.
         self.note_rejected(self.channel.status_at_open().clone());
-        for body in self.in_flight.take_back().rev() {
+        for body in uncommitted.into_bodies().rev() {
             self.queue.push_front(body);
         }
         Ok(())
     }
 
-    /// Rows are lost that cannot be sent again, so none may be sent after them.
-    fn ended(&mut self, reason: Error) -> Error {
-        self.channel.take_down(reason.clone());
-        reason
-    }
-
-    /// Whether the body that is next can be kept too.
+    /// Whether the next body can be retained, too.
     fn has_room(&self) -> bool {
+        let in_flight = self.channel.in_flight();
         let next = self.queue.front().map_or(0, |payload| payload.wire.len());
-        self.in_flight.is_empty() || self.in_flight.retained_bytes() + next <= self.max_retained
+        in_flight.is_empty() || in_flight.retained_bytes() + next <= self.max_retained
     }
 
-    /// What was certainly not applied is not under way: it waits for the next try.
-    fn take_back_unless_in_doubt(&mut self, error: &Error) {
-        if is_lost(error) {
-            return;
-        }
-        if let Some(body) = self.in_flight.take_back_newest() {
-            self.queue.push_front(body);
-        }
-    }
-
-    /// What there is to say of so many rejected rows.
+    /// The error for this many rejected rows.
     pub(crate) fn rejected(&self, rows: u64) -> Error {
         rows_rejected(rows, &self.last_status)
     }
 
-    /// Looks after the channel now and then while sending, so that a loss and rejected rows are noticed early.
+    /// Looks at the channel now and then while sending, so that a loss and rejected rows are noticed early.
     fn note_sent(&mut self, rows: usize, bytes: usize) -> Result<(), Error> {
         self.totals.batches += 1;
         self.totals.rows += rows as u64;
         self.totals.bytes += bytes as u64;
-        if self.now().since(self.last_look) < LOOK_EVERY { Ok(()) } else { self.look(None) }
+        let since_last_look = self.channel.pipe().clock().now().since(self.last_look);
+        if since_last_look < LOOK_EVERY { Ok(()) } else { self.look(None) }
     }
 
-    /// Asks how the channel stands: what landed, what was rejected, whether it is still ours.
+    /// Asks for the channel's status: what is committed, what was rejected, whether the channel is still usable.
     fn look(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         let status = self.channel.fetch_status(timeout)?;
         self.note_rejected(status);
-        self.last_look = self.now();
-        self.note_landed();
+        self.last_look = self.channel.pipe().clock().now();
+        self.note_commit_lag();
         self.channel.check_usable(&self.last_status)
     }
 
@@ -240,44 +230,29 @@ impl Delivery {
         self.last_status = status;
     }
 
-    fn note_landed(&mut self) {
-        let now = self.now();
-        if let Some(committed) = self.channel.committed_offset() {
-            self.in_flight.land(committed, now);
-            self.channel.pipe().session().counters().note_commit_lag(self.in_flight.lag());
+    fn note_commit_lag(&self) {
+        if self.committed_offset().is_some() {
+            self.channel.pipe().session().counters().note_commit_lag(self.commit_lag());
         }
     }
 
-    fn now(&self) -> Moment {
-        self.channel.pipe().clock().now()
-    }
-
     fn commit_overdue(&self) -> Error {
-        let happened = match self.in_flight.landed() {
-            Some(landed) => format!("no commit within {:?} beyond offset {landed}", self.commit_timeout),
+        let happened = match self.committed_offset() {
+            Some(offset) => format!("no commit within {:?} beyond offset {offset}", self.commit_timeout),
             None => format!("no commit within {:?}", self.commit_timeout),
         };
         Error::new(ErrorKind::Timeout, happened)
-            .attempting(format!("see all rows committed on channel {}", self.channel.name()))
+            .attempting(format!("confirm the commit of all rows on channel {}", self.channel.name()))
             .advise("run it again: it resumes after what is committed")
     }
 
-    fn foreign(&self) -> Error {
-        let told = |token: Option<&OffsetToken>| token.map_or("none".to_string(), OffsetToken::to_string);
-        let (found, known) = (told(self.channel.committed_offset()), told(self.in_flight.landed()));
-        let happened = format!("its committed offset is {found} where {known} or one sent since was expected");
-        Error::new(ErrorKind::Rejected, happened)
-            .attempting(format!("resume channel {}", self.channel.name()))
-            .advise("look for a second writer that uses the same channel name")
-    }
-
-    fn preceding_lost(&self) -> Error {
+    fn inherited_lost(&self) -> Error {
         Error::new(ErrorKind::Rejected, "rows that were appended before the writer began were lost with the channel")
             .attempting(format!("resume channel {}", self.channel.name()))
             .advise("open the channel again and resume after its committed offset")
     }
 
-    fn given_up(&self, cause: &Error) -> Error {
+    fn no_progress(&self, cause: &Error) -> Error {
         let happened =
             format!("reopening it {MAX_FRUITLESS_REOPENS} times brought no progress; the last cause: {cause}");
         Error::new(ErrorKind::Channel, happened)
@@ -287,16 +262,11 @@ impl Delivery {
     }
 }
 
-/// Only the service knows what it has; otherwise the channel is as it was.
-fn is_lost(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed)
-}
-
-/// Often enough to notice a lost channel, seldom enough to leave the request rate to the rows.
+/// Often enough to notice a lost channel, seldom enough to leave the service's ten requests a second to the rows.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// A failover of the service takes one or two; a second writer causes them without end.
 const MAX_FRUITLESS_REOPENS: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Even a wait without time left asks once, and that question needs time for its response.
-const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Doubled with each reopen that brings no progress, so that all of them together take about eight seconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@ use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::pipe::Pipe;
-use crate::rows::{Batch, Compressor, Payload, for_each_payload};
+use crate::rows::{Batch, Compressor, Payload, Payloads};
 use crate::snowflake::api;
 
 /// Appends rows at least once, in no order, from any number of threads.
@@ -28,11 +28,14 @@ pub struct Elastic {
     spare: Mutex<Vec<(Compressor, Payload)>>,
 }
 
-impl Elastic {
-    pub(crate) fn new(pipe: Pipe) -> Elastic {
-        Elastic { pipe, spare: Mutex::default() }
+impl Pipe {
+    /// Appends without a channel: at least once, in no order, from any number of threads.
+    pub fn elastic(&self) -> Elastic {
+        Elastic { pipe: self.clone(), spare: Mutex::default() }
     }
+}
 
+impl Elastic {
     /// Appends the rows, in as many requests as they need; an empty batch sends nothing. Offset tokens are not sent.
     ///
     /// # Blocking
@@ -48,10 +51,16 @@ impl Elastic {
     /// first of them may be stored.
     pub fn append(&self, batch: &Batch) -> Result<(), Error> {
         let (mut compressor, mut payload) = self.spare.lock().pop().unwrap_or_default();
-        let result = for_each_payload(batch, &mut compressor, &mut payload, |payload| {
-            api::append_elastic(self.pipe.session(), self.pipe.name(), payload)
-        });
+        let result = self.append_each(batch, &mut compressor, &mut payload);
         self.spare.lock().push((compressor, payload));
         result
+    }
+
+    fn append_each(&self, batch: &Batch, compressor: &mut Compressor, payload: &mut Payload) -> Result<(), Error> {
+        let mut payloads = Payloads::of(batch);
+        while payloads.next(compressor, payload)? {
+            api::append_elastic(self.pipe.session(), self.pipe.name(), payload)?;
+        }
+        Ok(())
     }
 }

@@ -1,9 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::channel::ChannelBuilder;
 use crate::clock::Clock;
-use crate::elastic::Elastic;
 use crate::error::Error;
 use crate::session::{Counters, Session};
 use crate::snowflake::api::{self, PipeName};
@@ -33,18 +31,6 @@ pub struct Pipe {
 impl Pipe {
     pub(crate) fn new(session: Arc<Session>, clock: Arc<dyn Clock>, name: PipeName) -> Pipe {
         Pipe { session, clock, name: Arc::new(name) }
-    }
-
-    /// Prepares to open the named channel: ordered, exactly once, one writer at a time.
-    ///
-    /// Names should be the same in every run, so that a run resumes where the one before it ended.
-    pub fn channel(&self, name: impl Into<String>) -> ChannelBuilder {
-        ChannelBuilder::new(self.clone(), name.into())
-    }
-
-    /// Appends without a channel: at least once, in no order, from any number of threads.
-    pub fn elastic(&self) -> Elastic {
-        Elastic::new(self.clone())
     }
 
     /// The status of several channels in one request; those that do not exist are left out.

@@ -10,10 +10,10 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-pub(crate) use self::offset_token::Ledger;
 pub use self::offset_token::OffsetToken;
+pub(crate) use self::offset_token::offset_or_none;
 use self::offsets::Offsets;
-pub(crate) use self::payload::{Compressor, Payload, for_each_payload};
+pub(crate) use self::payload::{Compressed, Compressor, Payload, Payloads};
 use crate::error::{Error, ErrorKind};
 
 /// Rows to be appended together, encoded one JSON object a line.

@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::rows::OffsetToken;
-use crate::rows::{Batch, Compressor, Payload, for_each_payload};
+use crate::rows::{Batch, Compressor, Payload, Payloads};
 
 /// Feeds a channel row by row, for a stream that does not end: buffers, sends full requests, keeps what is not committed
 /// and sends it again when the channel is lost.
@@ -45,7 +45,7 @@ pub struct Writer {
     compressor: Compressor,
     max_bytes: usize,
     max_age: Duration,
-    rejected_told: u64,
+    rejected_reported: u64,
 }
 
 impl Writer {
@@ -57,7 +57,7 @@ impl Writer {
             compressor: Compressor::default(),
             max_bytes: Batch::FULL_BYTES,
             max_age: MAX_AGE,
-            rejected_told: 0,
+            rejected_reported: 0,
         }
     }
 
@@ -151,7 +151,7 @@ impl Writer {
         let result = self.commit_all();
         self.delivery.set_commit_timeout(BACK_PRESSURE_TIMEOUT);
         result?;
-        self.tell_rejected()
+        self.report_rejected()
     }
 
     /// Commits, then lets go of the channel; tells the committed offset.
@@ -164,22 +164,22 @@ impl Writer {
     /// written again after the committed offset, call `commit` until it succeeds, and this afterwards.
     pub fn close(mut self, timeout: Duration) -> Result<Option<OffsetToken>, Error> {
         self.commit(timeout)?;
-        Ok(self.delivery.landed().cloned())
+        Ok(self.delivery.committed_offset().cloned())
     }
 
     /// The offset token up to which everything is known to be committed.
     pub fn committed_offset(&self) -> Option<&OffsetToken> {
-        self.delivery.landed()
+        self.delivery.committed_offset()
     }
 
     /// Rows written here that are committed.
     pub fn rows_committed(&self) -> u64 {
-        self.delivery.landed_rows()
+        self.delivery.committed_rows()
     }
 
     /// Openings of the channel after the first.
     pub fn reopens(&self) -> u64 {
-        self.delivery.totals().reopens
+        self.delivery.channel().reopens()
     }
 
     /// From sending to noticing the commit, of what was committed last.
@@ -215,25 +215,30 @@ impl Writer {
 
     /// Turns the buffer into bodies that can be sent again.
     fn pack(&mut self) -> Result<(), Error> {
-        let (delivery, mut payload, mut rows) = (&mut self.delivery, Payload::default(), 0);
-        let packed = for_each_payload(&self.batch, &mut self.compressor, &mut payload, |payload| {
-            rows += payload.rows;
-            delivery.enqueue(std::mem::take(payload));
-            Ok(())
-        });
-        if packed.is_err() {
-            self.batch = self.batch.without(rows);
-            return packed;
+        let (mut payloads, mut packed_rows) = (Payloads::of(&self.batch), 0);
+        loop {
+            let mut payload = Payload::default();
+            match payloads.next(&mut self.compressor, &mut payload) {
+                Ok(true) => {
+                    packed_rows += payload.rows;
+                    self.delivery.enqueue(payload);
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    self.batch = self.batch.without(packed_rows);
+                    return Err(error);
+                }
+            }
         }
         self.batch.clear();
         self.oldest = None;
         Ok(())
     }
 
-    fn tell_rejected(&mut self) -> Result<(), Error> {
+    fn report_rejected(&mut self) -> Result<(), Error> {
         let rejected = self.delivery.totals().rejected;
-        let untold = rejected - std::mem::replace(&mut self.rejected_told, rejected);
-        if untold == 0 { Ok(()) } else { Err(self.delivery.rejected(untold)) }
+        let unreported = rejected - std::mem::replace(&mut self.rejected_reported, rejected);
+        if unreported == 0 { Ok(()) } else { Err(self.delivery.rejected(unreported)) }
     }
 }
 

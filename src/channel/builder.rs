@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use super::{Channel, Polls};
+use super::{Channel, Wait};
 use crate::error::{Error, ErrorKind, clean};
 use crate::pipe::Pipe;
-use crate::rows::OffsetToken;
+use crate::rows::{OffsetToken, offset_or_none};
 use crate::snowflake::api::{self, Opened};
 
-/// How a channel is to be opened; made by [`Pipe::channel`].
+/// Opens a channel; made by [`Pipe::channel`].
 ///
 /// ```no_run
 /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
@@ -25,8 +25,17 @@ pub struct ChannelBuilder {
     expected: Option<Option<OffsetToken>>,
 }
 
+impl Pipe {
+    /// Prepares to open the named channel: ordered, exactly once, one writer at a time.
+    ///
+    /// Names should be the same in every run, so that a run resumes where the one before it ended.
+    pub fn channel(&self, name: impl Into<String>) -> ChannelBuilder {
+        ChannelBuilder::new(self.clone(), name.into())
+    }
+}
+
 impl ChannelBuilder {
-    pub(crate) fn new(pipe: Pipe, name: String) -> ChannelBuilder {
+    fn new(pipe: Pipe, name: String) -> ChannelBuilder {
         ChannelBuilder { pipe, name, open_timeout: OPEN_TIMEOUT, discard_uncommitted: false, expected: None }
     }
 
@@ -86,8 +95,8 @@ impl ChannelBuilder {
     }
 
     fn open_when_free(&self) -> Result<Opened, Error> {
-        let deadline = self.pipe.clock().now().after(self.open_timeout);
-        let mut polls = Polls::default();
+        let clock = self.pipe.clock();
+        let mut wait = Wait::new(clock, self.open_timeout);
         loop {
             let (session, pipe) = (self.pipe.session(), self.pipe.name());
             let error = match api::open_channel(session, pipe, &self.name, !self.discard_uncommitted) {
@@ -95,13 +104,10 @@ impl ChannelBuilder {
                 Err(error) if is_busy(&error) => error,
                 Err(error) => return Err(error),
             };
-            let clock = self.pipe.clock();
-            let left = clock.now().until(deadline);
-            if left.is_zero() {
+            log::debug!("channel {} is busy: {}", self.name, error.code().unwrap_or_default());
+            if !wait.pause(clock) {
                 return Err(self.still_busy(&error));
             }
-            log::debug!("channel {} is busy: {}", self.name, error.code().unwrap_or_default());
-            clock.sleep(polls.next().min(left));
         }
     }
 
@@ -110,10 +116,10 @@ impl ChannelBuilder {
         Error::new(ErrorKind::Timeout, happened)
             .attempting(self.attempted())
             .with_code(error.code().map(str::to_string))
-            .advise("wait longer with open_timeout, or give up the rows in flight with discard_uncommitted")
+            .advise("wait longer with open_timeout, or discard the rows in flight with discard_uncommitted")
     }
 
-    /// A response of 200 may carry a channel that swallows rows.
+    /// A response of 200 may carry a channel that loses every row.
     fn check_usable(&self, opened: &Opened) -> Result<(), Error> {
         if opened.status.is_usable() {
             return Ok(());
@@ -130,8 +136,8 @@ impl ChannelBuilder {
         if committed == *expected {
             return Ok(());
         }
-        let told = |offset: &Option<OffsetToken>| offset.as_ref().map_or("none".into(), OffsetToken::to_string);
-        let happened = format!("its committed offset is {}, not {}", told(&committed), told(expected));
+        let [found, expected] = [&committed, expected].map(|offset| offset_or_none(offset.as_ref()));
+        let happened = format!("its committed offset is {found}, not {expected}");
         Err(Error::new(ErrorKind::Rejected, happened)
             .attempting(self.attempted())
             .advise("use another channel name, or resume from the committed offset"))
@@ -160,5 +166,5 @@ fn is_busy(error: &Error) -> bool {
     matches!(error.code(), Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA" | "ERR_OPEN_CHANNEL_IN_PROGRESS"))
 }
 
-/// As long as the service's own client waits.
+/// The official SDK waits as long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,8 +1,9 @@
-use super::Channel;
+use super::in_flight::Reconciled;
+use super::{Channel, Uncommitted};
 use crate::error::{Error, ErrorKind};
-use crate::rows::OffsetToken;
+use crate::rows::{OffsetToken, offset_or_none};
 
-/// What a recovered channel has, and so what is to be sent again.
+/// What a recovered channel has committed, and so what must be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     committed: Option<OffsetToken>,
@@ -23,8 +24,8 @@ impl Recovery {
 }
 
 impl Channel {
-    /// After a doubt or a loss: opens the channel again, compares what the service has with what this handle sent, and
-    /// tells what is to be sent again. The handle is as good as new afterwards.
+    /// Reopens the channel after an error of kind `Channel` or `Unconfirmed`, compares what the service has committed with
+    /// what this handle sent, and returns what to send again. The handle can append again afterwards.
     ///
     /// ```no_run
     /// # use snowpipe_streaming::{Batch, Channel, Error, ErrorKind};
@@ -51,44 +52,53 @@ impl Channel {
     ///
     /// - [`Rejected`](ErrorKind::Rejected) when the committed offset is none that this handle sent or began with: another
     ///   writer uses the channel, and the handle appends no more unless it is reopened.
-    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when the last rows sent had no offset token: the handle is as good as new,
-    ///   but nobody can tell whether they are stored.
+    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when the last rows sent had no offset token: the handle can append again,
+    ///   but whether they are stored is unknown.
     /// - otherwise those of [`reopen`](Channel::reopen); then nothing is forgotten, and this can be called again.
     pub fn recover(&mut self) -> Result<Recovery, Error> {
-        let mut expected = self.ledger.clone();
-        if let Some(last) = &self.in_doubt {
-            expected.sent(last.clone());
-        }
-        let is_all_sent = self.rows_sent >= self.rows_given;
-        self.reopen()?;
+        let has_unsent_rows = self.has_unsent_rows;
+        let uncommitted = self.reconcile()?;
         let committed = self.committed_offset().cloned();
-        if !expected.explains(committed.as_ref()) {
-            let error = self.unexplained(committed.as_ref());
-            // The next recovery must not take the rows of somebody else for the end of ours.
-            self.ledger = expected;
-            self.take_down(error.clone());
-            return Err(error);
+        if !uncommitted.is_empty() && !uncommitted.has_offsets() {
+            return Err(self.unknown_after(committed.as_ref()));
         }
-        let has_last_token = expected.last_sent() == committed.as_ref();
-        if has_last_token && expected.ends_without_token() {
-            return Err(self.untold(committed.as_ref()));
-        }
-        Ok(Recovery { committed, is_complete: has_last_token && is_all_sent })
+        Ok(Recovery { is_complete: uncommitted.is_empty() && !has_unsent_rows, committed })
     }
 
-    fn untold(&self, committed: Option<&OffsetToken>) -> Error {
-        let told = committed.map_or("the beginning".to_string(), |token| format!("offset {token}"));
-        let happened =
-            format!("the rows sent after {told} had no offset token, and so nobody can tell what became of them");
+    /// Reopens the channel and takes its committed offset as authoritative for what was sent through this handle.
+    ///
+    /// If reopening fails nothing is forgotten, and this can be called again. If another writer has committed rows in the
+    /// meantime, the handle appends no more.
+    pub(crate) fn reconcile(&mut self) -> Result<Uncommitted, Error> {
+        let opened = self.builder.clone().open()?;
+        let mut in_flight = std::mem::take(&mut self.in_flight);
+        self.take_over(opened);
+        let committed = self.status_at_open.committed_offset();
+        let reconciled = in_flight.reconcile(committed.as_ref(), self.pipe.clock().now());
+        self.in_flight = in_flight;
+        match reconciled {
+            Reconciled::Resumable(uncommitted) => Ok(uncommitted),
+            Reconciled::Foreign => {
+                let error = self.foreign(committed.as_ref());
+                self.take_down(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    fn unknown_after(&self, committed: Option<&OffsetToken>) -> Error {
+        let place = committed.map_or("the beginning".to_string(), |offset| format!("offset {offset}"));
+        let happened = format!("rows sent after {place} had no offset token, so it is unknown whether they are stored");
         Error::new(ErrorKind::Unconfirmed, happened)
             .attempting(self.attempted("recover"))
             .advise("look for these rows in the table; mark every batch with an offset token")
     }
 
-    fn unexplained(&self, committed: Option<&OffsetToken>) -> Error {
-        let told = committed.map_or("none".to_string(), OffsetToken::to_string);
-        Error::new(ErrorKind::Rejected, format!("its committed offset is {told}, which was never appended here"))
-            .attempting(self.attempted("recover"))
+    fn foreign(&self, found: Option<&OffsetToken>) -> Error {
+        let (found, known) = (offset_or_none(found), offset_or_none(self.in_flight.committed()));
+        let happened = format!("its committed offset is {found}; expected {known} or an offset sent since");
+        Error::new(ErrorKind::Rejected, happened)
+            .attempting(self.attempted("resume"))
             .advise("look for a second writer that uses the same channel name")
     }
 }

@@ -1,7 +1,4 @@
-//! Offset tokens, and which of those sent are committed. Pure.
-
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt;
 
 /// Where a row stands in its source, in the caller's own terms: the service keeps it and gives it back, no more.
@@ -86,83 +83,14 @@ impl fmt::Debug for OffsetToken {
     }
 }
 
-/// The tokens that one channel sent, in order, and how far the service has committed them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger {
-    committed: Option<OffsetToken>,
-    pending: VecDeque<OffsetToken>,
-    /// The rows sent last have no token: no response tells whether they are committed.
-    ends_without_token: bool,
-    /// Lately committed, so that asking for one of them again is answered.
-    settled: VecDeque<OffsetToken>,
+/// For messages: "none" where there is no offset.
+pub(crate) fn offset_or_none(offset: Option<&OffsetToken>) -> String {
+    offset.map_or_else(|| "none".to_string(), OffsetToken::to_string)
 }
-
-impl Ledger {
-    /// A channel as just opened.
-    pub(crate) fn new(committed: Option<OffsetToken>) -> Ledger {
-        Ledger { committed, ..Ledger::default() }
-    }
-
-    pub(crate) fn committed(&self) -> Option<&OffsetToken> {
-        self.committed.as_ref()
-    }
-
-    /// The token sent last, whether or not it is committed.
-    pub(crate) fn last_sent(&self) -> Option<&OffsetToken> {
-        self.pending.back().or(self.committed.as_ref())
-    }
-
-    /// What was sent and is not known to be committed, in order.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = &OffsetToken> {
-        self.pending.iter()
-    }
-
-    /// Whether what was sent here, or was there before, can have brought the channel to that token.
-    pub(crate) fn explains(&self, committed: Option<&OffsetToken>) -> bool {
-        committed == self.committed.as_ref() || self.pending.iter().any(|token| Some(token) == committed)
-    }
-
-    /// Whether rows were sent after the last token that have none.
-    pub(crate) fn ends_without_token(&self) -> bool {
-        self.ends_without_token
-    }
-
-    /// Rows were sent whose last token is this; rows without one cannot be told apart.
-    pub(crate) fn sent(&mut self, token: Option<OffsetToken>) {
-        self.ends_without_token = token.is_none();
-        self.pending.extend(token);
-    }
-
-    /// Takes note of what the service says is committed: everything sent before that token is committed too.
-    pub(crate) fn observe(&mut self, committed: Option<OffsetToken>) {
-        let Some(committed) = committed else { return };
-        if let Some(index) = self.pending.iter().position(|token| *token == committed) {
-            self.settled.extend(self.pending.drain(..=index));
-            let surplus = self.settled.len().saturating_sub(SETTLED_KEPT);
-            self.settled.drain(..surplus);
-        }
-        self.committed = Some(committed);
-    }
-
-    /// Whether the row of this token and all rows sent before it are committed, as far as is known.
-    pub(crate) fn has_committed(&self, token: &OffsetToken) -> bool {
-        !self.pending.contains(token) && (self.committed.as_ref() == Some(token) || self.settled.contains(token))
-    }
-}
-
-const SETTLED_KEPT: usize = 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ledger(sent: &[&str]) -> Ledger {
-        let mut ledger = Ledger::new(None);
-        for token in sent {
-            ledger.sent(Some((*token).into()));
-        }
-        ledger
-    }
 
     #[test]
     fn only_plain_decimals_are_numbers() {
@@ -173,50 +101,5 @@ mod tests {
             assert_eq!(OffsetToken::from(text).as_u64(), None, "{text:?}");
             assert_eq!(OffsetToken::from(text).to_string(), text);
         }
-    }
-
-    #[test]
-    fn a_committed_token_commits_all_that_were_sent_before_it() {
-        let mut ledger = ledger(&["a", "b", "c"]);
-        ledger.observe(Some("b".into()));
-        assert!(ledger.has_committed(&"a".into()));
-        assert!(ledger.has_committed(&"b".into()));
-        assert!(!ledger.has_committed(&"c".into()));
-        ledger.observe(Some("c".into()));
-        assert!(ledger.has_committed(&"c".into()));
-    }
-
-    #[test]
-    fn numbers_are_not_ordered_by_their_value() {
-        let mut ledger = ledger(&["9", "3"]);
-        ledger.observe(Some("9".into()));
-        assert!(!ledger.has_committed(&"3".into()));
-    }
-
-    #[test]
-    fn a_token_that_was_never_sent_is_committed_when_the_service_names_it() {
-        let mut ledger = Ledger::new(Some("x".into()));
-        assert!(ledger.has_committed(&"x".into()));
-        assert!(!ledger.has_committed(&"y".into()));
-        ledger.observe(None);
-        assert!(ledger.has_committed(&"x".into()));
-    }
-
-    #[test]
-    fn a_token_sent_again_is_pending_again() {
-        let mut ledger = Ledger::new(Some("x".into()));
-        ledger.sent(Some("x".into()));
-        assert!(!ledger.has_committed(&"x".into()));
-    }
-
-    #[test]
-    fn the_memory_of_settled_tokens_is_bounded() {
-        let mut ledger = Ledger::new(None);
-        for n in 0..5000u64 {
-            ledger.sent(Some(n.into()));
-            ledger.observe(Some(n.into()));
-        }
-        assert_eq!(ledger.settled.len(), SETTLED_KEPT);
-        assert!(ledger.has_committed(&OffsetToken::from(4000)));
     }
 }

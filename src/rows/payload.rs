@@ -21,30 +21,55 @@ impl Payload {
     pub(crate) const ENCODING: Option<&'static str> = if cfg!(feature = "zstd") { Some("zstd") } else { None };
 }
 
-/// Cuts a batch to what requests carry and hands each payload on, in order; the first error ends it.
-pub(crate) fn for_each_payload(
-    batch: &Batch,
-    compressor: &mut Compressor,
-    payload: &mut Payload,
-    mut send: impl FnMut(&mut Payload) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut pieces = vec![batch.piece()];
-    while let Some(piece) = pieces.pop() {
-        if piece.rows() == 0 {
-            continue;
+/// Cuts a batch into what requests can carry, in order.
+pub(crate) struct Payloads<'b> {
+    /// What is left, the next piece last.
+    pieces: Vec<Piece<'b>>,
+}
+
+impl<'b> Payloads<'b> {
+    pub(crate) fn of(batch: &'b Batch) -> Payloads<'b> {
+        Payloads { pieces: vec![batch.piece()] }
+    }
+
+    /// Compresses the next piece into `payload`; false at the end. After an error the rest of the batch is not cut.
+    pub(crate) fn next(&mut self, compressor: &mut Compressor, payload: &mut Payload) -> Result<bool, Error> {
+        while let Some(piece) = self.pieces.pop() {
+            if piece.rows() == 0 {
+                continue;
+            }
+            // Compressing what is far too long would only prove it.
+            let parts = compressor.parts(piece.text().len());
+            if (parts == 1 || piece.rows() == 1) && compressor.fits(&piece, payload)? {
+                return Ok(true);
+            }
+            if let Some((first, second)) = piece.cut(parts.max(2)) {
+                self.pieces.push(second);
+                self.pieces.push(first);
+            }
         }
-        // What is far too much need not be compressed to know it.
-        let parts = compressor.parts(piece.text().len());
-        if (parts == 1 || piece.rows() == 1) && compressor.fits(&piece, payload)? {
-            send(payload)?;
-            continue;
-        }
-        if let Some((first, second)) = piece.cut(parts.max(2)) {
-            pieces.push(second);
-            pieces.push(first);
+        Ok(false)
+    }
+}
+
+/// The bodies of a whole batch, up to a row that no request can carry.
+pub(crate) struct Compressed {
+    pub(crate) bodies: Vec<Payload>,
+    pub(crate) failure: Option<Error>,
+}
+
+impl Compressed {
+    pub(crate) fn of(batch: &Batch, compressor: &mut Compressor) -> Compressed {
+        let (mut payloads, mut bodies) = (Payloads::of(batch), Vec::new());
+        loop {
+            let mut body = Payload::default();
+            match payloads.next(compressor, &mut body) {
+                Ok(true) => bodies.push(body),
+                Ok(false) => return Compressed { bodies, failure: None },
+                Err(error) => return Compressed { bodies, failure: Some(error) },
+            }
         }
     }
-    Ok(())
 }
 
 /// Turns pieces into payloads; keeps the memory that compression needs.
@@ -57,7 +82,7 @@ pub(crate) struct Compressor {
 }
 
 impl Compressor {
-    /// In how many requests so much text is likely to travel.
+    /// Estimates the number of requests for `bytes` of text.
     ///
     /// An attempt that fails costs as much as one that succeeds, so rows that hardly shrink are cut beforehand.
     fn parts(&self, bytes: usize) -> usize {
@@ -74,7 +99,7 @@ impl Compressor {
         self.fits(row, &mut Payload::default()).map(drop)
     }
 
-    /// Fills `payload` and tells true, or tells false when the piece is too much for one request and can be cut.
+    /// Fills `payload` and returns true; returns false when the piece is too long for one request and can be cut.
     pub(crate) fn fits(&mut self, piece: &Piece<'_>, payload: &mut Payload) -> Result<bool, Error> {
         let fits = self.compress(piece.text(), &mut payload.wire)?;
         let wire_bytes = if fits { payload.wire.len() } else { Payload::MAX_WIRE_BYTES };
@@ -101,7 +126,7 @@ impl Compressor {
     /// Whether the text fits; the attempt ends as soon as it does not.
     #[cfg(feature = "zstd")]
     fn compress(&mut self, text: &[u8], wire: &mut Vec<u8>) -> Result<bool, Error> {
-        let failed = |error| Error::new(ErrorKind::Config, "zstd cannot get its memory").with_source(error);
+        let failed = |error| Error::new(ErrorKind::Config, "zstd could not allocate its context").with_source(error);
         let context = match &mut self.context {
             Some(context) => context,
             none => none.insert(zstd::bulk::Compressor::new(LEVEL).map_err(failed)?),
@@ -174,11 +199,10 @@ mod tests {
         let (mut compressor, mut payload) = (Compressor::default(), Payload::default());
         let mut sent = |batch: &Batch, compressor: &mut Compressor| {
             let mut ends = Vec::new();
-            for_each_payload(batch, compressor, &mut payload, |payload| {
+            let mut payloads = Payloads::of(batch);
+            while payloads.next(compressor, &mut payload).unwrap() {
                 ends.push(payload.last.as_ref().and_then(|token| token.as_u64()).unwrap());
-                Ok(())
-            })
-            .unwrap();
+            }
             assert_eq!(ends.last().copied(), Some(batch.rows() as u64));
             ends.len()
         };
