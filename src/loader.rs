@@ -1,36 +1,35 @@
-mod dealer;
-mod feed;
-mod hand;
-mod lines;
-mod many;
-mod read_ahead;
-mod run;
-mod share;
-mod sink;
+mod batch_reader;
+mod channel_load;
+mod line_reader;
+mod parallel;
+mod partition;
+mod partition_queue;
+mod partitioner;
+mod pipeline;
+mod progress;
 mod source;
 
 use std::fmt;
 use std::time::Duration;
 
-use self::many::Many;
-use self::run::Run;
-use self::share::Share;
-use self::sink::Before;
+use self::batch_reader::BatchReader;
+use self::channel_load::{ChannelLoad, Completed};
+use self::parallel::ParallelLoad;
+use self::partition::Partition;
+use self::progress::{Baseline, Progress};
 pub use self::source::Source;
 use crate::channel::Channel;
 use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::pipe::Pipe;
-use crate::rows::Batch;
-use crate::rows::OffsetToken;
+use crate::rows::{Batch, OffsetToken};
 
 /// Loads a whole source of rows into a named channel, every row exactly once, whatever happens on the way.
 ///
 /// A row's offset token is its position in the source: the line number, counted from 1. The loader resumes after the
-/// committed one, so after a crash it is enough to run it again with the same source and channel name. A lost response, a
-/// stale continuation token or an invalidated channel it heals itself: it opens the channel again, asks what is committed
-/// and goes on from there. It gives up when that happens several times without any progress, which a second writer on the
-/// same channel brings about.
+/// committed one, so after a crash it is enough to run it again with the same source and channel name. Recovers from lost
+/// responses, stale continuation tokens and invalidated channels by reopening the channel and resuming after its committed
+/// offset. Gives up after several reopens without progress, usually a sign of a second writer.
 ///
 /// Memory is bounded: one batch ([`Batch::FULL_BYTES`] by default) and its compressed form; for a source that cannot be
 /// read again also what was sent and is not committed, at most [`Loader::RETAINED_BYTES`] compressed. Several
@@ -52,12 +51,11 @@ pub struct Loader<'p> {
     report: LoadReport,
 }
 
-/// What one channel's run needs to know; its own for each of many.
+/// What the load of each channel needs.
 #[derive(Clone, Debug)]
 struct Settings {
     pipe: Pipe,
     channel: String,
-    share: Share,
     batch_bytes: usize,
     retained_bytes: usize,
     commit_timeout: Duration,
@@ -68,7 +66,7 @@ struct Settings {
 
 type OnProgress<'p> = Box<dyn FnMut(&LoadReport) + 'p>;
 
-/// How far a load has come.
+/// What a load has sent and committed so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LoadReport {
@@ -105,14 +103,13 @@ impl<'p> Loader<'p> {
     pub const RETAINED_BYTES: usize = Delivery::RETAINED_BYTES;
 
     /// The most channels that one load uses; the service takes two thousand a pipe.
-    pub const MAX_CHANNELS: u32 = share::MAX_CHANNELS;
+    pub const MAX_CHANNELS: u32 = parallel::MAX_CHANNELS;
 
     /// A loader at its defaults; sends nothing.
     pub fn new(pipe: &Pipe, channel: impl Into<String>) -> Loader<'p> {
         let settings = Settings {
             pipe: pipe.clone(),
             channel: channel.into(),
-            share: Share::WHOLE,
             batch_bytes: Batch::FULL_BYTES,
             retained_bytes: Loader::RETAINED_BYTES,
             commit_timeout: COMMIT_TIMEOUT,
@@ -162,7 +159,7 @@ impl<'p> Loader<'p> {
         self
     }
 
-    /// Loads through so many channels at once, each on a thread of its own that ends before [`load`](Loader::load)
+    /// Loads through `channels` channels in parallel, each on a thread of its own that ends before [`load`](Loader::load)
     /// returns; default one, at most [`MAX_CHANNELS`](Loader::MAX_CHANNELS).
     ///
     /// Rows are dealt to the channels in fixed blocks by their position, so order holds within a channel only. The
@@ -209,33 +206,36 @@ impl<'p> Loader<'p> {
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn load(&mut self, source: Source<'_>) -> Result<LoadReport, Error> {
         self.report = LoadReport::default();
-        let before = Before::now(&self.settings.pipe);
-        share::check_number(&self.settings.pipe, &self.settings.channel, self.channels)?;
-        let (mut report, mut on_progress) = (LoadReport::default(), self.on_progress.take());
-        let mut tell = |report: &LoadReport| on_progress.iter_mut().for_each(|callback| callback(report));
-        let result = match self.channels {
-            1 => Run::start(&self.settings, source, before, &mut report, &mut tell).and_then(Run::complete),
-            channels => {
-                let (settings, report, on_progress) = (&self.settings, &mut report, &mut tell);
-                Many { settings, channels, before, report, on_progress }.load(source)
+        let (settings, channels) = (&self.settings, self.channels);
+        let baseline = Baseline::now(&settings.pipe);
+        parallel::check_channel_count(&settings.pipe, &settings.channel, channels)?;
+        let callback = &mut self.on_progress;
+        let mut on_progress = |report: &LoadReport| callback.iter_mut().for_each(|callback| callback(report));
+        let progress = Progress::new(&settings.pipe, baseline, &mut on_progress);
+        let (report, completed) = match channels {
+            1 => {
+                let channel = settings.open_channel(Partition::WHOLE)?;
+                let reader = BatchReader::new(source, Partition::WHOLE);
+                ChannelLoad::resume(settings, channel, reader, progress)?.run()
             }
+            _ => ParallelLoad::new(settings, channels, progress).run(source),
         };
-        (self.report, self.on_progress) = (report, on_progress);
-        match result? {
-            None => Ok(self.report.clone()),
-            Some(rejected) => Err(rejected),
+        self.report = report;
+        match completed? {
+            Completed::AllStored => Ok(self.report.clone()),
+            Completed::SomeRejected(error) => Err(error),
         }
     }
 
-    /// How far the last load came, also when it failed.
+    /// The report of the last load, also if it failed.
     pub fn report(&self) -> &LoadReport {
         &self.report
     }
 }
 
 impl Settings {
-    fn open_channel(&self) -> Result<Channel, Error> {
-        let mut builder = self.pipe.channel(self.share.channel_name(&self.channel));
+    fn open_channel(&self, partition: Partition) -> Result<Channel, Error> {
+        let mut builder = self.pipe.channel(partition.channel_name(&self.channel));
         if let Some(timeout) = self.open_timeout {
             builder = builder.open_timeout(timeout);
         }

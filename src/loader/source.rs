@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::hand::{Dealt, Hand};
 use crate::error::{Error, ErrorKind};
 use crate::rows::Batch;
 
@@ -24,7 +23,7 @@ use crate::rows::Batch;
 /// ```
 pub struct Source<'s> {
     pub(super) name: String,
-    /// Where several channels can open it once more.
+    /// Of a regular file, which several channels can open each.
     pub(super) path: Option<PathBuf>,
     pub(super) input: Input<'s>,
     /// How a line becomes a row.
@@ -34,17 +33,15 @@ pub struct Source<'s> {
 pub(super) type PushLine = fn(&mut Batch, &[u8]) -> Result<(), Error>;
 
 pub(super) enum Input<'s> {
-    /// Lines, and read again by seeking.
+    /// Lines, which can be read again by seeking.
     File(File),
-    /// Lines, and read once.
+    /// Lines, read once.
     Stream(Box<dyn Read + Send + 's>),
-    /// Values, and taken once.
-    Rows(NextRow<'s>),
-    /// The rows of one of several channels, taken once.
-    Dealt(Dealt<'s>),
+    /// Values, taken once.
+    Values(NextRow<'s>),
 }
 
-/// Puts the next row into the batch, or passes over it where there is none; `None` at the end.
+/// Puts the next row into the batch, or skips it if there is no batch; `None` at the end.
 pub(super) type NextRow<'s> = Box<dyn FnMut(Option<&mut Batch>) -> Option<Result<(), Error>> + Send + 's>;
 
 impl<'s> Source<'s> {
@@ -103,7 +100,7 @@ impl<'s> Source<'s> {
             };
             Some(batch.map_or(Ok(()), |batch| batch.push(&row)))
         });
-        Source { name: "the rows".into(), path: None, input: Input::Rows(next), push_line: Batch::push_json }
+        Source { name: "the rows".into(), path: None, input: Input::Values(next), push_line: Batch::push_json }
     }
 
     /// Does not parse the lines of a file or a reader, because whatever wrote them can be trusted to write JSON; that saves a
@@ -115,11 +112,6 @@ impl<'s> Source<'s> {
     pub fn trusted(mut self) -> Source<'s> {
         self.push_line = Batch::push_trusted_json;
         self
-    }
-
-    /// What another thread deals out of a source of that name.
-    pub(super) fn dealt(name: &str, hand: &'s Hand) -> Source<'s> {
-        Source { name: name.into(), path: None, input: Input::Dealt(Dealt::of(hand)), push_line: Batch::push_json }
     }
 }
 

@@ -2,30 +2,37 @@ use std::io::{self, Read};
 
 use crate::rows::Batch;
 
-/// Reads lines through one reused buffer and knows where it stands.
+/// Reads lines through one reused buffer and knows the position and the byte offset of each.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct LineReader {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Byte offset in the input of the line that comes next.
+    /// Byte offset of the next line in the input.
     offset: u64,
-    /// Number of the line that was read last; the first is 1.
+    /// Number of the line read last; the first is 1.
     number: u64,
 }
 
-/// What comes next.
+/// What follows in the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<'l> {
     Line(&'l [u8]),
-    /// Nothing without reading.
-    Later,
+    /// No whole line is buffered, and the caller did not want to read.
+    NotBuffered,
     End,
 }
 
-impl Lines {
-    /// Lines of an input that begins in the middle of the whole.
-    pub(super) fn starting_at(&mut self, offset: u64, number: u64) {
+/// Why no line could be read.
+#[derive(Debug)]
+pub(super) enum LineError {
+    TooLong,
+    Io(io::Error),
+}
+
+impl LineReader {
+    /// Follows a seek of the input to the line after this one.
+    pub(super) fn moved_to(&mut self, offset: u64, number: u64) {
         (self.start, self.end, self.offset, self.number) = (0, 0, offset, number);
     }
 
@@ -37,10 +44,10 @@ impl Lines {
         self.number
     }
 
-    /// The line that comes next, without its line break; [`advance`](Lines::advance) goes past it.
+    /// The next line, without its line break; [`advance`](LineReader::advance) goes past it.
     ///
-    /// A last line without line break is a line, an empty end is none. Reading may block, so it is asked for first.
-    pub(super) fn peek(&mut self, input: &mut dyn Read, may_read: impl Fn() -> bool) -> io::Result<Next<'_>> {
+    /// A last line without line break is a line, an empty end is none. Reading may block, so `may_read` is asked first.
+    pub(super) fn peek(&mut self, input: &mut dyn Read, may_read: impl Fn() -> bool) -> Result<Next<'_>, LineError> {
         let mut searched = 0;
         loop {
             let unread = &self.buffer[self.start..self.end];
@@ -49,23 +56,23 @@ impl Lines {
             }
             searched = unread.len();
             if searched > MAX_LINE_BYTES {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
+                return Err(LineError::TooLong);
             }
             if !may_read() {
-                return Ok(Next::Later);
+                return Ok(Next::NotBuffered);
             }
             let before = self.offset;
-            if self.read_more(input)? == 0 {
+            if self.read_more(input).map_err(LineError::Io)? == 0 {
                 return Ok(if searched > 0 { self.line(searched) } else { Next::End });
             }
             if self.offset != before {
-                // A byte order mark that came in pieces is known only now, and is no part of the line.
+                // A byte order mark that came in pieces is complete only now, and is no part of the line.
                 searched = 0;
             }
         }
     }
 
-    /// Goes past the line that was peeked, whose length this was.
+    /// Goes past the peeked line, given its length.
     pub(super) fn advance(&mut self, length: usize) {
         let with_break = (length + 1).min(self.end - self.start);
         self.start += with_break;
@@ -97,15 +104,17 @@ impl Lines {
     }
 }
 
-/// Whether a line holds no row.
+/// Whether a line has no row.
 pub(super) fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
 
-pub(super) const TOO_LONG: &str = "the line is longer than any row may be";
-
+/// Large enough that system calls cost nothing beside parsing.
 const CHUNK: usize = 256 * 1024;
+
+/// A row and whatever blanks are around it.
 const MAX_LINE_BYTES: usize = Batch::MAX_ROW_BYTES + CHUNK;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[cfg(test)]
@@ -123,7 +132,7 @@ mod tests {
     }
 
     fn lines(text: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
-        let (mut lines, mut input, mut read) = (Lines::default(), Drip(text), Vec::new());
+        let (mut lines, mut input, mut read) = (LineReader::default(), Drip(text), Vec::new());
         while let Next::Line(line) = lines.peek(&mut input, || true).unwrap() {
             let line = line.to_vec();
             lines.advance(line.len());
@@ -144,15 +153,15 @@ mod tests {
 
     #[test]
     fn what_is_there_needs_no_reading() {
-        let (mut lines, mut input) = (Lines::default(), &b"a\nb\nc"[..]);
-        assert_eq!(lines.peek(&mut input, || false).unwrap(), Next::Later);
+        let (mut lines, mut input) = (LineReader::default(), &b"a\nb\nc"[..]);
+        assert_eq!(lines.peek(&mut input, || false).unwrap(), Next::NotBuffered);
         assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b"a"));
         lines.advance(1);
         assert_eq!(lines.peek(&mut input, || false).unwrap(), Next::Line(b"b"));
         lines.advance(1);
         assert_eq!(
             lines.peek(&mut input, || false).unwrap(),
-            Next::Later,
+            Next::NotBuffered,
             "whether it is the last line is not known yet"
         );
     }
@@ -173,7 +182,7 @@ mod tests {
             }
         }
 
-        let (mut lines, mut input) = (Lines::default(), Bytewise(b"\xef\xbb\xbf\na"));
+        let (mut lines, mut input) = (LineReader::default(), Bytewise(b"\xef\xbb\xbf\na"));
         assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b""));
         lines.advance(0);
         assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b"a"));
@@ -182,9 +191,9 @@ mod tests {
 
     #[test]
     fn a_line_without_end_does_not_fill_the_memory() {
-        let mut lines = Lines::default();
+        let mut lines = LineReader::default();
         let error = lines.peek(&mut io::repeat(b'x'), || true).unwrap_err();
-        assert_eq!(error.to_string(), TOO_LONG);
+        assert!(matches!(error, LineError::TooLong));
         assert!(lines.buffer.len() < 3 * MAX_LINE_BYTES);
     }
 

@@ -1,0 +1,248 @@
+use super::batch_reader::{BatchReader, ReadOutcome, not_a_row};
+use super::pipeline::{self, ReadAhead, ReadyRows};
+use super::progress::Progress;
+use super::{LoadReport, Settings};
+use crate::channel::Channel;
+use crate::delivery::Delivery;
+use crate::error::Error;
+use crate::pipe::Pipe;
+use crate::rows::{Batch, Compressed, Compressor, Payload, Payloads};
+
+/// One load through one channel, from the opened channel to the last commit: read, compress, send, wait, recover.
+pub(super) struct ChannelLoad<'s, 'p> {
+    reader: BatchReader<'s>,
+    sender: BatchSender<'p>,
+    batch_bytes: usize,
+    pipelined: bool,
+    pipe: Pipe,
+}
+
+/// How a load ended that committed the whole source.
+pub(super) enum Completed {
+    AllStored,
+    /// The service could not store some rows.
+    SomeRejected(Error),
+}
+
+/// Why no more rows are sent.
+enum SourceEnd {
+    Exhausted,
+    /// The source failed, or its next row fits in no request.
+    Failed(Error),
+}
+
+impl<'s, 'p> ChannelLoad<'s, 'p> {
+    /// Takes the source to the first row that the channel has not committed.
+    pub(super) fn resume(
+        settings: &Settings,
+        channel: Channel,
+        mut reader: BatchReader<'s>,
+        mut progress: Progress<'p>,
+    ) -> Result<ChannelLoad<'s, 'p>, Error> {
+        let attempted = resuming(&channel, reader.name());
+        let skipped = committed_position(&channel).and_then(|position| reader.skip_to(position));
+        skipped.map_err(|error| error.attempting(attempted))?;
+        progress.set_skipped(reader.skipped());
+        let delivery = Delivery::new(channel, settings.commit_timeout).retaining_at_most(settings.retained_bytes);
+        let mut sender = BatchSender::new(delivery, !reader.can_rewind(), progress);
+        sender.update_progress();
+        let (batch_bytes, pipelined, pipe) = (settings.batch_bytes, settings.pipelined, settings.pipe.clone());
+        Ok(ChannelLoad { reader, sender, batch_bytes, pipelined, pipe })
+    }
+
+    /// Sends and waits; whenever the channel is lost, reopens it and goes on after what is committed.
+    pub(super) fn run(mut self) -> (LoadReport, Result<Completed, Error>) {
+        let completed = loop {
+            let end = self.send_and_commit();
+            self.sender.update_progress();
+            match end {
+                Ok(SourceEnd::Exhausted) => break Ok(self.sender.completed()),
+                Ok(SourceEnd::Failed(error)) => break Err(error),
+                Err(error) => match self.recover(error) {
+                    Ok(()) => {}
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        (self.sender.progress.into_report(), completed)
+    }
+
+    /// Sends everything up to the end of the source and waits until it is committed.
+    fn send_and_commit(&mut self) -> Result<SourceEnd, Error> {
+        self.sender.send_retained()?;
+        let end = match &self.sender.failure {
+            Some(error) => SourceEnd::Failed(error.clone()),
+            None if self.pipelined => self.send_pipelined()?,
+            None => self.send_all()?,
+        };
+        self.sender.wait_for_commits()?;
+        Ok(end)
+    }
+
+    fn send_all(&mut self) -> Result<SourceEnd, Error> {
+        let mut batch = Batch::new();
+        loop {
+            batch.clear();
+            let outcome = self.reader.read_batch(&mut batch, self.batch_bytes, self.pipe.clock());
+            self.sender.progress.set_skipped(self.reader.skipped());
+            let sent = self.sender.send(&batch)?;
+            if let Some(end) = end_of(sent, outcome) {
+                return Ok(end);
+            }
+            if let Some(position) = self.sender.delivery.committed_offset().and_then(|offset| offset.as_u64()) {
+                self.reader.forget_before(position);
+            }
+        }
+    }
+
+    fn send_pipelined(&mut self) -> Result<SourceEnd, Error> {
+        let max_bytes = self.batch_bytes.min(pipeline::MAX_BATCH_BYTES);
+        let (reader, sender, clock) = (&mut self.reader, &mut self.sender, self.pipe.clock());
+        pipeline::read_ahead(
+            |batch| reader.read_batch(batch, max_bytes, clock),
+            |ahead| {
+                let end = sender.send_each(ahead);
+                if end.is_err() && sender.retains {
+                    // What the other thread has read cannot be read again.
+                    ahead.stop().for_each(|ready| sender.retain_ready(ready.rows));
+                }
+                end
+            },
+        )
+    }
+
+    fn recover(&mut self, error: Error) -> Result<(), Error> {
+        self.sender.delivery.recover(error)?;
+        self.sender.update_progress();
+        self.reader.rewind_to(committed_position(self.sender.delivery.channel())?)
+    }
+}
+
+/// Compresses and sends batches and updates the report.
+struct BatchSender<'p> {
+    delivery: Delivery,
+    /// The source cannot be read again, so bodies are kept until they are committed.
+    retains: bool,
+    /// Why a retained batch is incomplete: nothing may be sent after it.
+    failure: Option<Error>,
+    compressor: Compressor,
+    payload: Payload,
+    progress: Progress<'p>,
+}
+
+/// What was sent of a batch.
+enum Sent {
+    All,
+    /// The rows before one that fits in no request.
+    UpTo(Error),
+}
+
+impl<'p> BatchSender<'p> {
+    fn new(delivery: Delivery, retains: bool, progress: Progress<'p>) -> BatchSender<'p> {
+        let (compressor, payload) = Default::default();
+        BatchSender { delivery, retains, failure: None, compressor, payload, progress }
+    }
+
+    fn send(&mut self, batch: &Batch) -> Result<Sent, Error> {
+        if self.retains {
+            // All bodies are made before the first is sent: if the channel is lost then, the batch is gone.
+            let compressed = Compressed::of(batch, &mut self.compressor);
+            return self.send_compressed(compressed);
+        }
+        let mut payloads = Payloads::of(batch);
+        loop {
+            match payloads.next(&mut self.compressor, &mut self.payload) {
+                Ok(true) => self.delivery.send(&self.payload)?,
+                Ok(false) => return Ok(Sent::All),
+                Err(error) => return Ok(Sent::UpTo(error)),
+            }
+            self.update_progress();
+        }
+    }
+
+    fn send_compressed(&mut self, compressed: Compressed) -> Result<Sent, Error> {
+        if self.retains {
+            self.retain(compressed);
+            self.send_retained()?;
+            return Ok(self.failure.clone().map_or(Sent::All, Sent::UpTo));
+        }
+        for body in &compressed.bodies {
+            self.delivery.send(body)?;
+            self.update_progress();
+        }
+        Ok(compressed.failure.map_or(Sent::All, Sent::UpTo))
+    }
+
+    fn send_each(&mut self, ahead: &mut ReadAhead<'_>) -> Result<SourceEnd, Error> {
+        while let Some(ready) = ahead.next() {
+            let sent = match ready.rows {
+                ReadyRows::Compressed(compressed) => self.send_compressed(compressed)?,
+                ReadyRows::Plain(batch) => {
+                    let sent = self.send(&batch)?;
+                    ahead.give_back(batch);
+                    sent
+                }
+            };
+            if let Some(end) = end_of(sent, ready.outcome) {
+                return Ok(end);
+            }
+        }
+        Ok(SourceEnd::Exhausted)
+    }
+
+    fn retain_ready(&mut self, rows: ReadyRows) {
+        let compressed = match rows {
+            ReadyRows::Compressed(compressed) => compressed,
+            ReadyRows::Plain(batch) => Compressed::of(&batch, &mut self.compressor),
+        };
+        self.retain(compressed);
+    }
+
+    fn retain(&mut self, compressed: Compressed) {
+        if self.failure.is_none() {
+            compressed.bodies.into_iter().for_each(|body| self.delivery.enqueue(body));
+            self.failure = compressed.failure;
+        }
+    }
+
+    fn send_retained(&mut self) -> Result<(), Error> {
+        self.delivery.send_queue(|delivery| self.progress.update(delivery))
+    }
+
+    fn wait_for_commits(&mut self) -> Result<(), Error> {
+        self.delivery.wait_until(Delivery::is_done, |delivery| self.progress.update(delivery))
+    }
+
+    fn completed(&self) -> Completed {
+        match self.delivery.totals().rejected {
+            0 => Completed::AllStored,
+            rejected => Completed::SomeRejected(self.delivery.rejected(rejected)),
+        }
+    }
+
+    fn update_progress(&mut self) {
+        self.progress.update(&self.delivery);
+    }
+}
+
+fn end_of(sent: Sent, outcome: ReadOutcome) -> Option<SourceEnd> {
+    match (sent, outcome) {
+        (Sent::UpTo(error), _) | (Sent::All, ReadOutcome::Failed(error)) => Some(SourceEnd::Failed(error)),
+        (Sent::All, ReadOutcome::End) => Some(SourceEnd::Exhausted),
+        (Sent::All, ReadOutcome::Rows) => None,
+    }
+}
+
+/// For errors: what is attempted before the first row is sent.
+pub(super) fn resuming(channel: &Channel, source: &str) -> String {
+    format!("resume channel {} with {source}", channel.name())
+}
+
+/// Zero for a channel that has committed nothing; positions begin with one.
+pub(super) fn committed_position(channel: &Channel) -> Result<u64, Error> {
+    let Some(offset) = channel.committed_offset() else { return Ok(0) };
+    match offset.as_u64() {
+        Some(position) if position > 0 => Ok(position),
+        _ => Err(not_a_row(offset)),
+    }
+}

@@ -1,0 +1,194 @@
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::Error;
+use crate::rows::Batch;
+
+/// Hands the rows of one partition from the thread that reads the source to the thread of their channel: at most a batch.
+///
+/// The partitioner pushes rows one by one, the reader takes them all at once. Either side can close the queue; then it
+/// takes nothing more in, so what was taken out of it has no gap.
+pub(super) struct PartitionQueue {
+    max_bytes: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Rows that the channel has committed already.
+    skipped: u64,
+    batch: Batch,
+    /// The next row does not fit.
+    is_full: bool,
+    is_closed: bool,
+    /// Why the reader gets no rows.
+    failure: Option<Error>,
+}
+
+/// The reading end, which closes the queue when it is dropped.
+pub(super) struct QueueReader<'q>(&'q PartitionQueue);
+
+/// Closes queues when it is dropped, also by a panic, so that no thread waits at one of them forever.
+pub(super) struct CloseOnDrop<'q>(pub(super) &'q [PartitionQueue]);
+
+impl PartitionQueue {
+    pub(super) fn new(max_bytes: usize) -> PartitionQueue {
+        PartitionQueue { max_bytes, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    pub(super) fn reader(&self) -> QueueReader<'_> {
+        QueueReader(self)
+    }
+
+    pub(super) fn set_skipped(&self, rows: u64) {
+        self.state.lock().skipped = rows;
+    }
+
+    /// Adds the only row of a batch; waits for room.
+    pub(super) fn push(&self, position: u64, row: &Batch) {
+        let mut state = self.state.lock();
+        if !state.batch.is_empty() && state.batch.bytes() + row.bytes() > self.max_bytes {
+            state.is_full = true;
+            self.changed.notify_all();
+            self.changed.wait_while(&mut state, |state| state.is_full && !state.is_closed);
+        }
+        if state.is_closed {
+            return;
+        }
+        let is_first = state.batch.is_empty();
+        state.batch.push_all(row);
+        state.batch.mark(position);
+        state.is_full = state.batch.bytes() >= self.max_bytes;
+        if is_first || state.is_full {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Closes the queue with an error for its reader.
+    pub(super) fn fail(&self, error: Error) {
+        self.state.lock().failure = Some(error);
+        self.close();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
+    }
+
+    fn close(&self) {
+        self.state.lock().is_closed = true;
+        self.changed.notify_all();
+    }
+}
+
+impl QueueReader<'_> {
+    /// Exchanges an empty batch for a full one, or for what there is after `max_wait`; an empty batch is the end.
+    pub(super) fn take(&self, batch: &mut Batch, max_wait: Duration) -> Result<(), Error> {
+        let PartitionQueue { state, changed, .. } = self.0;
+        let mut state = state.lock();
+        changed.wait_while(&mut state, |state| state.batch.is_empty() && !state.is_closed);
+        changed.wait_while_for(&mut state, |state| !state.is_full && !state.is_closed, max_wait);
+        std::mem::swap(&mut state.batch, batch);
+        state.is_full = false;
+        changed.notify_all();
+        match &state.failure {
+            Some(error) if batch.is_empty() => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Rows of the source that the channel has committed already; complete once rows or the end were taken.
+    pub(super) fn skipped(&self) -> u64 {
+        self.0.state.lock().skipped
+    }
+}
+
+impl Drop for QueueReader<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(PartitionQueue::close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn row(id: u64) -> Batch {
+        let mut row = Batch::new();
+        row.push(&serde_json::json!({ "ID": id })).unwrap();
+        row
+    }
+
+    fn taken(reader: &QueueReader<'_>, max_wait: Duration) -> String {
+        let mut batch = Batch::new();
+        reader.take(&mut batch, max_wait).unwrap();
+        String::from_utf8(batch.piece().text().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn rows_that_wait_are_taken_when_no_more_come_in_time() {
+        let queue = PartitionQueue::new(1000);
+        let reader = queue.reader();
+        queue.push(1, &row(1));
+        queue.push(2, &row(2));
+        assert_eq!(taken(&reader, Duration::ZERO), "{\"ID\":1}\n{\"ID\":2}\n");
+        queue.close();
+        assert_eq!(taken(&reader, Duration::MAX), "");
+    }
+
+    #[test]
+    fn a_full_queue_is_taken_at_once_and_holds_up_the_partitioner_until_then() {
+        let queue = PartitionQueue::new(20);
+        let reader = queue.reader();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _closing = CloseOnDrop(std::slice::from_ref(&queue));
+                (1..=5).for_each(|id| queue.push(id, &row(id)));
+            });
+            assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":1}\n{\"ID\":2}\n");
+            assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":3}\n{\"ID\":4}\n");
+            assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":5}\n");
+            assert_eq!(taken(&reader, Duration::MAX), "");
+        });
+    }
+
+    #[test]
+    fn a_longer_row_than_the_limit_goes_alone() {
+        let queue = PartitionQueue::new(5);
+        let reader = queue.reader();
+        thread::scope(|scope| {
+            scope.spawn(|| (1..=2).for_each(|id| queue.push(id, &row(id))));
+            assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":1}\n");
+            assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":2}\n");
+        });
+    }
+
+    #[test]
+    fn a_failure_reaches_the_reader_instead_of_the_end() {
+        let queue = PartitionQueue::new(1000);
+        let reader = queue.reader();
+        queue.fail(Error::new(ErrorKind::Rejected, "no such row"));
+        let error = reader.take(&mut Batch::new(), Duration::MAX).unwrap_err();
+        assert_eq!(error.to_string(), "no such row");
+    }
+
+    #[test]
+    fn a_queue_whose_reader_is_gone_holds_up_no_partitioner() {
+        let queue = PartitionQueue::new(5);
+        drop(queue.reader());
+        queue.push(1, &row(1));
+        queue.push(2, &row(2));
+        assert!(queue.is_closed());
+        assert_eq!(taken(&queue.reader(), Duration::MAX), "", "a closed queue takes nothing in");
+    }
+}
