@@ -1,19 +1,19 @@
 mod builder;
+mod commits;
 mod in_flight;
 mod pace;
 mod recovery;
 mod wait;
 
-use std::time::Duration;
-
 use ::http::HeaderValue;
 
 pub use self::builder::ChannelBuilder;
+pub(crate) use self::commits::rows_rejected;
 pub(crate) use self::in_flight::{InFlight, Uncommitted};
 use self::pace::Pace;
 pub use self::recovery::Recovery;
 pub(crate) use self::wait::Wait;
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 use crate::rows::{Batch, Compressor, OffsetToken, Payload, Payloads};
 use crate::snowflake::api::{self, Opened};
@@ -152,34 +152,43 @@ impl Channel {
     /// # Errors
     ///
     /// After [`Unconfirmed`](ErrorKind::Unconfirmed), after [`Channel`](ErrorKind::Channel), and after any error of a batch
-    /// of which some requests were accepted, this handle appends no more: reopen it and resume after the committed offset. [`Rejected`](ErrorKind::Rejected) is said of a row too long for any
-    /// request. Otherwise those of every request: see [`Client`](crate::Client#errors).
+    /// of which some requests were accepted, this handle appends no more: reopen it and resume after the committed offset.
+    /// [`Rejected`](ErrorKind::Rejected) for a row too long for any request. Otherwise those of every request: see
+    /// [`Client`](crate::Client#errors).
     pub fn append(&mut self, batch: &Batch) -> Result<(), Error> {
+        let was_up = self.check_link().is_ok();
+        let (accepted, result) = self.append_payloads(batch);
+        if result.is_err() {
+            // Doubt that was there before concerns rows of another batch.
+            let in_doubt = if was_up { self.in_flight.rows_in_doubt() } else { 0 };
+            if accepted > 0 {
+                // Appending the same batch again would double its first rows.
+                self.take_down(self.accepted_in_part(accepted, batch.rows()));
+            }
+            // On a link that still stands the caller can append the batch again, so none of it is missing.
+            self.has_unsent_rows |= self.check_link().is_err() && accepted + in_doubt < batch.rows();
+        }
+        result
+    }
+
+    /// The number of accepted rows, and why not all of them.
+    fn append_payloads(&mut self, batch: &Batch) -> (usize, Result<(), Error>) {
         let mut compressor = std::mem::take(&mut self.compressor);
         let mut payload = std::mem::take(&mut self.payload);
-        let (was_up, mut accepted) = (self.check_link().is_ok(), 0);
-        let mut append_each = || {
-            let mut payloads = Payloads::of(batch);
-            while payloads.next(&mut compressor, &mut payload)? {
-                self.append_payload(&payload)?;
-                accepted += payload.rows;
+        let (mut payloads, mut accepted) = (Payloads::of(batch), 0);
+        let result = loop {
+            match payloads.next(&mut compressor, &mut payload) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
-            Ok(())
+            if let Err(error) = self.append_payload(&payload) {
+                break Err(error);
+            }
+            accepted += payload.rows;
         };
-        let result = append_each();
         (self.compressor, self.payload) = (compressor, payload);
-        if result.is_ok() {
-            return result;
-        }
-        // Doubt that was there before concerns rows of another batch.
-        let in_doubt = if was_up { self.in_flight.rows_in_doubt() } else { 0 };
-        if accepted > 0 {
-            // Appending the same batch again would double its first rows.
-            self.take_down(self.accepted_in_part(accepted, batch.rows()));
-        }
-        // On a link that still stands the caller can append the batch again, so none of it is missing.
-        self.has_unsent_rows |= self.check_link().is_err() && accepted + in_doubt < batch.rows();
-        result
+        (accepted, result)
     }
 
     /// An error if this handle can append no more.
@@ -222,60 +231,6 @@ impl Channel {
         }
     }
 
-    /// Asks the service how the channel stands, and takes note of what is committed.
-    ///
-    /// # Blocking
-    ///
-    /// One request; repeated on trouble until the client's retry budget ends.
-    ///
-    /// # Errors
-    ///
-    /// [`Channel`](ErrorKind::Channel) when the service knows no such channel; otherwise those of every request.
-    pub fn status(&mut self) -> Result<ChannelStatus, Error> {
-        self.fetch_status(None)
-    }
-
-    /// Waits until the row with this offset token, and so every row appended before it, is committed.
-    ///
-    /// The token is the last one of a batch appended through this handle, or the one the channel had committed when it was
-    /// opened: the service tells the ends of requests only, so waiting for a row in the middle of one ends in a timeout.
-    /// The first look is immediate; later ones follow after tens of milliseconds, growing to seconds.
-    ///
-    /// # Blocking
-    ///
-    /// Until the commit, at most `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// - [`Rejected`](ErrorKind::Rejected): all is committed, but rows since the last wait could not be stored. Each
-    ///   rejected row is told once.
-    /// - [`Channel`](ErrorKind::Channel): the channel must be reopened, so no commit will come.
-    /// - [`Timeout`](ErrorKind::Timeout): not yet; nothing is lost, wait again.
-    /// - otherwise those of every request: see [`Client`](crate::Client#errors).
-    pub fn wait_for_commit(&mut self, offset: impl Into<OffsetToken>, timeout: Duration) -> Result<(), Error> {
-        let offset = offset.into();
-        let attempted = self.attempted(&format!("confirm the commit of offset {offset} on"));
-        self.wait_until(&attempted, timeout, |in_flight| in_flight.has_committed(&offset))
-    }
-
-    /// Waits until the committed offset token satisfies a condition of the caller's, who alone knows their order.
-    ///
-    /// # Blocking
-    ///
-    /// Until the condition holds, at most `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`wait_for_commit`](Channel::wait_for_commit).
-    pub fn wait_for_commit_where(
-        &mut self,
-        condition: impl Fn(Option<&OffsetToken>) -> bool,
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        let attempted = self.attempted("confirm the commit of the awaited offset on");
-        self.wait_until(&attempted, timeout, |in_flight| condition(in_flight.reported()))
-    }
-
     /// Opens the channel again, after an error of kind `Channel` or `Unconfirmed`. Rows that were sent and are not committed
     /// are awaited first, so the committed offset is final.
     ///
@@ -303,74 +258,6 @@ impl Channel {
     /// rows that were appended. To delete the channel use [`Pipe::drop_channel`](crate::Pipe::drop_channel).
     pub fn close(self) {}
 
-    fn wait_until(
-        &mut self,
-        attempted: &str,
-        timeout: Duration,
-        is_committed: impl Fn(&InFlight) -> bool,
-    ) -> Result<(), Error> {
-        let mut wait = Wait::new(self.pipe.clock(), timeout);
-        loop {
-            let status = self.fetch_status(Some(wait.request_timeout(self.pipe.clock())))?;
-            if is_committed(&self.in_flight) {
-                return self.report_rejected(&status).map_err(|error| error.attempting(attempted));
-            }
-            self.check_usable(&status).map_err(|error| error.attempting(attempted))?;
-            if !wait.pause(self.pipe.clock()) {
-                return Err(self.still_waiting(timeout).attempting(attempted));
-            }
-        }
-    }
-
-    pub(crate) fn fetch_status(&mut self, timeout: Option<Duration>) -> Result<ChannelStatus, Error> {
-        let names = [self.name.as_str()];
-        let mut statuses = api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, timeout)?;
-        let status = statuses.remove(&self.name).or_else(|| {
-            // The key is the name as asked, or as the service spells it.
-            statuses.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.name)).map(|(_, status)| status)
-        });
-        let Some(status) = status else {
-            return Err(Error::new(ErrorKind::Channel, "the service knows no such channel")
-                .attempting(self.attempted("ask for the status of"))
-                .advise("reopen it: it was dropped, or unused for thirty days"));
-        };
-        self.in_flight.observe(status.committed_offset().as_ref(), self.pipe.clock().now());
-        Ok(status)
-    }
-
-    /// Rows rejected since the last call; a smaller count than before is a new beginning.
-    pub(crate) fn take_rejected(&mut self, status: &ChannelStatus) -> u64 {
-        let rejected = status.rows_rejected().saturating_sub(self.rejected_reported);
-        self.rejected_reported = status.rows_rejected();
-        rejected
-    }
-
-    fn report_rejected(&mut self, status: &ChannelStatus) -> Result<(), Error> {
-        match self.take_rejected(status) {
-            0 => Ok(()),
-            rejected => Err(rows_rejected(rejected, status)),
-        }
-    }
-
-    pub(crate) fn check_usable(&self, status: &ChannelStatus) -> Result<(), Error> {
-        if status.is_usable() {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Channel, "the channel has become unusable")
-            .attempting(self.attempted("go on with"))
-            .with_code(Some(clean(status.code())))
-            .advise("mend the cause, reopen the channel and resume after its committed offset"))
-    }
-
-    fn still_waiting(&self, timeout: Duration) -> Error {
-        let so_far = match self.in_flight.reported() {
-            Some(offset) => format!("committed so far is offset {offset}"),
-            None => "nothing is committed so far".into(),
-        };
-        Error::new(ErrorKind::Timeout, format!("not within {timeout:?}; {so_far}"))
-            .advise("wait again: what was accepted is not lost")
-    }
-
     fn accepted_in_part(&self, accepted: usize, rows: usize) -> Error {
         Error::new(ErrorKind::Channel, format!("of an earlier batch only {accepted} of {rows} rows were accepted"))
             .attempting(self.attempted("append to"))
@@ -388,15 +275,6 @@ impl Channel {
     fn attempted(&self, what: &str) -> String {
         format!("{what} channel {} of pipe {}", self.name, self.pipe.name())
     }
-}
-
-/// The error for rows that the service accepted and could not store.
-pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
-    let near = status.last_error_offset().map(|offset| format!(" at or before offset {offset}")).unwrap_or_default();
-    let reason = clean(status.last_error_message().unwrap_or("the service gives no reason"));
-    let rows = if rejected == 1 { "1 row was".to_string() } else { format!("{rejected} rows were") };
-    let happened = format!("all is committed, but {rows} rejected, the last{near}: {reason}");
-    Error::new(ErrorKind::Rejected, happened).advise("correct these rows; repeating them as they are will not help")
 }
 
 /// Whether only reopening the channel shows what was applied. After any other error it is as it was.
