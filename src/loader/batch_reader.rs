@@ -14,7 +14,7 @@ use crate::rows::Batch;
 /// Turns a source into batches whose rows carry their position, and goes back to any position that was sent.
 pub(super) struct BatchReader<'s> {
     name: String,
-    input: Input<'s>,
+    input: Rows<'s>,
     skipped: u64,
     /// Why a source that is read once gave no more: what follows its failure is not its next row.
     failure: Option<Error>,
@@ -30,7 +30,7 @@ pub(super) enum ReadOutcome {
     Failed(Error),
 }
 
-enum Input<'s> {
+enum Rows<'s> {
     Lines(Lines<'s>),
     Values(Values<'s>),
     Queue(QueueReader<'s>),
@@ -40,18 +40,18 @@ impl<'s> BatchReader<'s> {
     /// Reads the rows of one partition out of the whole source.
     pub(super) fn new(source: Source<'s>, partition: Partition) -> BatchReader<'s> {
         let name = source.name.clone();
-        let lines = |bytes| Input::Lines(Lines::new(source.name, bytes, source.push_line, partition));
+        let lines = |bytes| Rows::Lines(Lines::new(source.name, bytes, source.push_line, partition));
         let input = match source.input {
             source::Input::File(file) => lines(Bytes::File(file)),
             source::Input::Stream(reader) => lines(Bytes::Stream(reader)),
-            source::Input::Values(next) => Input::Values(Values { next, position: 0, left_over: None }),
+            source::Input::Values(next) => Rows::Values(Values { next, position: 0, left_over: None }),
         };
         BatchReader { name, input, skipped: 0, failure: None }
     }
 
     /// Takes the rows of one partition that another thread reads out of the source of this name.
     pub(super) fn of_queue(name: &str, queue: QueueReader<'s>) -> BatchReader<'s> {
-        BatchReader { name: name.to_string(), input: Input::Queue(queue), skipped: 0, failure: None }
+        BatchReader { name: name.to_string(), input: Rows::Queue(queue), skipped: 0, failure: None }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -60,7 +60,7 @@ impl<'s> BatchReader<'s> {
 
     /// Whether rows that were read can be read again.
     pub(super) fn can_rewind(&self) -> bool {
-        matches!(&self.input, Input::Lines(Lines { bytes: Bytes::File(_), .. }))
+        matches!(&self.input, Rows::Lines(Lines { bytes: Bytes::File(_), .. }))
     }
 
     /// Rows of the source before the position where reading began.
@@ -76,9 +76,9 @@ impl<'s> BatchReader<'s> {
         }
         let fill = Fill { max_bytes, clock, began: clock.now() };
         let filled = match &mut self.input {
-            Input::Lines(lines) => lines.fill(batch, &fill),
-            Input::Values(values) => values.fill(batch, &fill),
-            Input::Queue(queue) => {
+            Rows::Lines(lines) => lines.fill(batch, &fill),
+            Rows::Values(values) => values.fill(batch, &fill),
+            Rows::Queue(queue) => {
                 let taken = queue.take(batch, MAX_FILL_TIME);
                 self.skipped = queue.skipped();
                 taken
@@ -99,9 +99,9 @@ impl<'s> BatchReader<'s> {
     /// Skips everything up to a position that must hold a row. The rows of a queue are past it already.
     pub(super) fn skip_to(&mut self, position: u64) -> Result<(), Error> {
         self.skipped = match &mut self.input {
-            Input::Lines(lines) => lines.skip_to(position)?.ok_or_else(|| not_a_row(position))?,
-            Input::Values(values) => values.skip_to(position)?,
-            Input::Queue(_) => return Ok(()),
+            Rows::Lines(lines) => lines.skip_to(position)?.ok_or_else(|| not_a_row(position))?,
+            Rows::Values(values) => values.skip_to(position)?,
+            Rows::Queue(_) => return Ok(()),
         };
         Ok(())
     }
@@ -109,14 +109,14 @@ impl<'s> BatchReader<'s> {
     /// Goes back to just after a position, where the source [can](BatchReader::can_rewind).
     pub(super) fn rewind_to(&mut self, position: u64) -> Result<(), Error> {
         match &mut self.input {
-            Input::Lines(lines) => lines.rewind_to(position),
-            Input::Values(_) | Input::Queue(_) => Ok(()),
+            Rows::Lines(lines) => lines.rewind_to(position),
+            Rows::Values(_) | Rows::Queue(_) => Ok(()),
         }
     }
 
     /// Frees what going back to before this position would need.
     pub(super) fn forget_before(&mut self, position: u64) {
-        if let Input::Lines(lines) = &mut self.input {
+        if let Rows::Lines(lines) = &mut self.input {
             lines.forget_before(position);
         }
     }

@@ -131,7 +131,7 @@ struct BatchSender<'p> {
 }
 
 /// What was sent of a batch.
-enum Sent {
+enum SendOutcome {
     All,
     /// The rows before one that fits in no request.
     UpTo(Error),
@@ -143,7 +143,7 @@ impl<'p> BatchSender<'p> {
         BatchSender { delivery, retains, failure: None, compressor, payload, progress }
     }
 
-    fn send(&mut self, batch: &Batch) -> Result<Sent, Error> {
+    fn send(&mut self, batch: &Batch) -> Result<SendOutcome, Error> {
         if self.retains {
             // All bodies are made before the first is sent: if the channel is lost then, the batch is gone.
             let compressed = Compressed::of(batch, &mut self.compressor);
@@ -153,24 +153,24 @@ impl<'p> BatchSender<'p> {
         loop {
             match payloads.next(&mut self.compressor, &mut self.payload) {
                 Ok(true) => self.delivery.send(&self.payload)?,
-                Ok(false) => return Ok(Sent::All),
-                Err(error) => return Ok(Sent::UpTo(error)),
+                Ok(false) => return Ok(SendOutcome::All),
+                Err(error) => return Ok(SendOutcome::UpTo(error)),
             }
             self.update_progress();
         }
     }
 
-    fn send_compressed(&mut self, compressed: Compressed) -> Result<Sent, Error> {
+    fn send_compressed(&mut self, compressed: Compressed) -> Result<SendOutcome, Error> {
         if self.retains {
             self.retain(compressed);
             self.send_retained()?;
-            return Ok(self.failure.clone().map_or(Sent::All, Sent::UpTo));
+            return Ok(self.failure.clone().map_or(SendOutcome::All, SendOutcome::UpTo));
         }
         for body in &compressed.bodies {
             self.delivery.send(body)?;
             self.update_progress();
         }
-        Ok(compressed.failure.map_or(Sent::All, Sent::UpTo))
+        Ok(compressed.failure.map_or(SendOutcome::All, SendOutcome::UpTo))
     }
 
     fn send_each(&mut self, ahead: &mut ReadAhead<'_>) -> Result<SourceEnd, Error> {
@@ -225,11 +225,13 @@ impl<'p> BatchSender<'p> {
     }
 }
 
-fn end_of(sent: Sent, outcome: ReadOutcome) -> Option<SourceEnd> {
+fn end_of(sent: SendOutcome, outcome: ReadOutcome) -> Option<SourceEnd> {
     match (sent, outcome) {
-        (Sent::UpTo(error), _) | (Sent::All, ReadOutcome::Failed(error)) => Some(SourceEnd::Failed(error)),
-        (Sent::All, ReadOutcome::End) => Some(SourceEnd::Exhausted),
-        (Sent::All, ReadOutcome::Rows) => None,
+        (SendOutcome::UpTo(error), _) | (SendOutcome::All, ReadOutcome::Failed(error)) => {
+            Some(SourceEnd::Failed(error))
+        }
+        (SendOutcome::All, ReadOutcome::End) => Some(SourceEnd::Exhausted),
+        (SendOutcome::All, ReadOutcome::Rows) => None,
     }
 }
 

@@ -11,12 +11,12 @@ use crate::rows::Batch;
 /// takes nothing more in, so what was taken out of it has no gap.
 pub(super) struct PartitionQueue {
     max_bytes: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     /// Rows that the channel has committed already.
     skipped: u64,
     batch: Batch,
