@@ -50,12 +50,14 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         Ok(ChannelLoad { reader, sender, batch_bytes, pipelined, pipe })
     }
 
-    /// Sends and waits; whenever the channel is lost, reopens it and goes on after what is committed.
+    /// The whole load: sends what the source gives and waits until it is committed. Whenever the channel is lost, reopens it
+    /// and goes on after what is committed.
     pub(super) fn run(mut self) -> (LoadReport, Result<Completed, Error>) {
         let completed = loop {
-            let end = self.send_and_commit();
+            let sent = self.sender.send_retained().and_then(|()| self.send_rest());
+            let committed = sent.and_then(|end| self.sender.wait_for_commits().map(|()| end));
             self.sender.update_progress();
-            match end {
+            match committed {
                 Ok(SourceEnd::Exhausted) => break Ok(self.sender.completed()),
                 Ok(SourceEnd::Failed(error)) => break Err(error),
                 Err(error) => match self.recover(error) {
@@ -67,19 +69,14 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         (self.sender.progress.into_report(), completed)
     }
 
-    /// Sends everything up to the end of the source and waits until it is committed.
-    fn send_and_commit(&mut self) -> Result<SourceEnd, Error> {
-        self.sender.send_retained()?;
-        let end = match &self.sender.failure {
-            Some(error) => SourceEnd::Failed(error.clone()),
-            None if self.pipelined => self.send_pipelined()?,
-            None => self.send_all()?,
-        };
-        self.sender.wait_for_commits()?;
-        Ok(end)
-    }
-
-    fn send_all(&mut self) -> Result<SourceEnd, Error> {
+    /// Reads, compresses and sends, batch by batch, up to the end of the source.
+    fn send_rest(&mut self) -> Result<SourceEnd, Error> {
+        if let Some(error) = &self.sender.failure {
+            return Ok(SourceEnd::Failed(error.clone()));
+        }
+        if self.pipelined {
+            return self.send_pipelined();
+        }
         let mut batch = Batch::new();
         loop {
             batch.clear();
@@ -95,6 +92,7 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         }
     }
 
+    /// The same with reading on a second thread.
     fn send_pipelined(&mut self) -> Result<SourceEnd, Error> {
         let max_bytes = self.batch_bytes.min(pipeline::MAX_BATCH_BYTES);
         let (reader, sender, clock) = (&mut self.reader, &mut self.sender, self.pipe.clock());
