@@ -19,11 +19,11 @@
 //! |---|---|---|
 //! | a file, a reader or an iterator of rows | [`Loader`] | exactly once, resumes after any crash |
 //! | rows as they come, and a place to resume from | [`Writer`] | exactly once, if you resume after the committed offset |
-//! | batches of your own making | [`Channel`] | the same, with every step in your hands |
+//! | batches of your own making | [`Channel`] | the same; you control every step |
 //! | rows as they come, from many threads | [`Elastic`] | at least once |
 //!
-//! Every call blocks, and says in its documentation for how long. Every failure is an [`Error`], whose [`ErrorKind`] tells
-//! what to do now.
+//! Every call blocks, and says in its documentation for how long. Every failure is an [`Error`], whose [`ErrorKind`] says
+//! how to react.
 //!
 //! # Features
 //!

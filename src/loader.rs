@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::pipe::Pipe;
 use crate::rows::{Batch, OffsetToken};
 
-/// Loads a whole source of rows into a named channel, every row exactly once, whatever happens on the way.
+/// Loads a whole source of rows into a named channel, every row exactly once.
 ///
 /// A row's offset token is its position in the source: the line number, counted from 1. The loader resumes after the
 /// committed one, so after a crash it is enough to run it again with the same source and channel name. Recovers from lost
@@ -33,7 +33,7 @@ use crate::rows::{Batch, OffsetToken};
 ///
 /// Memory is bounded: one batch ([`Batch::FULL_BYTES`] by default) and its compressed form; for a source that cannot be
 /// read again also what was sent and is not committed, at most [`Loader::RETAINED_BYTES`] compressed. Several
-/// [`channels`](Loader::channels) share the memory of two batches, and those retained bytes.
+/// [`channels`](Loader::channels) share the memory of two batches and the retained bytes.
 ///
 /// ```no_run
 /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
@@ -162,7 +162,7 @@ impl<'p> Loader<'p> {
     /// Loads through `channels` channels in parallel, each on a thread of its own that ends before [`load`](Loader::load)
     /// returns; default one, at most [`MAX_CHANNELS`](Loader::MAX_CHANNELS).
     ///
-    /// Rows are dealt to the channels in fixed blocks by their position, so order holds within a channel only. The
+    /// Rows are assigned to the channels in fixed blocks by position, so order holds within a channel only. The
     /// channels are named `<channel>-1-of-<n>` and so on, and each resumes on its own: a load that was begun with one
     /// number of channels must be finished with it, another is refused. It may be finished from another kind of source,
     /// if rows have the same positions there. A channel that fails does not stop the others.
@@ -193,17 +193,19 @@ impl<'p> Loader<'p> {
     ///
     /// # Errors
     ///
-    /// Whatever the error, what was committed stays committed, [`report`](Loader::report) tells how far that is, and
+    /// After any error what was committed stays committed, [`report`](Loader::report) shows how far that is, and
     /// another run resumes there.
     ///
     /// - [`Rejected`](crate::ErrorKind::Rejected): a row is not a JSON object or too long (the rows before it are
     ///   committed), the service could not store some rows (all others are committed), or the channel's committed offset
     ///   is no position in this source (nothing was appended).
     /// - [`Source`](crate::ErrorKind::Source): the source failed; the rows before that are committed.
-    ///   Of several channels' failures the first in their order is told, but that of a source which is read once before all.
     /// - [`Channel`](crate::ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
     /// - [`Timeout`](crate::ErrorKind::Timeout): commits did not come in time.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
+    ///
+    /// If several channels fail, the error of the first in their order is returned; the failure of a source that is read
+    /// once comes before all of them.
     pub fn load(&mut self, source: Source<'_>) -> Result<LoadReport, Error> {
         self.report = LoadReport::default();
         let (settings, channels) = (&self.settings, self.channels);

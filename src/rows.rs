@@ -59,7 +59,7 @@ impl Batch {
 
     /// Adds a row: a struct or map whose field names are column names.
     ///
-    /// [`columns`](crate::columns) tells what to put into a column of which type, and helps where a plain field would be
+    /// [`columns`](crate::columns) lists what to send to a column of which type, and helps where a plain field would be
     /// stored wrongly.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](ErrorKind::Rejected) when the line is none of that; the batch is as before.
+    /// [`Rejected`](ErrorKind::Rejected) when the line breaks one of these rules; the batch is as before.
     ///
     /// ```
     /// use snowpipe_streaming::Batch;
@@ -193,7 +193,7 @@ impl Batch {
         Piece { text: &self.text[start..], rows: self.rows.saturating_sub(1)..self.rows, offsets: &self.offsets }
     }
 
-    /// The batch without its first so many rows.
+    /// The batch without its first `rows` rows.
     pub(crate) fn without(&self, rows: usize) -> Batch {
         let Some(last) = rows.checked_sub(1) else { return self.clone() };
         let cut = memchr::memchr_iter(b'\n', &self.text).nth(last).map_or(self.text.len(), |end| end + 1);
@@ -285,7 +285,7 @@ fn check_size(bytes: usize) -> Result<(), Error> {
     Err(refuse(format!("is {bytes} bytes long; the longest allowed is {}", Batch::MAX_ROW_BYTES)))
 }
 
-/// A serialised value is one complete text: its first byte tells what it is.
+/// A serialised value is one complete text, so its first byte shows what it is.
 fn check_object_start(text: &[u8]) -> Result<(), Error> {
     match text.first() {
         Some(b'{') => Ok(()),

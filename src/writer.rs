@@ -12,7 +12,7 @@ use crate::rows::{Batch, Compressor, Payload, Payloads};
 /// Feeds a channel row by row, for a stream that does not end: buffers, sends full requests, keeps what is not committed
 /// and sends it again when the channel is lost.
 ///
-/// Exactly once within the lifetime of the writer, whatever happens to the channel; across a crash of the program if it resumes
+/// Exactly once within the lifetime of the writer, even if the channel is lost; across a crash of the program if it resumes
 /// after [`committed_offset`](Writer::committed_offset) of the channel it opens next.
 ///
 /// # Blocking and threads
@@ -61,7 +61,7 @@ impl Writer {
         }
     }
 
-    /// Sends when the buffer holds so many bytes before compression. Default and most: [`Batch::FULL_BYTES`].
+    /// Sends when the buffer reaches this many bytes before compression. Default and maximum: [`Batch::FULL_BYTES`].
     pub fn max_bytes(mut self, bytes: usize) -> Writer {
         self.max_bytes = bytes.clamp(1, Batch::FULL_BYTES);
         self
@@ -90,7 +90,7 @@ impl Writer {
     ///
     /// After any other error nothing is lost yet: what was written, this row included, is still here and goes out with the
     /// next call that succeeds, unless it is of kind [`Channel`](crate::ErrorKind::Channel), which reopening several times
-    /// did not heal. Do not write the row again.
+    /// did not resolve. Do not write the row again.
     pub fn write(&mut self, row: &impl Serialize, offset: impl Into<OffsetToken>) -> Result<(), Error> {
         self.batch.push(row)?;
         self.wrote(offset.into())
@@ -143,7 +143,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// - [`Rejected`](crate::ErrorKind::Rejected): all is committed, but rows could not be stored; each is told once.
+    /// - [`Rejected`](crate::ErrorKind::Rejected): all is committed, but rows could not be stored; each is reported once.
     /// - [`Timeout`](crate::ErrorKind::Timeout): not yet; nothing is lost, call it again.
     /// - otherwise those of [`write`](Writer::write).
     pub fn commit(&mut self, timeout: Duration) -> Result<(), Error> {
@@ -154,7 +154,7 @@ impl Writer {
         self.report_rejected()
     }
 
-    /// Commits, then lets go of the channel; tells the committed offset.
+    /// Commits, then releases the channel; returns the committed offset.
     ///
     /// Dropping the writer instead loses what is buffered, silently: the next run resumes before it.
     ///
@@ -243,7 +243,7 @@ impl Writer {
 }
 
 impl Channel {
-    /// Feeds this channel row by row; what was appended before is awaited with it, but cannot be sent again by it.
+    /// Feeds this channel row by row. The writer also waits for what was appended before, but cannot send it again.
     pub fn into_writer(self) -> Writer {
         Writer::new(self)
     }

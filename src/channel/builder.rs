@@ -67,7 +67,7 @@ impl ChannelBuilder {
         self
     }
 
-    /// Creates the channel, or takes it over from whoever had it open.
+    /// Creates the channel, or takes it over from the writer that had it open.
     ///
     /// # Blocking
     ///

@@ -1,4 +1,4 @@
-//! What the service says of an open channel: which rows are committed, how many were rejected, whether it is usable.
+//! What the service reports of an open channel: which rows are committed, how many were rejected, whether it is usable.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ pub(crate) struct InFlight {
     inherited: usize,
     /// No response confirmed the newest request.
     ends_in_doubt: bool,
-    /// What the service reported last, whoever sent it.
+    /// What the service reported last, also if another writer sent it.
     reported: Option<OffsetToken>,
     /// The newest reported offset that was sent here or was committed at open.
     committed: Option<OffsetToken>,
@@ -36,7 +36,7 @@ struct Sent {
     body: Option<Payload>,
 }
 
-/// What the committed offset of a reopened channel says of the requests in flight.
+/// What the committed offset of a reopened channel means for the requests in flight.
 #[derive(Debug)]
 pub(crate) enum Reconciled {
     /// The offset was neither sent here nor committed before. The requests stay in flight.
@@ -192,7 +192,7 @@ impl Uncommitted {
     }
 
     /// Whether at least one request has an offset, which proves that its rows are missing. Of one without, the service
-    /// tells nothing.
+    /// reports nothing.
     pub(crate) fn has_offsets(&self) -> bool {
         self.sent.iter().any(|sent| sent.offset.is_some())
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// Keeps appends of one channel apart once the service has said that they come too fast, and closer again as it recovers.
+/// Spaces the appends of one channel after the service has throttled them, and closes the gap as it recovers.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     gap: Duration,

@@ -50,7 +50,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// - [`Rejected`](ErrorKind::Rejected) when the committed offset is none that this handle sent or began with: another
+    /// - [`Rejected`](ErrorKind::Rejected) when this handle neither sent the committed offset nor began with it: another
     ///   writer uses the channel, and the handle appends no more unless it is reopened.
     /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when the last rows sent had no offset token: the handle can append again,
     ///   but whether they are stored is unknown.

@@ -112,7 +112,7 @@ pub(super) fn is_blank(line: &[u8]) -> bool {
 /// Large enough that system calls cost nothing beside parsing.
 const CHUNK: usize = 256 * 1024;
 
-/// A row and whatever blanks are around it.
+/// A row and the blanks around it.
 const MAX_LINE_BYTES: usize = Batch::MAX_ROW_BYTES + CHUNK;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

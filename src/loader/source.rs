@@ -83,7 +83,7 @@ impl<'s> Source<'s> {
     }
 
     /// Values that may fail to come, out of a database cursor or a parser: the rows before a failure are loaded, then it is
-    /// told as [`ErrorKind::Source`].
+    /// returned as [`ErrorKind::Source`].
     pub fn try_rows<T, E>(rows: impl IntoIterator<Item = Result<T, E>, IntoIter: Send + 's>) -> Source<'s>
     where
         T: Serialize,
@@ -103,11 +103,11 @@ impl<'s> Source<'s> {
         Source { name: "the rows".into(), path: None, input: Input::Values(next), push_line: Batch::push_json }
     }
 
-    /// Does not parse the lines of a file or a reader, because whatever wrote them can be trusted to write JSON; that saves a
-    /// third of the work of a load. What a line must be nevertheless tells
+    /// Does not parse the lines of a file or a reader, for sources whose writer can be trusted to write JSON; that saves a
+    /// third of the work of a load. What is still checked is listed at
     /// [`Batch::push_trusted_json`](crate::Batch::push_trusted_json).
     ///
-    /// A row that is no JSON after all is sent, rejected by the service, and told when the load ends; without this the load
+    /// A row that is not JSON after all is sent, rejected by the service, and reported when the load ends; without this the load
     /// ends before it is sent, and the error has the number of its line.
     pub fn trusted(mut self) -> Source<'s> {
         self.push_line = Batch::push_trusted_json;

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Where a row stands in its source, in the caller's own terms: the service keeps it and gives it back, no more.
+/// The position of a row in its source, in the caller's own terms: the service stores it and reports it back.
 ///
 /// Any text will do, a number is written in decimal. Two tokens are equal when their texts are; the library never
 /// assumes an order between tokens, only the order in which a channel sent them. Tokens of one channel should differ

@@ -27,7 +27,7 @@ impl Offsets {
         }
     }
 
-    /// Forgets all but so many rows.
+    /// Forgets all but the first `rows` rows.
     pub(super) fn truncate(&mut self, rows: usize) {
         while self.runs.pop_if(|run| run.rows.start >= rows).is_some() {}
         if let Some(run) = self.runs.last_mut() {
@@ -44,7 +44,7 @@ impl Offsets {
         self.runs.iter().find_map(|run| run.row_of(token))
     }
 
-    /// What is left without the first so many rows.
+    /// What is left without the first `rows` rows.
     pub(super) fn without(&self, rows: usize) -> Offsets {
         let runs = self.runs.iter().filter_map(|run| {
             let start = run.rows.start.max(rows);
@@ -108,7 +108,7 @@ mod tests {
         offsets
     }
 
-    fn told(token: Option<OffsetToken>) -> String {
+    fn text(token: Option<OffsetToken>) -> String {
         token.map_or("none".into(), |token| token.to_string())
     }
 
@@ -117,10 +117,10 @@ mod tests {
         let offsets = offsets((0..1000).map(|row| (row, row as u64 + 7)));
         assert_eq!(offsets.runs.len(), 1);
         assert_eq!(
-            (told(offsets.first_in(&(0..1000))), told(offsets.last_in(&(0..1000)))),
+            (text(offsets.first_in(&(0..1000))), text(offsets.last_in(&(0..1000)))),
             ("7".into(), "1006".into())
         );
-        assert_eq!((told(offsets.first_in(&(10..20))), told(offsets.last_in(&(10..20)))), ("17".into(), "26".into()));
+        assert_eq!((text(offsets.first_in(&(10..20))), text(offsets.last_in(&(10..20)))), ("17".into(), "26".into()));
         assert_eq!((offsets.row_of(&26.into()), offsets.row_of(&6.into())), (Some(19), None));
         assert_eq!((offsets.row_of(&1006.into()), offsets.row_of(&1007.into())), (Some(999), None));
     }
@@ -129,11 +129,11 @@ mod tests {
     fn texts_gaps_and_unmarked_rows_are_kept_apart() {
         let offsets = offsets([(1, "5"), (2, "6"), (4, "7"), (5, "b:8"), (6, "9"), (7, "9"), (8, "8")]);
         assert_eq!(offsets.runs.len(), 6);
-        assert_eq!((told(offsets.first_in(&(0..1))), told(offsets.last_in(&(0..1)))), ("none".into(), "none".into()));
-        assert_eq!((told(offsets.first_in(&(3..4))), told(offsets.last_in(&(3..4)))), ("none".into(), "none".into()));
-        assert_eq!((told(offsets.first_in(&(0..4))), told(offsets.last_in(&(0..4)))), ("5".into(), "6".into()));
-        assert_eq!((told(offsets.first_in(&(5..9))), told(offsets.last_in(&(5..9)))), ("b:8".into(), "8".into()));
-        assert_eq!((told(offsets.first_in(&(9..12))), told(offsets.last_in(&(9..12)))), ("none".into(), "none".into()));
+        assert_eq!((text(offsets.first_in(&(0..1))), text(offsets.last_in(&(0..1)))), ("none".into(), "none".into()));
+        assert_eq!((text(offsets.first_in(&(3..4))), text(offsets.last_in(&(3..4)))), ("none".into(), "none".into()));
+        assert_eq!((text(offsets.first_in(&(0..4))), text(offsets.last_in(&(0..4)))), ("5".into(), "6".into()));
+        assert_eq!((text(offsets.first_in(&(5..9))), text(offsets.last_in(&(5..9)))), ("b:8".into(), "8".into()));
+        assert_eq!((text(offsets.first_in(&(9..12))), text(offsets.last_in(&(9..12)))), ("none".into(), "none".into()));
         assert_eq!((offsets.row_of(&"b:8".into()), offsets.row_of(&"9".into())), (Some(5), Some(6)));
     }
 
@@ -141,27 +141,27 @@ mod tests {
     fn the_last_row_can_get_another_token_or_none() {
         let mut offsets = offsets([(0, 1u64), (1, 2), (2, 3)]);
         offsets.set_last(2, 9.into());
-        assert_eq!(told(offsets.last_in(&(0..3))), "9");
-        assert_eq!(told(offsets.last_in(&(0..2))), "2");
+        assert_eq!(text(offsets.last_in(&(0..3))), "9");
+        assert_eq!(text(offsets.last_in(&(0..2))), "2");
         offsets.truncate(1);
-        assert_eq!((told(offsets.last_in(&(0..3))), offsets.row_of(&2.into())), ("1".into(), None));
+        assert_eq!((text(offsets.last_in(&(0..3))), offsets.row_of(&2.into())), ("1".into(), None));
         offsets.truncate(0);
-        assert_eq!(told(offsets.first_in(&(0..3))), "none");
+        assert_eq!(text(offsets.first_in(&(0..3))), "none");
     }
 
     #[test]
     fn without_its_beginning_the_rest_keeps_its_tokens() {
         let rest = offsets([(0, "1"), (1, "2"), (2, "3"), (4, "x")]).without(2);
-        assert_eq!((told(rest.first_in(&(0..1))), told(rest.first_in(&(1..5)))), ("3".into(), "x".into()));
+        assert_eq!((text(rest.first_in(&(0..1))), text(rest.first_in(&(1..5)))), ("3".into(), "x".into()));
         assert_eq!((rest.row_of(&"2".into()), rest.row_of(&"x".into())), (None, Some(2)));
-        assert_eq!(told(rest.without(3).last_in(&(0..9))), "none");
+        assert_eq!(text(rest.without(3).last_in(&(0..9))), "none");
     }
 
     #[test]
     fn the_largest_number_has_no_successor() {
         let offsets = offsets([(0, u64::MAX), (1, 0)]);
         assert_eq!(
-            (told(offsets.first_in(&(0..2))), told(offsets.last_in(&(0..2)))),
+            (text(offsets.first_in(&(0..2))), text(offsets.last_in(&(0..2)))),
             (u64::MAX.to_string(), "0".into())
         );
     }

@@ -2,7 +2,7 @@ use super::{Batch, Piece};
 use crate::error::{Error, ErrorKind};
 use crate::rows::OffsetToken;
 
-/// The body of one request, ready for the wire, with what is told beside it.
+/// The body of one request, ready for the wire, and the figures that go with it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Payload {
     pub(crate) wire: Vec<u8>,
@@ -13,8 +13,8 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// The most bytes that one request may carry after compression: the service says four megabytes, and some of its own
-    /// clients mean 4,194,304 by that. The smaller reading is safe.
+    /// Limit of one request after compression: the service says four megabytes, and some of its own clients read that as
+    /// 4,194,304. The smaller reading is safe.
     pub(crate) const MAX_WIRE_BYTES: usize = 4_000_000;
 
     /// What the bytes are, for `Content-Encoding`.
@@ -77,7 +77,7 @@ impl Compressed {
 pub(crate) struct Compressor {
     #[cfg(feature = "zstd")]
     context: Option<zstd::bulk::Compressor<'static>>,
-    /// What a byte of text took on the wire the last time; the next rows are likely to be of the same kind.
+    /// Wire bytes per byte of text of the last piece, as an estimate for the next.
     density: f64,
 }
 
