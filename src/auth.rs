@@ -5,6 +5,7 @@ mod client_credentials;
 mod credentials;
 mod discovery;
 mod endpoint;
+mod jwt;
 mod key_pair;
 mod private_key;
 mod provided;
@@ -25,6 +26,7 @@ use crate::secret::Secret;
 pub(crate) use self::cache::TokenCache;
 pub use self::client_credentials::{ClientAuthentication, ClientCredentials};
 pub use self::credentials::Credentials;
+pub(crate) use self::jwt::JwtTimes;
 pub use self::private_key::PrivateKey;
 
 /// Whoever can make a token; stateless, so that the cache around it is the only holder.

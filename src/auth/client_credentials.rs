@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::discovery::{BRIEF, Discovery, Issuer};
 use super::endpoint::Endpoint;
-use super::provided::{end, left};
+use super::jwt::JwtTimes;
 use super::{Grant, TokenKind, TokenSource};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
@@ -290,8 +290,11 @@ impl TokenSource for TokenEndpoint {
         }
         let lifetime = match issued.lifetime {
             Some(lifetime) => lifetime,
-            None => match end(&issued.token, TokenKind::OAuth)? {
-                Some(end) => left(end, self.sender.server_clock().at(asked.wall)).unwrap_or(Duration::ZERO),
+            None => match JwtTimes::of(issued.token.expose()) {
+                Some(times) => {
+                    let now = self.sender.server_clock().at(asked.wall);
+                    times.expiry().duration_since(now).unwrap_or(Duration::ZERO)
+                }
                 None => ASSUMED_LIFETIME,
             },
         };

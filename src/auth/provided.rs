@@ -1,10 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-
+use super::jwt::JwtTimes;
 use super::key_pair::MAX_LIFETIME;
 use super::{Grant, TokenKind, TokenSource};
 use crate::clock::{Clock, ServerClock};
@@ -67,8 +64,8 @@ impl TokenSource for Provided {
 pub(super) fn end(bearer: &Secret, kind: TokenKind) -> Result<Option<SystemTime>, Error> {
     let times = JwtTimes::of(bearer.expose());
     match kind {
-        TokenKind::KeyPairJwt => Ok(Some(times.ok_or_else(not_a_jwt)?.end_by(MAX_LIFETIME))),
-        TokenKind::OAuth => Ok(times.map(|times| moment(times.exp))),
+        TokenKind::KeyPairJwt => Ok(Some(times.ok_or_else(not_a_jwt)?.expiry_within(MAX_LIFETIME))),
+        TokenKind::OAuth => Ok(times.map(|times| times.expiry())),
         TokenKind::ProgrammaticAccessToken => Ok(None),
     }
 }
@@ -80,36 +77,6 @@ pub(super) fn left(end: SystemTime, now: SystemTime) -> Result<Duration, Duratio
         Err(past) if past.duration() <= TOLERANCE => Ok(Duration::ZERO),
         Err(past) => Err(past.duration()),
     }
-}
-
-/// What a JWT tells of its times (RFC 7519, section 4.1), in seconds, or milliseconds as the service accepts them too.
-#[derive(Deserialize)]
-struct JwtTimes {
-    exp: f64,
-    iat: Option<f64>,
-}
-
-impl JwtTimes {
-    /// Nothing for what is no JWT, or tells no end. The signature is the service's to check.
-    fn of(token: &str) -> Option<JwtTimes> {
-        let [header, claims, _signature] = token.split('.').collect::<Vec<_>>()[..] else {
-            return None;
-        };
-        let _: serde::de::IgnoredAny = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
-    }
-
-    /// The service counts no more than this from `iat`.
-    fn end_by(&self, longest: Duration) -> SystemTime {
-        let exp = moment(self.exp);
-        self.iat.map_or(exp, |iat| exp.min(moment(iat) + longest))
-    }
-}
-
-fn moment(numeric_date: f64) -> SystemTime {
-    let seconds = if numeric_date > MILLISECONDS_FROM { numeric_date / 1000.0 } else { numeric_date };
-    // A clock can tell neither negative nor absurd times.
-    SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds.clamp(0.0, LATEST))
 }
 
 /// Line ends come with files and shells; what else no header can carry is refused without being repeated.
@@ -135,15 +102,14 @@ fn not_a_jwt() -> Error {
 
 pub(super) const BY_OUR_CLOCK: &str = " by this machine's clock";
 
-/// No date in seconds is so large for 3000 years.
-const MILLISECONDS_FROM: f64 = 1e11;
-/// The year 9999.
-const LATEST: f64 = 253_402_300_799.0;
 /// Clocks differ.
 const TOLERANCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
     use crate::auth::TokenCache;
     use crate::clock::FakeClock;

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ::http::Method;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::auth::{Grant, TokenKind, TokenSource};
+use crate::auth::{Grant, JwtTimes, TokenKind, TokenSource};
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::{Origin, Request, form_encoded};
@@ -138,18 +136,10 @@ fn is_labels_and_dot(prefix: &str) -> bool {
 
 /// Until the token's own `exp` if it is a JWT that has one, by the server's clock; an assumption otherwise.
 fn lifetime(token: &str, server_now: SystemTime) -> Duration {
-    let Some(expires) = expiry(token) else { return ASSUMED_LIFETIME };
-    expires.duration_since(server_now).unwrap_or(Duration::ZERO)
-}
-
-fn expiry(token: &str) -> Option<SystemTime> {
-    #[derive(serde::Deserialize)]
-    struct Claims {
-        exp: f64,
+    match JwtTimes::of(token) {
+        Some(times) => times.expiry().duration_since(server_now).unwrap_or(Duration::ZERO),
+        None => ASSUMED_LIFETIME,
     }
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claims.exp).ok()?)
 }
 
 /// The service documents no lifetime for an opaque token; its own clients assume fifty to fifty-five minutes.
@@ -157,6 +147,9 @@ const ASSUMED_LIFETIME: Duration = Duration::from_secs(50 * 60);
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn host(response: &str) -> Result<String, Error> {
@@ -214,8 +207,11 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let token = |claims: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims));
         assert_eq!(lifetime(&token(r#"{"exp":1000600}"#), now), Duration::from_secs(600));
-        assert_eq!(lifetime(&token(r#"{"exp":999999}"#), now), Duration::ZERO);
-        for other in ["opaque", &token("{}"), &token(r#"{"exp":-1}"#), &token(r#"{"exp":1e300}"#), "a.b.c", ""] {
+        for expired in [r#"{"exp":999999}"#, r#"{"exp":0}"#, r#"{"exp":-1}"#] {
+            assert_eq!(lifetime(&token(expired), now), Duration::ZERO, "{expired}");
+        }
+        assert!(lifetime(&token(r#"{"exp":1e300}"#), now) > Duration::from_secs(3600));
+        for other in ["opaque", &token("{}"), &token(r#"{"exp":"soon"}"#), "a.b.c", ""] {
             assert_eq!(lifetime(other, now), ASSUMED_LIFETIME, "{other}");
         }
     }
