@@ -9,8 +9,6 @@ mod jwt;
 mod key_pair;
 mod private_key;
 mod provided;
-#[cfg(test)]
-mod scripted;
 mod signer;
 mod token_file;
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod account;
 pub(crate) mod api;
+pub(crate) mod dialect;
 pub(crate) mod exchange;
 pub(crate) mod status;

@@ -60,30 +60,26 @@ impl TokenCache {
 
     /// A token other than the one for which the service denied something without saying why, a bare 403.
     ///
-    /// Nothing when a new token would not help: this one is young, or has been renewed for that reason before, or is itself
-    /// the fruit of such a renewal. A stream of real denials so costs one fetch in a token's lifetime.
-    pub(crate) fn renew_after_denial(&self, denied: &Token) -> Option<Result<Token, Error>> {
+    /// The same token if another would not help: this one is young, or was already renewed for a denial, or comes from such
+    /// a renewal. So a stream of real denials costs one fetch in a token's lifetime.
+    pub(crate) fn renew_after_denial(&self, denied: &Token) -> Result<Token, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let held = match &mut state.held {
             Some(held) if held.token.generation == denied.generation => held,
-            _ => return Some(self.obtain(state, now)),
+            _ => return self.obtain(state, now),
         };
         let is_young = now.since(held.token.grant.asked) < YOUNG && !now.reached(held.deadlines.soft);
         if is_young || held.denied {
-            return None;
+            return Ok(denied.clone());
         }
         held.denied = true;
-        let result = match state.running() {
+        match state.running() {
             Some(flight) => {
                 flight.serves_denial();
                 self.join(state, &flight)
             }
             None => self.fetch(state, true),
-        };
-        match result {
-            Ok(token) if token.generation == denied.generation => None,
-            result => Some(result),
         }
     }
 

@@ -276,8 +276,7 @@ impl TokenSource for TokenEndpoint {
         let form = self.client.form();
         let request = Request::new(Method::POST, endpoint.path.as_str(), format!("get an access token at {endpoint}"))
             .query(endpoint.query.clone())
-            .body("application/x-www-form-urlencoded", form.as_bytes())
-            .unlabelled();
+            .body("application/x-www-form-urlencoded", form.as_bytes());
         let authorization = self.client.authorization()?;
         let asked = self.clock.now();
         let response = endpoint.ask(&self.sender, &request, authorization)?;

@@ -57,7 +57,7 @@ impl Discovery {
 
     fn read(&self, timeout: Option<Duration>) -> Result<(Endpoint, Duration), Error> {
         let attempted = format!("find the token endpoint of {}", clean(&self.issuer));
-        let mut request = Request::new(Method::GET, self.document.path.as_str(), attempted).unlabelled();
+        let mut request = Request::new(Method::GET, self.document.path.as_str(), attempted);
         request.timeout = timeout;
         let response = self.document.ask(&self.sender, &request, HeaderMap::new())?;
         let endpoint = document(&response).and_then(|document| document.checked(&self.issuer, &self.document));

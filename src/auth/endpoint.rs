@@ -4,7 +4,7 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use crate::error::{Error, ErrorKind};
-use crate::http::{AuthorizedRequest, Failure, Origin, Request, Response, Sender, Stage};
+use crate::http::{AuthorizedRequest, Failure, Origin, Request, Response, Sender};
 
 /// A URL that a client secret is sent to, or a document is read from: https, or http to this machine itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,19 +44,18 @@ impl Endpoint {
         authorization: HeaderMap,
     ) -> Result<Response, Error> {
         let deadline = sender.deadline(request);
-        let outcome =
-            sender.send(&AuthorizedRequest { request, origin: &self.origin, authorization, sent: 0, deadline });
-        let response = outcome.result.map_err(|failure| unanswered(&failure));
+        let outcome = sender.send(&AuthorizedRequest {
+            request,
+            origin: &self.origin,
+            authorization,
+            label: &|_| None,
+            is_final: &|_| false,
+            sent: 0,
+            deadline,
+        });
+        let response = outcome.result.map_err(Failure::into_error);
         let response = response.and_then(|response| general(response, outcome.retry_after));
         response.map_err(|error| error.with_attempts(outcome.sent).attempting(&*request.attempted))
-    }
-}
-
-fn unanswered(failure: &Failure) -> Error {
-    match failure.stage {
-        Stage::Refusing => Error::new(ErrorKind::Config, &*failure.happened)
-            .advise("check the host name, the trust roots and the proxy; nothing was sent"),
-        _ => Error::new(ErrorKind::Unavailable, &*failure.happened).advise("check the network and the URL"),
     }
 }
 

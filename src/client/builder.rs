@@ -11,6 +11,7 @@ use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
 use crate::secret::Secret;
 use crate::session::{AtomicCounters, Principal, Session};
 use crate::snowflake::account::Account;
+use crate::snowflake::dialect::SnowflakeDialect;
 use crate::snowflake::exchange::TokenExchange;
 
 /// How a client is to be; made by [`Client::builder`].
@@ -154,20 +155,22 @@ impl ClientBuilder {
         let login = self.credentials.source(&account, &origin, &clock, &server_clock, &apart)?;
         let sender = Arc::new(self.sender(&origin, &clock, server_clock.clone())?);
         let counters = Arc::new(AtomicCounters::default());
+        let kind = self.credentials.kind();
         let control = Arc::new(Session::new(
             TokenCache::new(login, clock.clone()),
             sender.clone(),
             counters.clone(),
-            Principal { identity: self.credentials.describe(&account), cure: self.credentials.cure() },
+            Box::new(SnowflakeDialect::Control(kind)),
+            Principal { identity: self.credentials.describe(&account), advice: self.credentials.cure() },
         ));
-        let kind = self.credentials.kind();
         let exchange = TokenExchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
         let exchange = Arc::new(exchange);
         let ingest = Arc::new(Session::new(
             TokenCache::new(Box::new(exchange.clone()), clock.clone()),
             sender,
             counters,
-            Principal { identity: "the login itself was accepted".into(), cure: "check the role and its grants" },
+            Box::new(SnowflakeDialect::Ingest),
+            Principal { identity: "the login itself was accepted".into(), advice: "check the role and its grants" },
         ));
         Ok(Client::new(Arc::new(self), control, ingest, exchange, clock, server_clock))
     }

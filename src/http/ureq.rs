@@ -114,19 +114,19 @@ fn read_whole(body: Body) -> Result<Vec<u8>, Failure> {
     if whole.len() as u64 > MAX_RESPONSE_BYTES {
         return Err(Failure {
             stage: Stage::Receiving,
-            happened: format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"),
+            reason: format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"),
         });
     }
     Ok(whole)
 }
 
 fn unsendable(error: ::http::Error) -> Failure {
-    Failure { stage: Stage::Refusing, happened: format!("the request cannot be put on the wire: {error}") }
+    Failure { stage: Stage::Misconfigured, reason: format!("the request cannot be put on the wire: {error}") }
 }
 
 fn failure(error: ::ureq::Error, has_body: bool) -> Failure {
     let stage = stage(&error, has_body);
-    let happened = match error {
+    let reason = match error {
         ::ureq::Error::Io(error) => words(&error),
         ::ureq::Error::Timeout(timeout) => format!("no progress in time ({timeout})"),
         // Both carry the whole URL.
@@ -134,7 +134,7 @@ fn failure(error: ::ureq::Error, has_body: bool) -> Failure {
         ::ureq::Error::HostNotFound => "the host name was not found".into(),
         other => clean(&other.to_string()),
     };
-    Failure { stage, happened }
+    Failure { stage, reason }
 }
 
 fn stage(error: &::ureq::Error, has_body: bool) -> Stage {
@@ -143,9 +143,11 @@ fn stage(error: &::ureq::Error, has_body: bool) -> Stage {
         E::Timeout(Timeout::Resolve | Timeout::Connect) => Stage::Connecting,
         E::Timeout(Timeout::SendRequest | Timeout::SendBody | Timeout::PerWrite) => Stage::Sending,
         // The proxy itself refuses (407, 403), and will again.
-        E::ConnectProxyFailed(reason) if reason.contains("responded 4") => Stage::Refusing,
+        E::ConnectProxyFailed(reason) if reason.contains("responded 4") => Stage::Misconfigured,
         E::HostNotFound | E::ConnectionFailed | E::ConnectProxyFailed(_) => Stage::Connecting,
-        E::BadUri(_) | E::Http(_) | E::InvalidProxyUrl | E::Tls(_) | E::TlsRequired | E::Rustls(_) => Stage::Refusing,
+        E::BadUri(_) | E::Http(_) | E::InvalidProxyUrl | E::Tls(_) | E::TlsRequired | E::Rustls(_) => {
+            Stage::Misconfigured
+        }
         E::Io(error) => io_stage(error, has_body),
         _ => Stage::Receiving,
     }
@@ -161,7 +163,7 @@ fn io_stage(error: &io::Error, has_body: bool) -> Stage {
         // that was damaged after the body had arrived.
         ErrorKind::InvalidData if error.get_ref().is_some() => match has_body && !is_about_certificate(error) {
             true => Stage::Sending,
-            false => Stage::Refusing,
+            false => Stage::Misconfigured,
         },
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted if has_body => Stage::Sending,
         _ if is_lookup(error) => Stage::Connecting,

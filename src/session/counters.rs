@@ -42,10 +42,9 @@ pub(crate) struct AtomicCounters {
 }
 
 impl AtomicCounters {
-    /// `repeated` says that even the first of these was sent before.
-    pub(crate) fn add_requests(&self, sent: u32, repeated: bool) {
-        let retries = if repeated { sent } else { sent.saturating_sub(1) };
-        self.requests.fetch_add(sent.into(), Ordering::Relaxed);
+    /// `retries` of the `requests` had been sent before.
+    pub(crate) fn add_requests(&self, requests: u32, retries: u32) {
+        self.requests.fetch_add(requests.into(), Ordering::Relaxed);
         self.retries.fetch_add(retries.into(), Ordering::Relaxed);
     }
 

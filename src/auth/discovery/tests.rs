@@ -1,6 +1,7 @@
 use super::*;
-use crate::auth::scripted::Script;
+
 use crate::clock::FakeClock;
+use crate::http::Script;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -30,7 +31,7 @@ fn document(issuer: &str, token_endpoint: &str) -> String {
 /// The end of asking once and being answered so.
 fn once(issuer: &str, status: u16, body: &str) -> Result<String, Error> {
     let setup = Setup::new(issuer);
-    setup.script.response(status, body);
+    setup.script.respond(status, body);
     setup.find()
 }
 
@@ -45,7 +46,7 @@ fn the_document_lies_below_the_issuer_and_is_asked_for_plainly() {
     ] {
         let setup = Setup::new(issuer);
         let scheme = issuer.split("://").next().unwrap();
-        setup.script.response(200, &document(issuer, &format!("{scheme}://localhost/token")));
+        setup.script.respond(200, &document(issuer, &format!("{scheme}://localhost/token")));
         assert_eq!(setup.find().unwrap(), format!("{scheme}://localhost/token"));
         assert_eq!(setup.script.lines(), [format!("GET {url}")]);
         assert!(!setup.script.sent()[0].headers.contains_key("authorization"));
@@ -107,7 +108,7 @@ fn a_document_is_used_only_if_it_is_sound() {
     ] {
         let setup = Setup::new(issuer);
         for _ in 0..20 {
-            setup.script.response(status, &body);
+            setup.script.respond(status, &body);
         }
         let error = setup.find().unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {:.80}: {error}", body);
@@ -135,7 +136,7 @@ fn a_document_is_kept_as_long_as_the_server_says_within_bounds() {
         let setup = Setup::new("https://a.example");
         let body = document("https://a.example", "https://a.example/t");
         for _ in 0..2 {
-            setup.script.answer_with(200, &[("cache-control", directives)], &body);
+            setup.script.respond_with(200, &[("cache-control", directives)], &body);
         }
         setup.find().unwrap();
         setup.clock.pass(Duration::from_secs(minutes * 60 - 1));
@@ -150,11 +151,11 @@ fn a_document_is_kept_as_long_as_the_server_says_within_bounds() {
 #[test]
 fn a_known_endpoint_serves_for_a_day_while_the_issuer_cannot_be_reached() {
     let setup = Setup::new("https://a.example");
-    setup.script.response(200, &document("https://a.example", "https://a.example/t"));
+    setup.script.respond(200, &document("https://a.example", "https://a.example/t"));
     setup.find().unwrap();
     setup.clock.pass(2 * HOUR);
     assert_eq!(setup.find().unwrap(), "https://a.example/t");
-    setup.script.response(404, "{}");
+    setup.script.respond(404, "{}");
     assert_eq!(setup.find().unwrap_err().kind(), ErrorKind::Config, "a response is not an outage");
     setup.clock.pass(22 * HOUR);
     assert_eq!(setup.find().unwrap_err().kind(), ErrorKind::Unavailable);
@@ -163,13 +164,13 @@ fn a_known_endpoint_serves_for_a_day_while_the_issuer_cannot_be_reached() {
 #[test]
 fn an_endpoint_that_moves_to_another_host_is_not_followed() {
     let setup = Setup::new("https://a.example");
-    setup.script.response(200, &document("https://a.example", "https://a.example/t"));
+    setup.script.respond(200, &document("https://a.example", "https://a.example/t"));
     setup.find().unwrap();
     setup.clock.pass(HOUR);
-    setup.script.response(200, &document("https://a.example", "https://evil.example/t"));
+    setup.script.respond(200, &document("https://a.example", "https://evil.example/t"));
     let error = setup.find().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(error.to_string().contains("https://evil.example"), "{error}");
-    setup.script.response(200, &document("https://a.example", "https://a.example/t2"));
+    setup.script.respond(200, &document("https://a.example", "https://a.example/t2"));
     assert_eq!(setup.find().unwrap(), "https://a.example/t2", "another path on the same host is no move");
 }
