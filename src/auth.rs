@@ -2,15 +2,11 @@
 
 mod cache;
 mod client_credentials;
-mod credentials;
 mod discovery;
 mod endpoint;
 mod jwt;
-mod key_pair;
 mod private_key;
-mod provided;
 mod signer;
-mod token_file;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +18,8 @@ use crate::http::Origin;
 use crate::secret::Secret;
 
 pub(crate) use self::cache::TokenCache;
+pub(crate) use self::client_credentials::Connect;
 pub use self::client_credentials::{ClientAuthentication, ClientCredentials};
-pub use self::credentials::Credentials;
 pub(crate) use self::jwt::JwtTimes;
 pub use self::private_key::PrivateKey;
 

@@ -11,13 +11,13 @@ use std::sync::Arc;
 pub use self::builder::ClientBuilder;
 pub use self::check::{CheckOutcome, CheckReport, CheckStep};
 pub use self::profile::Profile;
-use crate::auth::Credentials;
 use crate::clock::{Clock, ClockOffset, ServerClock};
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 use crate::secret::Secret;
 use crate::session::{Counters, Session};
 use crate::snowflake::api::PipeName;
+use crate::snowflake::credentials::Credentials;
 use crate::snowflake::exchange::TokenExchange;
 
 /// The way to one account: holds its tokens and connections.

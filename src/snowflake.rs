@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod api;
+pub(crate) mod credentials;
 pub(crate) mod dialect;
 pub(crate) mod exchange;
 pub(crate) mod status;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Credentials, TokenCache};
+use crate::auth::TokenCache;
 use crate::client::Client;
 use crate::client::environment::Environment;
 use crate::client::proxy::ProxyChoice;
@@ -11,6 +11,7 @@ use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
 use crate::secret::Secret;
 use crate::session::{AtomicCounters, Principal, Session};
 use crate::snowflake::account::Account;
+use crate::snowflake::credentials::Credentials;
 use crate::snowflake::dialect::SnowflakeDialect;
 use crate::snowflake::exchange::TokenExchange;
 

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use self::properties::Properties;
-use crate::auth::{ClientCredentials, Credentials, PrivateKey};
+use crate::auth::{ClientCredentials, PrivateKey};
 use crate::client::environment::Environment;
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::Origin;
 use crate::secret::Secret;
 use crate::snowflake::account::Account;
+use crate::snowflake::credentials::Credentials;
 
 /// Where to connect and as whom, read from the official SDK's `profile.json` or from `SNOWFLAKE_…` variables.
 ///

@@ -1,13 +1,16 @@
+mod key_pair;
+mod provided;
+mod token_file;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::client_credentials::{ClientCredentials, Connect};
-use super::key_pair::{KeyPair, MAX_LIFETIME};
-use super::provided::Provided;
-use super::token_file::TokenFile;
-use super::{PrivateKey, TokenKind, TokenSource};
+use self::key_pair::{KeyPair, MAX_LIFETIME};
+use self::provided::Provided;
+use self::token_file::TokenFile;
+use crate::auth::{ClientCredentials, Connect, PrivateKey, TokenKind, TokenSource};
 use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::Origin;

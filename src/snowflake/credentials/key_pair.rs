@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Grant, PrivateKey, TokenKind, TokenSource};
+use crate::auth::{Grant, PrivateKey, TokenKind, TokenSource};
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::Origin;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::provided::{BY_OUR_CLOCK, end, left, tidy};
-use super::{Grant, TokenKind, TokenSource};
+use crate::auth::{Grant, TokenKind, TokenSource};
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::Origin;

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::jwt::JwtTimes;
 use super::key_pair::MAX_LIFETIME;
-use super::{Grant, TokenKind, TokenSource};
+use crate::auth::{Grant, JwtTimes, TokenKind, TokenSource};
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::Origin;
