@@ -41,43 +41,12 @@ pub(crate) trait TokenSource: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) bearer: Secret,
-    pub(crate) kind: TokenKind,
     /// The only place it may be sent to.
     pub(crate) origin: Origin,
     /// How long it is good for, counted from `asked`.
     pub(crate) lifetime: Duration,
     /// The moment before it was asked for: its lifetime cannot have begun earlier.
     pub(crate) asked: Moment,
-}
-
-/// What `X-Snowflake-Authorization-Token-Type` says of a token (SQL API documentation, "Authenticating").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenKind {
-    KeyPairJwt,
-    OAuth,
-    ProgrammaticAccessToken,
-}
-
-impl TokenKind {
-    /// The value of the header.
-    pub(crate) fn header(self) -> &'static str {
-        match self {
-            TokenKind::KeyPairJwt => "KEYPAIR_JWT",
-            TokenKind::OAuth => "OAUTH",
-            TokenKind::ProgrammaticAccessToken => "PROGRAMMATIC_ACCESS_TOKEN",
-        }
-    }
-}
-
-/// As it is called in a sentence.
-impl fmt::Display for TokenKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TokenKind::KeyPairJwt => "key-pair JWT",
-            TokenKind::OAuth => "OAuth access token",
-            TokenKind::ProgrammaticAccessToken => "programmatic access token",
-        })
-    }
 }
 
 /// A token in the cache: cheap to clone.

@@ -96,17 +96,6 @@ impl Client {
         Ok(builder)
     }
 
-    pub(crate) fn new(
-        builder: Arc<ClientBuilder>,
-        control: Arc<Session>,
-        ingest: Arc<Session>,
-        exchange: Arc<TokenExchange>,
-        clock: Arc<dyn Clock>,
-        server_clock: Arc<ServerClock>,
-    ) -> Client {
-        Client { builder, control, ingest, exchange, clock, server_clock }
-    }
-
     /// The default pipe of a table, which the service makes when it is first used.
     ///
     /// Names are as in SQL: without quotes their case does not matter, with double quotes it does.

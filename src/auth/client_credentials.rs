@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::discovery::{BRIEF, Discovery, Issuer};
 use super::endpoint::Endpoint;
 use super::jwt::JwtTimes;
-use super::{Grant, TokenKind, TokenSource};
+use super::{Grant, TokenSource};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Origin, Request, Sender, form_encoded};
@@ -297,7 +297,7 @@ impl TokenSource for TokenEndpoint {
                 None => ASSUMED_LIFETIME,
             },
         };
-        Ok(Grant { bearer: issued.token, kind: TokenKind::OAuth, origin: self.origin.clone(), lifetime, asked })
+        Ok(Grant { bearer: issued.token, origin: self.origin.clone(), lifetime, asked })
     }
 }
 

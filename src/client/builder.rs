@@ -11,7 +11,7 @@ use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
 use crate::secret::Secret;
 use crate::session::{AtomicCounters, Principal, Session};
 use crate::snowflake::account::Account;
-use crate::snowflake::credentials::Credentials;
+use crate::snowflake::credentials::{Credentials, LoginContext};
 use crate::snowflake::dialect::SnowflakeDialect;
 use crate::snowflake::exchange::TokenExchange;
 
@@ -152,20 +152,27 @@ impl ClientBuilder {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let server_clock = Arc::new(ServerClock::default());
         // An authorization server has a clock of its own.
-        let apart = |origin: &Origin| self.sender(origin, &clock, Arc::default());
-        let login = self.credentials.source(&account, &origin, &clock, &server_clock, &apart)?;
+        let connect = |origin: &Origin| self.sender(origin, &clock, Arc::default());
+        let context = LoginContext { origin: origin.clone(), clock: clock.clone(), server_clock: server_clock.clone() };
+        let logins = self.credentials.source(&account, context, &connect)?;
+        let login = self.credentials.kind();
         let sender = Arc::new(self.sender(&origin, &clock, server_clock.clone())?);
         let counters = Arc::new(AtomicCounters::default());
-        let kind = self.credentials.kind();
         let control = Arc::new(Session::new(
-            TokenCache::new(login, clock.clone()),
+            TokenCache::new(logins, clock.clone()),
             sender.clone(),
             counters.clone(),
-            Box::new(SnowflakeDialect::Control(kind)),
-            Principal { identity: self.credentials.describe(&account), advice: self.credentials.cure() },
+            Box::new(SnowflakeDialect::Control(login)),
+            self.credentials.principal(&account),
         ));
-        let exchange = TokenExchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
-        let exchange = Arc::new(exchange);
+        let exchange = Arc::new(TokenExchange {
+            control: control.clone(),
+            account: origin,
+            role,
+            login,
+            clock: clock.clone(),
+            server_clock: server_clock.clone(),
+        });
         let ingest = Arc::new(Session::new(
             TokenCache::new(Box::new(exchange.clone()), clock.clone()),
             sender,
@@ -173,7 +180,7 @@ impl ClientBuilder {
             Box::new(SnowflakeDialect::Ingest),
             Principal { identity: "the login itself was accepted".into(), advice: "check the role and its grants" },
         ));
-        Ok(Client::new(Arc::new(self), control, ingest, exchange, clock, server_clock))
+        Ok(Client { builder: Arc::new(self), control, ingest, exchange, clock, server_clock })
     }
 
     fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {

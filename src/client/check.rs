@@ -165,7 +165,7 @@ pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &TokenExchange
             return report;
         }
     };
-    report.passed(CheckStep::LoginToken, format!("{}: {}", login.grant.kind, control.identity()));
+    report.passed(CheckStep::LoginToken, format!("{}: {}", exchange.login, control.identity()));
     let host = exchange.ingest_host();
     if let Err(error) = &host
         && !was_service(error)
@@ -192,7 +192,7 @@ fn finish(mut report: CheckReport, ingest: &Session, exchange: &TokenExchange) -
         return report;
     }
     report.passed(CheckStep::Exchange, "the login was exchanged for a scoped token");
-    let role = match exchange.role() {
+    let role = match &exchange.role {
         Some(role) => format!("role {role}"),
         None => "the user's default role".to_owned(),
     };

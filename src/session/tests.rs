@@ -3,7 +3,7 @@ use std::time::Duration;
 use ::http::Method;
 
 use super::*;
-use crate::auth::{Grant, TokenKind, TokenSource};
+use crate::auth::{Grant, TokenSource};
 use crate::clock::{Clock, FakeClock};
 use crate::http::{Origin, Script};
 
@@ -25,7 +25,7 @@ impl TokenSource for Numbered {
         let number = self.fetched.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
         Ok(Grant {
             bearer: format!("token-{number}").into(),
-            kind: TokenKind::OAuth,
+
             origin: Origin::parse("https://api.example", "test URL").unwrap(),
             lifetime: Duration::from_secs(3600),
             asked: self.clock.now(),

@@ -1,11 +1,11 @@
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::auth::TokenKind;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Failure, Response};
 use crate::secret::Secret;
 use crate::session::{Dialect, Problem, bearer, by_status};
+use crate::snowflake::token_kind::TokenKind;
 
 /// How Snowflake's two hosts differ from a plain bearer API; specs/protocol.md has the codes.
 #[derive(Clone, Copy, Debug)]

@@ -50,14 +50,13 @@ const MAX_DELAY: Duration = Duration::from_secs(3600);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::TokenKind;
     use crate::clock::{Clock, FakeClock};
     use crate::http::Origin;
 
     fn margins(lifetime: Duration, random: f64) -> (Duration, Duration) {
         let asked = FakeClock::new().now();
         let origin = Origin::parse("https://a.example", "test URL").unwrap();
-        let grant = Grant { bearer: "x".into(), kind: TokenKind::OAuth, origin, lifetime, asked };
+        let grant = Grant { bearer: "x".into(), origin, lifetime, asked };
         let Deadlines { soft, hard } = Deadlines::of(&grant, random);
         let end = asked.after(lifetime);
         (soft.until(end), hard.until(end))

@@ -8,7 +8,6 @@ use std::sync::{OnceLock, Weak};
 use std::thread;
 
 use super::*;
-use crate::auth::TokenKind;
 use crate::clock::{FakeClock, SystemClock};
 use crate::error::ErrorKind;
 use crate::http::Origin;
@@ -93,7 +92,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn grant(clock: &dyn Clock, number: u32, lifetime: Duration) -> Grant {
     let origin = Origin::parse("https://a.example", "test URL").unwrap();
-    Grant { bearer: format!("token-{number}").into(), kind: TokenKind::OAuth, origin, lifetime, asked: clock.now() }
+    Grant { bearer: format!("token-{number}").into(), origin, lifetime, asked: clock.now() }
 }
 
 fn unavailable() -> Error {
