@@ -20,7 +20,7 @@ impl JwtTimes {
             return None;
         };
         let _: serde::de::IgnoredAny = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+        let claims: TimeClaims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
         Some(JwtTimes { issued: claims.iat.map(time), expiry: time(claims.exp) })
     }
 
@@ -35,7 +35,7 @@ impl JwtTimes {
 }
 
 #[derive(Deserialize)]
-struct Claims {
+struct TimeClaims {
     exp: f64,
     iat: Option<f64>,
 }

@@ -32,7 +32,7 @@ fn of_issuer() -> ClientCredentials {
 }
 
 #[test]
-fn the_client_asks_with_form_encoded_basic_credentials_and_nothing_more_than_needed() {
+fn the_client_sends_form_encoded_basic_credentials_and_nothing_more_than_needed() {
     let setup = Setup::new();
     setup.script.respond(200, ISSUED);
     let grant = setup.source(&client()).unwrap().fetch().unwrap();
@@ -68,7 +68,7 @@ fn scope_and_audience_are_sent_when_given() {
 }
 
 #[test]
-fn credentials_go_into_the_body_or_unencoded_only_when_asked_for() {
+fn credentials_are_sent_in_the_body_or_unencoded_only_if_so_configured() {
     let setup = Setup::new();
     setup.script.respond(200, ISSUED).respond(200, ISSUED);
     setup.source(&client().authentication(ClientAuthentication::Body)).unwrap().fetch().unwrap();
@@ -99,7 +99,7 @@ fn the_token_endpoint_is_discovered_once_and_its_query_kept() {
 }
 
 #[test]
-fn the_endpoint_that_was_given_stands_in_when_discovery_fails() {
+fn the_given_endpoint_is_used_when_discovery_fails() {
     let setup = Setup::new();
     setup.script.respond(404, "{}").respond(200, ISSUED);
     setup.source(&of_issuer().fallback("https://auth.example/given")).unwrap().fetch().unwrap();
@@ -107,7 +107,7 @@ fn the_endpoint_that_was_given_stands_in_when_discovery_fails() {
 }
 
 #[test]
-fn without_any_endpoint_the_failed_discovery_is_the_error() {
+fn without_a_given_endpoint_the_failed_discovery_is_the_error() {
     let setup = Setup::new();
     setup.script.respond(404, "{}");
     let error = setup.source(&of_issuer()).unwrap().fetch().unwrap_err();
@@ -115,7 +115,7 @@ fn without_any_endpoint_the_failed_discovery_is_the_error() {
 }
 
 #[test]
-fn a_refused_client_asks_once_even_for_many_callers() {
+fn a_refused_client_sends_one_request_even_for_many_callers() {
     for code in [
         "invalid_request",
         "invalid_client",
@@ -136,7 +136,7 @@ fn a_refused_client_asks_once_even_for_many_callers() {
 }
 
 #[test]
-fn a_failing_server_is_asked_again_and_a_lost_answer_does_no_harm() {
+fn a_failing_server_is_tried_again_and_a_lost_response_does_no_harm() {
     let setup = Setup::new();
     setup
         .script
@@ -153,7 +153,7 @@ fn a_failing_server_is_asked_again_and_a_lost_answer_does_no_harm() {
 }
 
 #[test]
-fn an_answer_that_points_elsewhere_is_not_followed() {
+fn a_redirect_is_not_followed() {
     let setup = Setup::new();
     setup.script.respond_with(307, &[("location", "https://evil.example/")], "");
     let error = setup.source(&client()).unwrap().fetch().unwrap_err();
@@ -161,7 +161,7 @@ fn an_answer_that_points_elsewhere_is_not_followed() {
 }
 
 #[test]
-fn an_unknown_life_is_read_from_the_token_or_assumed_to_be_short() {
+fn an_unknown_lifetime_is_read_from_the_token_or_assumed_to_be_short() {
     let setup = Setup::new();
     let now = setup.clock.now().wall.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);

@@ -15,7 +15,7 @@ impl Setup {
     fn new(issuer: &str) -> Setup {
         let (clock, script) = (Arc::new(FakeClock::new()), Script::default());
         let sender = Arc::new(script.sender(&clock, Duration::from_secs(2)));
-        let discovery = Discovery::new(&Issuer::parse(issuer).unwrap(), sender, clock.clone());
+        let discovery = Discovery::new(Issuer::parse(issuer).unwrap(), sender, clock.clone());
         Setup { clock, script, discovery }
     }
 
@@ -28,7 +28,7 @@ fn document(issuer: &str, token_endpoint: &str) -> String {
     format!(r#"{{"issuer":"{issuer}","token_endpoint":"{token_endpoint}","unknown":[],"jwks_uri":null}}"#)
 }
 
-/// The end of asking once and being answered so.
+/// The result of one request with this response.
 fn once(issuer: &str, status: u16, body: &str) -> Result<String, Error> {
     let setup = Setup::new(issuer);
     setup.script.respond(status, body);
@@ -36,7 +36,7 @@ fn once(issuer: &str, status: u16, body: &str) -> Result<String, Error> {
 }
 
 #[test]
-fn the_document_lies_below_the_issuer_and_is_asked_for_plainly() {
+fn the_document_is_read_below_the_issuer_without_credentials() {
     for (issuer, url) in [
         ("https://a.example", "https://a.example/.well-known/openid-configuration"),
         ("https://a.example/", "https://a.example/.well-known/openid-configuration"),
@@ -54,7 +54,7 @@ fn the_document_lies_below_the_issuer_and_is_asked_for_plainly() {
 }
 
 #[test]
-fn an_issuer_is_compared_byte_for_byte_but_for_the_slash_of_an_empty_path() {
+fn an_issuer_is_compared_byte_for_byte_except_for_the_slash_of_an_empty_path() {
     for (ours, theirs, same) in [
         ("https://a.example", "https://a.example", true),
         ("https://a.example", "https://a.example/", true),
@@ -76,7 +76,7 @@ fn an_issuer_is_compared_byte_for_byte_but_for_the_slash_of_an_empty_path() {
 }
 
 #[test]
-fn what_is_no_issuer_is_refused_before_anything_is_sent() {
+fn an_invalid_issuer_is_refused_before_anything_is_sent() {
     for issuer in [
         "",
         "a.example",
@@ -90,7 +90,7 @@ fn what_is_no_issuer_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn a_document_is_used_only_if_it_is_sound() {
+fn a_document_is_used_only_if_it_is_valid() {
     let issuer = "https://a.example";
     for (status, body, kind) in [
         (200, document(issuer, "http://a.example/token"), ErrorKind::Config),
@@ -117,7 +117,7 @@ fn a_document_is_used_only_if_it_is_sound() {
 }
 
 #[test]
-fn a_missing_list_of_grants_is_no_objection_and_one_without_ours_is() {
+fn a_missing_list_of_grants_is_accepted_and_one_without_ours_is_not() {
     let with = |grants: &str| {
         let body = format!(r#"{{"issuer":"https://a.example","token_endpoint":"https://a.example/t"{grants}}}"#);
         once("https://a.example", 200, &body)
@@ -149,7 +149,7 @@ fn a_document_is_kept_as_long_as_the_server_says_within_bounds() {
 }
 
 #[test]
-fn a_known_endpoint_serves_for_a_day_while_the_issuer_cannot_be_reached() {
+fn a_cached_endpoint_is_used_for_a_day_while_the_issuer_cannot_be_reached() {
     let setup = Setup::new("https://a.example");
     setup.script.respond(200, &document("https://a.example", "https://a.example/t"));
     setup.find().unwrap();
