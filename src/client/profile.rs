@@ -204,8 +204,8 @@ fn credentials(properties: &Properties, directory: &Path) -> Result<Credentials,
         "SPCS" => Ok(Credentials::oauth_token_file(properties.text("spcs_token_path").unwrap_or(SPCS_TOKEN))),
         _ => {
             let name = properties.name("authorization_type");
-            let happened = format!("{name} is {:?}, which is not known", clean(kind));
-            Err(Error::new(ErrorKind::Config, happened).advise("use JWT, PAT, OAUTH, TOKEN or SPCS"))
+            let reason = format!("{name} is {:?}, which is not known", clean(kind));
+            Err(Error::new(ErrorKind::Config, reason).advise("use JWT, PAT, OAUTH, TOKEN or SPCS"))
         }
     }
 }
@@ -284,12 +284,12 @@ fn client(properties: &Properties) -> Result<Credentials, Error> {
 }
 
 fn unreadable(error: std::io::Error, attempted: &str) -> Error {
-    let happened = match error.kind() {
+    let reason = match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
         kind => kind.to_string(),
     };
-    Error::new(ErrorKind::Config, happened)
+    Error::new(ErrorKind::Config, reason)
         .attempting(attempted)
         .advise("check the path and the permissions of the file")
         .with_source(error)

@@ -17,6 +17,7 @@ pub(crate) struct RetryPolicy {
     pub(crate) cap: Duration,
 }
 
+/// Two minutes outlast a restart or a failover of the service; with waits of at most half a minute, its end is noticed soon.
 impl Default for RetryPolicy {
     fn default() -> RetryPolicy {
         RetryPolicy { budget: Duration::from_secs(120), base: Duration::from_millis(500), cap: Duration::from_secs(30) }

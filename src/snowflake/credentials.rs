@@ -52,7 +52,7 @@ struct JwtSettings {
     audience: Option<String>,
 }
 
-/// What every source of login tokens needs: the account's host, and the clocks for the lifetimes of its tokens.
+/// What every source of the account's tokens needs: its host, and the clocks for the lifetimes of tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct LoginContext {
     /// The only place that login tokens are sent to.

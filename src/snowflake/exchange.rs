@@ -4,11 +4,11 @@ use std::time::{Duration, SystemTime};
 use ::http::Method;
 
 use crate::auth::{Grant, JwtTimes, TokenSource};
-use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::{Origin, Request, form_encoded};
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::snowflake::credentials::LoginContext;
 use crate::snowflake::token_kind::TokenKind;
 
 /// Exchanges login tokens for scoped tokens: asks for the ingest host, then for a token bound to it.
@@ -18,12 +18,10 @@ use crate::snowflake::token_kind::TokenKind;
 pub(crate) struct TokenExchange {
     /// Sends the login token.
     pub(crate) control: Arc<Session>,
-    pub(crate) account: Origin,
+    pub(crate) context: LoginContext,
     /// The user's default role if `None`.
     pub(crate) role: Option<String>,
     pub(crate) login: TokenKind,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) server_clock: Arc<ServerClock>,
 }
 
 impl TokenExchange {
@@ -31,9 +29,9 @@ impl TokenExchange {
         let request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
         let response = self.control.send(&request)?;
         let host = text_or_field(&response.body, &["hostname"])
-            .and_then(|host| validated(&host, &self.account))
+            .and_then(|host| validated(&host, &self.context.origin))
             .map_err(|error| error.attempting(&*request.attempted))?;
-        Ok(self.account.at_host(&host))
+        Ok(self.context.origin.at_host(&host))
     }
 
     fn scoped_token(&self, ingest: &Origin) -> Result<String, Error> {
@@ -69,9 +67,9 @@ impl TokenExchange {
 impl TokenSource for Arc<TokenExchange> {
     fn fetch(&self) -> Result<Grant, Error> {
         let ingest = self.ingest_host()?;
-        let asked = self.clock.now();
+        let asked = self.context.clock.now();
         let token = self.scoped_token(&ingest)?;
-        let lifetime = lifetime(&token, self.server_clock.at(asked.wall));
+        let lifetime = lifetime(&token, self.context.server_clock.at(asked.wall));
         Ok(Grant { bearer: Secret::new(token), origin: ingest, lifetime, asked })
     }
 }

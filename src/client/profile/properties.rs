@@ -29,12 +29,12 @@ impl Properties {
     pub(super) fn from_json(text: &str) -> Result<Properties, Error> {
         // The words of the parser may quote the text, so only the place is told.
         let entries: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|error| {
-            let happened = match error.classify() {
+            let reason = match error.classify() {
                 serde_json::error::Category::Data => "is not a JSON object",
                 _ => "is not JSON",
             };
             let place = format!("line {}, column {}", error.line(), error.column());
-            Error::new(ErrorKind::Config, format!("it {happened} ({place})")).advise(EXAMPLE)
+            Error::new(ErrorKind::Config, format!("it {reason} ({place})")).advise(EXAMPLE)
         })?;
         let mut values = BTreeMap::new();
         for (key, value) in entries {

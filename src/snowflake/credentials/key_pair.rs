@@ -111,9 +111,9 @@ fn whole_seconds(lifetime: Duration) -> Result<Duration, Error> {
             .advise("give at least a second and at most an hour"));
     }
     if lifetime > MAX_LIFETIME {
-        let happened =
+        let reason =
             format!("a JWT lifetime of {} s is longer than the hour that the service accepts", lifetime.as_secs());
-        return Err(Error::new(ErrorKind::Config, happened).advise("give at most an hour"));
+        return Err(Error::new(ErrorKind::Config, reason).advise("give at most an hour"));
     }
     Ok(whole)
 }
