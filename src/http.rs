@@ -144,12 +144,12 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The error for a request whose last attempt got no response.
-    pub(crate) fn into_error(self) -> Error {
+    /// The error for a request whose last attempt got no response. `advice` is for an unreachable server.
+    pub(crate) fn into_error(self, advice: &str) -> Error {
         match self.stage {
             Stage::Misconfigured => Error::new(ErrorKind::Config, self.reason)
                 .advise("check the host name, the trust roots and the proxy; nothing was sent"),
-            _ => Error::new(ErrorKind::Unavailable, self.reason).advise("check the network and the URL"),
+            _ => Error::new(ErrorKind::Unavailable, self.reason).advise(advice),
         }
     }
 }

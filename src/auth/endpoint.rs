@@ -4,7 +4,7 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use crate::error::{Error, ErrorKind};
-use crate::http::{AuthorizedRequest, Failure, Origin, Request, Response, Sender};
+use crate::http::{AuthorizedRequest, Origin, Request, Response, Sender};
 
 /// A URL that receives a client secret or provides a document: https, or http to this machine itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Endpoint {
             sent: 0,
             deadline: sender.deadline(request),
         });
-        let response = outcome.result.map_err(Failure::into_error);
+        let response = outcome.result.map_err(|failure| failure.into_error("check the network and the URL"));
         let response = response.and_then(|response| readable(response, outcome.retry_after));
         response.map_err(|error| error.with_attempts(outcome.sent).attempting(&*request.attempted))
     }

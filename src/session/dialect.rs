@@ -43,6 +43,11 @@ pub(crate) trait Dialect: Send + Sync + fmt::Debug {
     fn meaning(&self, status: u16, _code: &str) -> (ErrorKind, &'static str) {
         by_status(status)
     }
+
+    /// What to check when no server responds.
+    fn unreachable_advice(&self) -> &'static str {
+        "check the network and the URL"
+    }
 }
 
 /// `Authorization: Bearer`, hidden from logs and from `Debug`.

@@ -41,7 +41,7 @@ pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome:
             Some(error) => error,
         },
         Ok(response) => refused(dialect, &response).with_retry_after(retry_after),
-        Err(failure) => failure.into_error(),
+        Err(failure) => failure.into_error(dialect.unreachable_advice()),
     };
     let is_unconfirmed = in_doubt
         && match request.replay {

@@ -77,6 +77,10 @@ impl Dialect for SnowflakeDialect {
             SnowflakeDialect::Ingest => by_code.unwrap_or_else(|| by_ingest_status(status)),
         }
     }
+
+    fn unreachable_advice(&self) -> &'static str {
+        "check the network and the account URL"
+    }
 }
 
 fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
