@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use snowpipe_streaming::{CheckReport, Client, Error, Profile};
+use snowpipe_streaming::{CheckReport, ClientBuilder, Error, Profile};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,5 +33,5 @@ fn main() -> ExitCode {
 }
 
 fn check(profile: &Profile) -> Result<CheckReport, Error> {
-    Ok(Client::with_profile(profile)?.build()?.check())
+    Ok(ClientBuilder::from_profile(profile)?.build()?.check())
 }

@@ -1,17 +1,12 @@
-//! Tokens: what they are, who makes them, and the cache that keeps them until near their end.
+//! Tokens of any service: where they come from, and the cache that keeps them until shortly before they expire.
 
 mod cache;
 mod client_credentials;
-mod credentials;
 mod discovery;
 mod endpoint;
-mod key_pair;
+mod jwt;
 mod private_key;
-mod provided;
-#[cfg(test)]
-mod scripted;
 mod signer;
-mod token_file;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,71 +18,41 @@ use crate::http::Origin;
 use crate::secret::Secret;
 
 pub(crate) use self::cache::TokenCache;
+pub(crate) use self::client_credentials::Connect;
 pub use self::client_credentials::{ClientAuthentication, ClientCredentials};
-pub use self::credentials::Credentials;
+pub(crate) use self::jwt::JwtTimes;
 pub use self::private_key::PrivateKey;
 
-/// Whoever can make a token; stateless, so that the cache around it is the only holder.
+/// Makes or fetches tokens. It keeps none, so that the cache is the only holder and a refresh always reaches the source.
 pub(crate) trait TokenSource: Send + Sync + fmt::Debug {
-    /// A new token, never one handed out before unless there is no other.
+    /// A new token, or the same one again if there is no other.
     fn fetch(&self) -> Result<Grant, Error>;
 
-    /// A new token in place of one that the service refused.
+    /// A new token for one that the service refused.
     ///
-    /// A source that cannot make another says so here, instead of handing out the refused one again.
+    /// A source that has no other returns an error here instead of the refused token.
     fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
         let _ = refused;
         self.fetch()
     }
 }
 
-/// A token as its source hands it over.
+/// A token as its source returns it.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) bearer: Secret,
-    pub(crate) kind: TokenKind,
     /// The only place it may be sent to.
     pub(crate) origin: Origin,
-    /// How long it is good for, counted from `asked`.
+    /// How long it is valid, counted from `asked`.
     pub(crate) lifetime: Duration,
-    /// The moment before it was asked for: its lifetime cannot have begun earlier.
+    /// Just before it was requested: its lifetime cannot have begun earlier.
     pub(crate) asked: Moment,
 }
 
-/// What `X-Snowflake-Authorization-Token-Type` says of a token (SQL API documentation, "Authenticating").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenKind {
-    KeyPairJwt,
-    OAuth,
-    ProgrammaticAccessToken,
-}
-
-impl TokenKind {
-    /// The value of the header.
-    pub(crate) fn header(self) -> &'static str {
-        match self {
-            TokenKind::KeyPairJwt => "KEYPAIR_JWT",
-            TokenKind::OAuth => "OAUTH",
-            TokenKind::ProgrammaticAccessToken => "PROGRAMMATIC_ACCESS_TOKEN",
-        }
-    }
-}
-
-/// As it is called in a sentence.
-impl fmt::Display for TokenKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TokenKind::KeyPairJwt => "key-pair JWT",
-            TokenKind::OAuth => "OAuth access token",
-            TokenKind::ProgrammaticAccessToken => "programmatic access token",
-        })
-    }
-}
-
-/// A token in the cache: cheap to clone.
+/// A token in the cache; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) grant: Arc<Grant>,
-    /// Counts the tokens of one cache, so that a late refusal of an old one does not discard a new one.
+    /// Numbers the tokens of one cache, so that a late refusal of an old token does not discard a new one.
     pub(crate) generation: u64,
 }

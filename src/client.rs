@@ -5,42 +5,41 @@ mod profile;
 mod proxy;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 pub use self::builder::ClientBuilder;
 pub use self::check::{CheckOutcome, CheckReport, CheckStep};
 pub use self::profile::Profile;
-use crate::auth::Credentials;
 use crate::clock::{Clock, ClockOffset, ServerClock};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::pipe::Pipe;
 use crate::secret::Secret;
 use crate::session::{Counters, Session};
 use crate::snowflake::api::PipeName;
+use crate::snowflake::credentials::Credentials;
 use crate::snowflake::exchange::TokenExchange;
 
-/// The way to one account: holds its tokens and connections.
+/// A client for one Snowflake account: holds its tokens and connections.
 ///
 /// # Threads, clones and processes
 ///
-/// Clones are cheap and share everything; any number of threads may use one. No thread is started and nothing is global:
-/// a client that is not called does nothing. Make clients after `fork`, not before: one that is used on both sides makes new
-/// connections in the child, but a lock that another thread held at that moment stays locked there.
+/// Clones are cheap and share everything; any number of threads may use one. The client starts no thread and has no global
+/// state: it does nothing between calls. Make clients after `fork`, not before: a client that is used on both sides makes
+/// new connections in the child, but a lock that another thread held at the time of the fork stays locked there.
 ///
 /// # Tokens
 ///
-/// The login token is made or taken from the [`Credentials`], and exchanged for a scoped token that is bound to the
-/// account's ingest host. Both are kept until near their end, with the server's clock in mind, and renewed by whichever
-/// call needs them; when the service refuses a token early, it is renewed and that request sent once more.
+/// The login token is minted, read or fetched, as the [`Credentials`] say, and exchanged for a scoped token that is bound to
+/// the account's ingest host. Both are kept until shortly before they expire, by the server's clock, and renewed by the call
+/// that needs them. If the service refuses a token earlier, it is renewed and the request is sent once more.
 ///
 /// # Blocking
 ///
-/// Every call that needs the service waits for it. A request that meets a busy or unreachable service is repeated, with
-/// growing pauses, until the retry budget ends: two minutes by default, [`ClientBuilder::retry_budget`] changes that. One
-/// connection may take ten seconds and one response a minute to begin ([`ClientBuilder::connect_timeout`],
-/// [`ClientBuilder::response_timeout`]); a request under way when the budget ends is seen to its end. Looking up a host
-/// name takes as long as the system's resolver does.
+/// Every call that needs the service waits for it. While the service is busy or unreachable, a request is sent again, with
+/// growing pauses, until the retry budget ends: two minutes by default ([`ClientBuilder::retry_budget`]). By default a
+/// connection may take ten seconds ([`ClientBuilder::connect_timeout`]), and a response may take one minute to begin
+/// ([`ClientBuilder::response_timeout`]). A request in progress when the budget ends is finished first. Looking up a host
+/// name takes as long as the system's resolver takes.
 ///
 /// # Errors
 ///
@@ -50,7 +49,7 @@ use crate::snowflake::exchange::TokenExchange;
 /// [`Rejected`](crate::ErrorKind::Rejected) (the request is wrong, or names something that does not exist for this role),
 /// [`Throttled`](crate::ErrorKind::Throttled) and [`Unavailable`](crate::ErrorKind::Unavailable) (the budget ended),
 /// [`Config`](crate::ErrorKind::Config) (the server's certificate is not trusted) or
-/// [`Protocol`](crate::ErrorKind::Protocol) (the response makes no sense, or points outside the service's domain).
+/// [`Protocol`](crate::ErrorKind::Protocol) (the response was not understood, or names a host outside the service's domain).
 ///
 /// ```no_run
 /// use snowpipe_streaming::{Client, Credentials, PrivateKey};
@@ -62,7 +61,7 @@ use crate::snowflake::exchange::TokenExchange;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    /// As it was told to be.
+    /// The configuration it was built from.
     builder: Arc<ClientBuilder>,
     control: Arc<Session>,
     ingest: Arc<Session>,
@@ -72,42 +71,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Begins a client for an account, as in `myorg-account123`, and the credentials to log in with.
+    /// Starts to configure a client for an account, such as `myorg-account123`, and the credentials to log in with.
+    ///
+    /// [`ClientBuilder::from_profile`] takes both from a profile.
     pub fn builder(account: impl Into<String>, credentials: Credentials) -> ClientBuilder {
         ClientBuilder::new(account.into(), credentials)
     }
 
-    /// Begins a client with the account, credentials, URL, role and trust roots of a profile.
-    ///
-    /// # Errors
-    ///
-    /// [`Config`](ErrorKind::Config) when the profile's file of trust roots cannot be read.
-    pub fn with_profile(profile: &Profile) -> Result<ClientBuilder, Error> {
-        let mut builder = Client::builder(profile.account(), profile.credentials().clone());
-        if let Some(url) = profile.url() {
-            builder = builder.url(url);
-        }
-        if let Some(role) = profile.role() {
-            builder = builder.role(role);
-        }
-        if let Some(path) = profile.ca_file() {
-            builder = builder.extra_roots(read_roots(path)?);
-        }
-        Ok(builder)
-    }
-
-    pub(crate) fn new(
-        builder: Arc<ClientBuilder>,
-        control: Arc<Session>,
-        ingest: Arc<Session>,
-        exchange: Arc<TokenExchange>,
-        clock: Arc<dyn Clock>,
-        server_clock: Arc<ServerClock>,
-    ) -> Client {
-        Client { builder, control, ingest, exchange, clock, server_clock }
-    }
-
-    /// The default pipe of a table, which the service makes when it is first used.
+    /// The default pipe of a table, which the service creates when it is first used.
     ///
     /// Names are as in SQL: without quotes their case does not matter, with double quotes it does.
     pub fn table(&self, database: impl Into<String>, schema: impl Into<String>, table: impl Into<String>) -> Pipe {
@@ -121,17 +92,17 @@ impl Client {
         Pipe::new(self.ingest.clone(), self.clock.clone(), name)
     }
 
-    /// A pipe of its own name, made beforehand with `CREATE PIPE`.
+    /// A named pipe, created beforehand with `CREATE PIPE`.
     pub fn pipe(&self, database: impl Into<String>, schema: impl Into<String>, pipe: impl Into<String>) -> Pipe {
         let name = PipeName { database: database.into(), schema: schema.into(), pipe: pipe.into(), table: None };
         Pipe::new(self.ingest.clone(), self.clock.clone(), name)
     }
 
-    /// The scoped token now in use, fetched if there is none: for a caller that makes requests of its own.
+    /// The current scoped token, for requests that are not made through this library; fetched if there is none.
     ///
     /// # Blocking
     ///
-    /// Not at all while a usable token is kept; otherwise for the exchange, as [above](Client#blocking).
+    /// Not at all while there is a valid token; otherwise for the exchange, as [above](Client#blocking).
     ///
     /// # Errors
     ///
@@ -140,8 +111,8 @@ impl Client {
         self.ingest.tokens().bearer()
     }
 
-    /// Discards both tokens and fetches new ones, whatever their age: always reaches the network, and two calls in a row
-    /// make two exchanges. Rarely needed, since tokens are renewed as they are used.
+    /// Discards both tokens and fetches new ones, whatever their age. Always reaches the network: two calls in a row make
+    /// two exchanges. Rarely needed, because tokens are renewed when they are used.
     ///
     /// # Blocking
     ///
@@ -156,23 +127,23 @@ impl Client {
         Ok(())
     }
 
-    /// How far the server's clock is from this machine's, as its latest response told. Login tokens are made by the server's
+    /// How far the server's clock is from this machine's, by its latest response. Login tokens are minted by the server's
     /// clock, so a difference does no harm here; it may elsewhere.
     pub fn clock_offset(&self) -> ClockOffset {
         self.server_clock.offset()
     }
 
-    /// Logs in step by step and tells how far it got, for a person who has to find out why a login fails.
+    /// Logs in step by step and reports how far it got, for a person who needs to know why a login fails.
     ///
-    /// It goes the way of every other call with a login of its own, which is given up afterwards: tokens and connections in
-    /// use are neither looked at nor disturbed. The last step asks the ingest host for a channel that need not exist, which
-    /// shows that the scoped token is taken there; whether the role may write to a table is shown only by opening a channel
-    /// of it.
+    /// Each step is a call that other requests make too, with a login of its own that is dropped afterwards: it neither uses
+    /// nor disturbs the current tokens and connections. The last step asks the ingest host for a channel that need not
+    /// exist, which shows that it accepts the scoped token. Whether the role may write to a table is shown only by opening a
+    /// channel of that table.
     ///
     /// # Blocking
     ///
-    /// As [above](Client#blocking), but no request is repeated and no connection or response is waited for longer than
-    /// [`TIMEOUT`](CheckReport::TIMEOUT), or than this client would if that is less. The first step that fails is the last.
+    /// As [above](Client#blocking), but with a retry budget and timeouts of at most [`TIMEOUT`](CheckReport::TIMEOUT). The
+    /// first step that fails is the last.
     ///
     /// ```no_run
     /// # fn example(client: &snowpipe_streaming::Client) {
@@ -183,8 +154,8 @@ impl Client {
     /// ```
     pub fn check(&self) -> CheckReport {
         match ClientBuilder::clone(&self.builder).capped_at(CheckReport::TIMEOUT).build() {
-            Ok(login) => check::walk(&login.control, &login.ingest, &login.exchange, &login.server_clock),
-            Err(error) => CheckReport::not_begun(error),
+            Ok(login) => check::run(&login.control, &login.ingest, &login.exchange, &login.server_clock),
+            Err(error) => CheckReport::not_started(error),
         }
     }
 
@@ -200,14 +171,7 @@ impl fmt::Debug for Client {
     }
 }
 
-fn read_roots(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|error| {
-        let happened = format!("cannot read the trust roots {}: {error}", path.display());
-        Error::new(ErrorKind::Config, happened).advise("correct ca_file in the profile").with_source(error)
-    })
-}
-
-/// `<TABLE>-STREAMING`, inside the quotes of a quoted name.
+/// `<TABLE>-STREAMING`, inside the quotes if the name is quoted.
 fn default_pipe(table: &str) -> String {
     match table.strip_suffix('"') {
         Some(open) if open.starts_with('"') => format!("{open}-STREAMING\""),

@@ -86,13 +86,13 @@ impl Error {
 
 /// Construction: only this crate makes errors, so that each one says what, where and what next.
 impl Error {
-    /// `happened` starts in lower case and has no full stop.
+    /// `reason` starts in lower case and has no full stop.
     #[cold]
-    pub(crate) fn new(kind: ErrorKind, happened: impl Into<String>) -> Error {
+    pub(crate) fn new(kind: ErrorKind, reason: impl Into<String>) -> Error {
         let details = Details {
             kind,
             attempted: None,
-            happened: happened.into(),
+            reason: reason.into(),
             advice: None,
             status: None,
             code: None,
@@ -115,6 +115,20 @@ impl Error {
     /// What to try, in the imperative.
     pub(crate) fn advise(mut self, advice: impl Into<String>) -> Error {
         self.details.advice = Some(advice.into());
+        self
+    }
+
+    /// The same failure of a request that may have been applied all the same; the next advice comes after this one's.
+    pub(crate) fn into_unconfirmed(mut self) -> Error {
+        let details = &mut *self.details;
+        details.kind = ErrorKind::Unconfirmed;
+        let attempted =
+            details.attempted.take().map(|attempted| format!("could not {attempted}: ")).unwrap_or_default();
+        details.reason = format!("{UNCONFIRMED}: {attempted}{}", details.reason);
+        details.advice = Some(match details.advice.take() {
+            Some(advice) => format!("{advice}; {FIND_OUT}"),
+            None => FIND_OUT.to_owned(),
+        });
         self
     }
 
@@ -197,7 +211,7 @@ pub(crate) fn clean(text: &str) -> String {
 struct Details {
     kind: ErrorKind,
     attempted: Option<String>,
-    happened: String,
+    reason: String,
     advice: Option<String>,
     status: Option<u16>,
     code: Option<String>,
@@ -212,7 +226,7 @@ impl fmt::Display for Details {
         if let Some(attempted) = &self.attempted {
             write!(f, "could not {attempted}: ")?;
         }
-        f.write_str(&self.happened)?;
+        f.write_str(&self.reason)?;
         let mut facts = Vec::new();
         facts.extend(self.status.map(|status| format!("HTTP {status}")));
         facts.extend(self.code.clone());
@@ -229,6 +243,10 @@ impl fmt::Display for Details {
     }
 }
 
+const UNCONFIRMED: &str = "the request was sent and may have been applied, but no response confirmed it";
+const FIND_OUT: &str = "find out whether it was applied before sending it again";
+
+/// Enough for every message of the service that is known, and short enough for one line of a log.
 const MAX_SERVER_TEXT: usize = 300;
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
-//! One blocking HTTP exchange, and its retry where that does no harm.
+//! One blocking HTTP round trip, and its retries where they do no harm.
 //!
-//! Below the session a status code is not an error: it is an [`Response`] like any other.
+//! Below the session a status code is not an error: a response with any status is a [`Response`].
 
 mod form;
 mod origin;
 mod proxy;
 mod retry;
+#[cfg(test)]
+mod scripted;
 mod sender;
 mod ureq;
 
@@ -19,33 +21,34 @@ pub(crate) use self::form::form_encoded;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::retry::RetryPolicy;
+#[cfg(test)]
+pub(crate) use self::scripted::Script;
 pub(crate) use self::sender::{AuthorizedRequest, Outcome, Sender};
 pub(crate) use self::ureq::{Timeouts, UreqTransport};
+use crate::error::{Error, ErrorKind};
 
-/// One blocking exchange: sends the call, reads the whole response.
+/// One blocking round trip: sends the request and reads the whole response.
 pub(crate) trait Transport: Send + Sync + fmt::Debug {
     fn call(&self, call: &Call<'_>) -> Result<Response, Failure>;
 }
 
-/// What the caller of an endpoint wants sent, without where to and in whose name.
+/// What to send, without the host and the credentials.
 #[derive(Debug)]
 pub(crate) struct Request<'r> {
-    /// The words for errors and logs: "open channel load-1 of pipe …".
+    /// For errors and logs, after "could not": "open channel load-1 of pipe …".
     pub(crate) attempted: String,
     pub(crate) method: Method,
     /// Percent-encoded, starting with a slash.
     pub(crate) path: String,
-    /// Percent-encoded pairs joined by `&`, without the request id; often empty.
+    /// Percent-encoded pairs joined by `&`; often empty.
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     /// Borrowed, so that a retry costs no copy.
     pub(crate) body: Option<&'r [u8]>,
     pub(crate) replay: Replay,
-    /// The same over all retries of this request.
+    /// The same for all retries of this request.
     pub(crate) request_id: Uuid,
-    /// Whether the query carries request id and retry count, which only the service itself understands.
-    pub(crate) labels: Labels,
-    /// Less than the retry budget, where the caller waits for something else at the same time.
+    /// Limits the retries further than the retry policy does, for callers with a deadline of their own.
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -60,7 +63,6 @@ impl<'r> Request<'r> {
             body: None,
             replay: Replay::Safe,
             request_id: Uuid::new_v4(),
-            labels: Labels::InQuery,
             timeout: None,
         }
     }
@@ -76,23 +78,10 @@ impl<'r> Request<'r> {
         self
     }
 
-    /// For a server other than the service.
-    pub(crate) fn unlabelled(mut self) -> Request<'r> {
-        self.labels = Labels::None;
-        self
-    }
-
     pub(crate) fn replay(mut self, replay: Replay) -> Request<'r> {
         self.replay = replay;
         self
     }
-}
-
-/// Where the request id and the retry count are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Labels {
-    InQuery,
-    None,
 }
 
 /// What it means to send the same request twice.
@@ -100,13 +89,13 @@ pub(crate) enum Labels {
 pub(crate) enum Replay {
     /// Harmless: reading, opening, asking for a token.
     Safe,
-    /// Allowed, but if all answers are lost only its channel knows whether it was applied.
+    /// Allowed, but if all responses are lost, only its channel knows whether it was applied.
     Tracked,
-    /// Allowed, but if all answers are lost nobody knows whether it was applied.
+    /// Allowed, but if all responses are lost, there is no way to find out whether it was applied.
     Untraceable,
 }
 
-/// A request made ready for the wire.
+/// A request with its complete URL and headers, ready to send.
 pub(crate) struct Call<'c> {
     pub(crate) method: &'c Method,
     pub(crate) url: &'c str,
@@ -114,13 +103,13 @@ pub(crate) struct Call<'c> {
     pub(crate) body: Option<&'c [u8]>,
 }
 
-/// A complete response, whatever its status.
+/// A complete response with any status.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-    /// It came after one or more answers of 429.
+    /// An earlier attempt of the same request was answered with 429.
     pub(crate) was_throttled: bool,
 }
 
@@ -137,7 +126,7 @@ impl Response {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// When the server says it answered; unknown for a response out of somebody's cache.
+    /// The server's clock when it made the response. `None` for a response from a cache, which was made earlier.
     pub(crate) fn date(&self) -> Option<SystemTime> {
         if self.headers.contains_key(header::AGE) {
             return None;
@@ -150,19 +139,31 @@ impl Response {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) stage: Stage,
-    /// What happened, in words; no URL and no header.
-    pub(crate) happened: String,
+    /// For people; holds no URL and no header.
+    pub(crate) reason: String,
 }
 
-/// How far a failed exchange got, which decides whether it may be repeated.
+impl Failure {
+    /// The error for a request whose last attempt got no response. `advice` is for an unreachable server.
+    pub(crate) fn into_error(self, advice: &str) -> Error {
+        match self.stage {
+            Stage::Misconfigured => Error::new(ErrorKind::Config, self.reason)
+                .advise("check the host name, the trust roots and the proxy; nothing was sent"),
+            _ => Error::new(ErrorKind::Unavailable, self.reason).advise(advice),
+        }
+    }
+}
+
+/// How far a failed round trip got, which decides whether it may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// No connection came about: nothing was sent, and trying again may help.
+    /// No connection; nothing was sent. Trying again may help.
     Connecting,
-    /// No connection came about and none will: a bad certificate, a bad proxy.
-    Refusing,
-    /// The connection broke while the body was being sent. A server that refuses early looks like this too.
+    /// No connection, and trying again will not help: an untrusted certificate, a wrong proxy. Nothing was sent.
+    Misconfigured,
+    /// The connection broke while the body was being sent. It also looks like this when a server refuses a request before
+    /// it has read the body.
     Sending,
-    /// All was sent, the response did not come, or not whole.
+    /// Everything was sent, but no complete response arrived.
     Receiving,
 }

@@ -66,11 +66,12 @@ pub use rows::{Batch, OffsetToken};
 pub mod columns;
 
 mod snowflake;
+pub use snowflake::credentials::Credentials;
 pub use snowflake::status::ChannelStatus;
 mod session;
 pub use session::Counters;
 mod auth;
-pub use auth::{ClientAuthentication, ClientCredentials, Credentials, PrivateKey};
+pub use auth::{ClientAuthentication, ClientCredentials, PrivateKey};
 mod http;
 
 mod clock;

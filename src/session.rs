@@ -1,42 +1,42 @@
-//! The one place where a request meets a token: bearer, send, and a single visible second try after a refused token.
+//! Where a request meets a token: it is sent with the token, and once more if the service refuses the token.
 
 mod counters;
+mod dialect;
 mod problem;
 mod refusal;
 
 use std::sync::Arc;
 
-use ::http::{HeaderMap, HeaderValue, header};
-use zeroize::Zeroizing;
-
 pub(crate) use self::counters::AtomicCounters;
 pub use self::counters::Counters;
-use self::problem::settle;
-use self::refusal::{Refusal, refusal};
+pub(crate) use self::dialect::{Dialect, bearer, by_status};
+pub(crate) use self::problem::Problem;
+use self::refusal::Refusal;
 use crate::auth::{Token, TokenCache};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::http::{AuthorizedRequest, Failure, Outcome, Replay, Request, Response, Sender, Stage};
+use crate::http::{AuthorizedRequest, Outcome, Replay, Request, Response, Sender};
 
-/// Sends requests in one name; any number of threads at once.
+/// Sends requests to one service with the tokens of one cache, from any number of threads.
 ///
-/// A client has two: one bears the login token to the account's host, the other the scoped token to the ingest host. The
-/// token itself says where it may go.
+/// A client has two: one with the login token for the account's host, one with the scoped token for the ingest host. The
+/// token itself says which host it is for.
 #[derive(Debug)]
 pub(crate) struct Session {
     tokens: TokenCache,
     sender: Arc<Sender>,
     counters: Arc<AtomicCounters>,
+    dialect: Box<dyn Dialect>,
     principal: Principal,
 }
 
-/// Whose token a session bears, for the diagnosis of a refusal.
+/// Whose tokens a session sends, for the diagnosis of refused credentials.
 #[derive(Debug)]
 pub(crate) struct Principal {
-    /// Who is claimed, without anything secret.
+    /// The identity that the tokens claim. Nothing secret.
     pub(crate) identity: String,
-    /// What to look at when it is refused.
-    pub(crate) cure: &'static str,
+    /// What to check when it is refused.
+    pub(crate) advice: &'static str,
 }
 
 impl Session {
@@ -44,9 +44,10 @@ impl Session {
         tokens: TokenCache,
         sender: Arc<Sender>,
         counters: Arc<AtomicCounters>,
+        dialect: Box<dyn Dialect>,
         principal: Principal,
     ) -> Session {
-        Session { tokens, sender, counters, principal }
+        Session { tokens, sender, counters, dialect, principal }
     }
 
     pub(crate) fn tokens(&self) -> &TokenCache {
@@ -57,92 +58,78 @@ impl Session {
         &self.counters
     }
 
-    /// Whose token it bears, without anything secret.
+    /// The identity that its tokens claim. Nothing secret.
     pub(crate) fn identity(&self) -> &str {
         &self.principal.identity
     }
 
-    /// Answers with a success, or an error that says what is known.
+    /// Returns a successful response, or an error with everything that is known.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
-        self.settled(request, self.send_renewing(request)?)
-    }
-
-    fn send_renewing(&self, request: &Request<'_>) -> Result<Outcome, Error> {
-        let deadline = self.sender.deadline(request);
-        let token = self.tokens.get().map_err(|error| error.attempting(&*request.attempted))?;
-        let first = self.send_bearing(&token, request, deadline, 0);
-        let Some(refusal) = refusal(&first) else { return Ok(first) };
-        let Some(renewed) = self.renew(&token, refusal) else { return Ok(first) };
-        let token = match renewed {
-            Ok(token) => token,
-            // Nobody was asked for another token, so what the service said of this one tells the most.
-            Err(error) if error.attempts() == 0 => return Ok(first),
-            Err(error) => return Err(doubtful(error, &first, request).attempting(&*request.attempted)),
-        };
-        let second = self.send_bearing(&token, request, deadline, first.sent);
-        let is_settled = second.result.as_ref().is_ok_and(Response::is_success);
-        Ok(Outcome { in_doubt: second.in_doubt || first.in_doubt && !is_settled, ..second })
-    }
-
-    fn send_bearing(&self, token: &Token, request: &Request<'_>, deadline: Moment, sent: u32) -> Outcome {
-        let authorization = match authorization(token) {
-            Ok(headers) => headers,
-            Err(failure) => return Outcome { result: Err(failure), sent, in_doubt: false, retry_after: None },
-        };
-        let authorized = AuthorizedRequest { request, origin: &token.grant.origin, authorization, sent, deadline };
-        let outcome = self.sender.send(&authorized);
-        self.counters.add_requests(outcome.sent - sent, sent > 0);
-        outcome
-    }
-
-    fn renew(&self, token: &Token, refusal: Refusal) -> Option<Result<Token, Error>> {
-        let renewed = match refusal {
-            Refusal::Certain => Some(self.tokens.renew_after(token)),
-            Refusal::Possible => self.tokens.renew_after_denial(token),
-        };
-        if let Some(Ok(renewed)) = &renewed
-            && renewed.generation != token.generation
-        {
-            log::info!("the service refused the token; it was renewed");
-            self.counters.add_renewal();
-        }
-        renewed
-    }
-
-    fn settled(&self, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
-        settle(request, outcome).map_err(|error| match error.kind() {
+        let outcome = self.send_renewing(request)?;
+        problem::into_result(&*self.dialect, request, outcome).map_err(|error| match error.kind() {
             ErrorKind::Credentials if error.status().is_some() => error.advise(self.diagnosis()),
             _ => error,
         })
     }
 
-    /// What a person needs to find out why a login was refused; the service tells nobody.
-    fn diagnosis(&self) -> String {
-        let ahead = self.sender.server_clock().ahead_ms();
-        let clock = match ahead {
-            0 => "no clock difference found".to_string(),
-            _ => format!("the server's clock is {:+} s from this machine's", ahead / 1000),
+    /// The second attempt is not a retry of the sender's: both have the same deadline and request id.
+    fn send_renewing(&self, request: &Request<'_>) -> Result<Outcome, Error> {
+        let deadline = self.sender.deadline(request);
+        let token = self.tokens.get().map_err(|error| error.attempting(&*request.attempted))?;
+        let first = self.send_with_token(&token, request, deadline, 0);
+        let renewed = match refusal::refusal(&*self.dialect, &first) {
+            None => return Ok(first),
+            Some(Refusal::Certain) => self.tokens.renew_after(&token),
+            Some(Refusal::Possible) => self.tokens.renew_after_denial(&token),
         };
-        format!("{}; {clock}; {}", self.principal.identity, self.principal.cure)
+        let renewed = match renewed {
+            Ok(renewed) if renewed.generation == token.generation => return Ok(first),
+            Ok(renewed) => renewed,
+            // No token request was sent, so the first response is the more informative error.
+            Err(error) if error.attempts() == 0 => return Ok(first),
+            Err(error) => return Err(unrenewed(error, &first, request)),
+        };
+        log::info!("the service refused the token; it was renewed");
+        self.counters.add_renewal();
+        let second = self.send_with_token(&renewed, request, deadline, first.sent);
+        let is_settled = second.result.as_ref().is_ok_and(Response::is_success);
+        Ok(Outcome { in_doubt: second.in_doubt || first.in_doubt && !is_settled, ..second })
+    }
+
+    fn send_with_token(&self, token: &Token, request: &Request<'_>, deadline: Moment, sent: u32) -> Outcome {
+        let authorization = match self.dialect.authorize(&token.grant.bearer) {
+            Ok(headers) => headers,
+            Err(failure) => return Outcome { result: Err(failure), sent, in_doubt: false, retry_after: None },
+        };
+        let outcome = self.sender.send(&AuthorizedRequest {
+            request,
+            origin: &token.grant.origin,
+            authorization,
+            label: &|sent| self.dialect.label(request.request_id, sent),
+            is_final: &|response| self.dialect.is_final(response),
+            sent,
+            deadline,
+        });
+        self.counters.add_requests(outcome.sent - sent, outcome.sent - sent.max(1));
+        outcome
+    }
+
+    /// What a person needs to find out why credentials were refused; the service does not say.
+    fn diagnosis(&self) -> String {
+        let clock = match self.sender.server_clock().ahead_ms() {
+            0 => "no clock difference found".to_string(),
+            ahead => format!("the server's clock is {:+} s from this machine's", ahead / 1000),
+        };
+        format!("{}; {clock}; {}", self.principal.identity, self.principal.advice)
     }
 }
 
-/// A renewal that failed after a request of unknown outcome leaves that outcome unknown, where it matters.
-fn doubtful(error: Error, first: &Outcome, request: &Request<'_>) -> Error {
-    let matters = request.replay != Replay::Safe;
-    if first.in_doubt && matters { problem::unconfirmed(error.to_string(), request) } else { error }
+/// The error of a failed renewal. If the request may have been applied before, that matters more.
+fn unrenewed(error: Error, first: &Outcome, request: &Request<'_>) -> Error {
+    let is_unconfirmed = first.in_doubt && request.replay != Replay::Safe;
+    let error = if is_unconfirmed { error.into_unconfirmed() } else { error };
+    error.attempting(&*request.attempted)
 }
 
-fn authorization(token: &Token) -> Result<HeaderMap, Failure> {
-    let bearer = Zeroizing::new(format!("Bearer {}", token.grant.bearer.expose()));
-    let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| Failure {
-        stage: Stage::Refusing,
-        happened: "the token holds characters that no header may carry".into(),
-    })?;
-    bearer.set_sensitive(true);
-    let mut headers = HeaderMap::new();
-    headers.insert(header::AUTHORIZATION, bearer);
-    let kind = HeaderValue::from_static(token.grant.kind.header());
-    headers.insert("x-snowflake-authorization-token-type", kind);
-    Ok(headers)
-}
+#[cfg(test)]
+mod tests;

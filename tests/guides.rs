@@ -29,7 +29,7 @@ fn the_texts_that_the_troubleshooting_guide_quotes_are_said_somewhere() {
 fn the_migration_guide_says_of_every_key_of_a_profile_what_happens_to_it() {
     let guide = read("specs/migration.md");
     let table = code_spans(&guide);
-    let keys = read("src/profile/keys.rs");
+    let keys = read("src/client/profile/keys.rs");
     let lists: String = ["KNOWN", "IGNORED", "IGNORED_FAMILIES"].iter().map(|name| list(&keys, name)).collect();
     let keys: Vec<_> = lists.split('"').skip(1).step_by(2).collect();
     assert!(keys.len() > 40, "the keys were not found");

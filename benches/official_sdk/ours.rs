@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use snowpipe_streaming::{Client, Loader, Profile, Source};
+use snowpipe_streaming::{ClientBuilder, Loader, Profile, Source};
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -42,7 +42,7 @@ fn main() {
     let rows: Vec<Row> = if what == "rows" { read_rows(file) } else { Vec::new() };
     let (began, used, resident) = (Instant::now(), cpu_seconds(), memory("VmRSS:"));
     let profile = Profile::from_file(profile).expect("a profile");
-    let client = Client::with_profile(&profile).and_then(|builder| builder.build()).expect("a sound profile");
+    let client = ClientBuilder::from_profile(&profile).and_then(|builder| builder.build()).expect("a sound profile");
     let pipe = client.table("DB", "PUBLIC", "EVENTS");
     let mut loader = Loader::new(&pipe, channel);
     if mode.ends_with("two") {

@@ -16,7 +16,7 @@ use flate2::read::MultiGzDecoder;
 use options::Options;
 use progress::Progress;
 use snowpipe_emulator::Emulator;
-use snowpipe_streaming::{Batch, Client, Credentials, Loader, Pipe, PrivateKey, Profile, Source};
+use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, Loader, Pipe, PrivateKey, Profile, Source};
 use summary::Summary;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -35,7 +35,7 @@ fn run(options: &Options) -> Result<()> {
     // Opened before anything is sent, so that a mistyped name costs nothing.
     let source = source(&options.file)?;
     if let Some(profile) = &options.profile {
-        let client = Client::with_profile(&Profile::from_file(profile)?)?.build()?;
+        let client = ClientBuilder::from_profile(&Profile::from_file(profile)?)?.build()?;
         return load(options, &client, source).map(drop);
     }
     let service = Emulator::start()?;

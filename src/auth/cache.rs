@@ -1,43 +1,44 @@
-mod flight;
+mod fetch;
 mod margins;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use self::flight::{Flight, Landing};
+use self::fetch::{Fetch, FetchGuard, Waited};
 use self::margins::{Deadlines, backoff, remembered};
 use super::{Grant, Token, TokenSource};
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::secret::Secret;
 
-/// Keeps a token until near its end, and lets one thread at a time fetch another.
+/// Keeps a token until shortly before it expires, and lets one thread at a time fetch another.
 ///
-/// The lock is for bookkeeping alone: no I/O and no signature is made under it. Whoever finds no usable token waits for the
-/// thread that fetches, and shares its result, errors included; whoever finds a usable one never waits.
+/// The lock guards bookkeeping only: no I/O happens and nothing is signed under it. A thread that finds a usable token never
+/// waits. A thread that finds none waits for the one that is fetching, and shares its result, errors included.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
     source: Box<dyn TokenSource>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    landed: Condvar,
+    fetched: Condvar,
     timeout: Duration,
 }
 
 impl TokenCache {
     pub(crate) fn new(source: Box<dyn TokenSource>, clock: Arc<dyn Clock>) -> TokenCache {
-        TokenCache { source, clock, state: Mutex::default(), landed: Condvar::new(), timeout: TIMEOUT }
+        TokenCache { source, clock, state: Mutex::default(), fetched: Condvar::new(), timeout: TIMEOUT }
     }
 
-    /// The current token, renewed first if it is near its end.
+    /// The current token, renewed first if it expires soon.
     pub(crate) fn get(&self) -> Result<Token, Error> {
         let now = self.clock.now();
         self.obtain(self.state.lock(), now)
     }
 
-    /// The text of [`get`](TokenCache::get) alone.
+    /// The text of the token that [`get`](TokenCache::get) returns.
     pub(crate) fn bearer(&self) -> Result<Secret, Error> {
         let now = self.clock.now();
         let state = self.state.lock();
@@ -49,8 +50,8 @@ impl TokenCache {
 
     /// A token other than the one that the service refused.
     ///
-    /// It is fetched only if the refused one is still the current one, so that many threads refused at once cost one fetch
-    /// and a late refusal costs none.
+    /// It is fetched only if the refused token is still the current one: many threads refused at once cost one fetch, and a
+    /// late refusal of an old token costs none.
     pub(crate) fn renew_after(&self, refused: &Token) -> Result<Token, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
@@ -60,43 +61,41 @@ impl TokenCache {
 
     /// A token other than the one for which the service denied something without saying why, a bare 403.
     ///
-    /// Nothing when a new token would not help: this one is young, or has been renewed for that reason before, or is itself
-    /// the fruit of such a renewal. A stream of real denials so costs one fetch in a token's lifetime.
-    pub(crate) fn renew_after_denial(&self, denied: &Token) -> Option<Result<Token, Error>> {
+    /// The same token if another would not help: this one is young, or was already renewed for a denial, or comes from such
+    /// a renewal. So a stream of real denials costs one fetch in a token's lifetime.
+    pub(crate) fn renew_after_denial(&self, denied: &Token) -> Result<Token, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let held = match &mut state.held {
             Some(held) if held.token.generation == denied.generation => held,
-            _ => return Some(self.obtain(state, now)),
+            _ => return self.obtain(state, now),
         };
         let is_young = now.since(held.token.grant.asked) < YOUNG && !now.reached(held.deadlines.soft);
         if is_young || held.denied {
-            return None;
+            return Ok(denied.clone());
         }
         held.denied = true;
-        let result = match state.running() {
-            Some(flight) => {
-                flight.serves_denial();
-                self.join(state, &flight)
-            }
-            None => self.fetch(state, true),
-        };
-        match result {
-            Ok(token) if token.generation == denied.generation => None,
-            result => Some(result),
+        let running = state.running();
+        let fetch = running.clone().unwrap_or_else(Fetch::begin);
+        fetch.mark_for_denial();
+        match running {
+            Some(_) => self.join(state, &fetch),
+            None => self.fetch(state, fetch),
         }
     }
 
     /// A token fetched after this call began, whatever is held or remembered.
     pub(crate) fn refresh(&self) -> Result<Token, Error> {
         let mut state = self.state.lock();
-        if let Some(flight) = state.running() {
-            // It began before this call: what it brings, token or error, may be older than what the caller knows.
-            let _ = self.wait(&mut state, &flight)?;
+        // A fetch that began before this call may bring a token, or an error, older than what the caller knows.
+        if let Some(fetch) = state.running()
+            && let Waited::GaveUp(error) = fetch.wait(&self.fetched, &mut state, self.timeout)
+        {
+            return Err(error);
         }
         match state.running() {
-            Some(flight) => self.join(state, &flight),
-            None => self.fetch(state, false),
+            Some(fetch) => self.join(state, &fetch),
+            None => self.fetch(state, Fetch::begin()),
         }
     }
 
@@ -105,65 +104,68 @@ impl TokenCache {
             return Ok(token.clone());
         }
         let usable = state.usable(now);
-        if let Some(flight) = state.running() {
+        if let Some(fetch) = state.running() {
             return match usable {
                 Some(token) => Ok(token),
-                None => self.join(state, &flight),
+                None => self.join(state, &fetch),
             };
         }
         match usable {
             Some(token) if state.backs_off(now) => return Ok(token),
             Some(_) => {}
-            None => state.failure(now)?,
+            None => state.remembered_failure(now)?,
         }
-        // A failed early renewal is no reason to stop working with a token that is still good.
-        self.fetch(state, false).or_else(|error| self.state.lock().usable(self.clock.now()).ok_or(error))
+        // If an early renewal fails, the current token is still valid.
+        self.fetch(state, Fetch::begin()).or_else(|error| self.state.lock().usable(self.clock.now()).ok_or(error))
     }
 
-    /// Elects this thread; the lock is given up before anything slow happens.
-    fn fetch(&self, mut state: MutexGuard<'_, State>, denial: bool) -> Result<Token, Error> {
-        let flight = Flight::begin(denial);
-        state.flight = Some(Arc::clone(&flight));
-        // Told once: a source that has no other may hand it out again when its error is forgotten, for a refusal need not last.
+    /// Fetches in this thread. The lock is given up before anything slow happens.
+    fn fetch(&self, mut state: MutexGuard<'_, State>, fetch: Arc<Fetch>) -> Result<Token, Error> {
+        state.fetch = Some(Arc::clone(&fetch));
+        // The source learns of a refusal once: it may return the same token when its error is forgotten, because a refusal
+        // need not last.
         let refused = state.refused.take();
         drop(state);
-        let landing = Landing::new(self, &flight);
+        let guard = FetchGuard { cache: self, fetch: &fetch };
         let result = match &refused {
             Some(refused) => self.source.replace(refused),
             None => self.source.fetch(),
         };
-        landing.land(result)
+        // No panic: the fetch is finished below.
+        mem::forget(guard);
+        self.finish(&fetch, result)
     }
 
-    fn join(&self, mut state: MutexGuard<'_, State>, flight: &Flight) -> Result<Token, Error> {
-        self.wait(&mut state, flight)?
+    fn join(&self, mut state: MutexGuard<'_, State>, fetch: &Fetch) -> Result<Token, Error> {
+        match fetch.wait(&self.fetched, &mut state, self.timeout) {
+            Waited::Finished(result) => result,
+            Waited::GaveUp(error) => Err(error),
+        }
     }
 
-    /// The flight's result, or an error of waiting for it.
-    fn wait(&self, state: &mut MutexGuard<'_, State>, flight: &Flight) -> Result<Result<Token, Error>, Error> {
-        flight.wait(&self.landed, state, self.timeout)
-    }
-
-    /// Ends a flight: notes its result, then wakes everybody who waits for it.
-    fn settle(&self, flight: &Arc<Flight>, result: Result<Grant, Error>) -> Result<Token, Error> {
+    /// Keeps the result of a fetch and wakes all threads that wait for it.
+    fn finish(&self, fetch: &Arc<Fetch>, result: Result<Grant, Error>) -> Result<Token, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let outcome = result.map(|grant| state.install(grant, now, flight.is_for_denial()));
-        if let Err(error) = &outcome {
-            state.note_failure(error, now);
+        let result = match result {
+            Ok(grant) => Ok(state.install(grant, now, fetch.is_for_denial())),
+            Err(error) => {
+                state.note_failure(&error, now);
+                Err(error)
+            }
+        };
+        let is_usable = state.usable(now).is_some();
+        fetch.set_result(result.clone());
+        if state.fetch.as_ref().is_some_and(|current| Arc::ptr_eq(current, fetch)) {
+            state.fetch = None;
         }
-        let serves_on = state.usable(now).is_some();
-        flight.conclude(outcome.clone());
-        if state.flight.as_ref().is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            state.flight = None;
-        }
-        self.landed.notify_all();
+        self.fetched.notify_all();
+        // A logger may send its records through this client, and then needs the lock.
         drop(state);
-        // Not under the lock: a logger may well send what it gets through this very client.
-        if let (Err(error), true) = (&outcome, serves_on) {
-            log::warn!("a token could not be renewed, the current one serves on: {error}");
+        if let (Err(error), true) = (&result, is_usable) {
+            log::warn!("token renewal failed; continuing with the current token: {error}");
         }
-        outcome
+        result
     }
 }
 
@@ -172,9 +174,9 @@ struct State {
     held: Option<Held>,
     /// How many different tokens there have been.
     generation: u64,
-    flight: Option<Arc<Flight>>,
+    fetch: Option<Arc<Fetch>>,
     failed: Option<Failed>,
-    /// What the service refused, until the source has been told.
+    /// The token that the service refused, until the next fetch passes it to the source.
     refused: Option<Arc<Grant>>,
 }
 
@@ -182,13 +184,13 @@ struct State {
 struct Held {
     token: Token,
     deadlines: Deadlines,
-    /// No early renewal before.
+    /// No early renewal before this.
     retry_at: Option<Moment>,
-    /// A bare denial has had its renewal, this token's or the one that led to it.
+    /// A bare denial has had its renewal: of this token, or of the one before it.
     denied: bool,
 }
 
-/// A failure that is told again instead of being provoked again.
+/// A failure that is reported again instead of being provoked again.
 #[derive(Debug)]
 struct Failed {
     error: Error,
@@ -196,8 +198,8 @@ struct Failed {
 }
 
 impl Held {
-    /// The source has no other than this one, perhaps good for longer.
-    fn again(&mut self, grant: Grant, deadlines: Deadlines, now: Moment) -> Token {
+    /// The source returned the same token, perhaps with a later expiry.
+    fn keep(&mut self, grant: Grant, deadlines: Deadlines, now: Moment) -> Token {
         if deadlines.hard.monotonic > self.deadlines.hard.monotonic {
             self.token.grant = Arc::new(grant);
             self.deadlines = deadlines;
@@ -222,7 +224,7 @@ impl State {
         self.held.as_ref().and_then(|held| held.retry_at).is_some_and(|at| !now.reached(at))
     }
 
-    fn failure(&self, now: Moment) -> Result<(), Error> {
+    fn remembered_failure(&self, now: Moment) -> Result<(), Error> {
         let Some(Failed { error, until }) = self.failed.as_ref().filter(|failed| !now.reached(failed.until)) else {
             return Ok(());
         };
@@ -230,10 +232,10 @@ impl State {
         Err(error.clone().with_retry_after(left))
     }
 
-    fn running(&mut self) -> Option<Arc<Flight>> {
-        // In a forked process there is no thread that would land it.
-        self.flight.take_if(|flight| flight.is_of_another_process());
-        self.flight.clone()
+    fn running(&mut self) -> Option<Arc<Fetch>> {
+        // After a fork, the thread that would finish it does not exist in this process.
+        self.fetch.take_if(|fetch| fetch.is_of_another_process());
+        self.fetch.clone()
     }
 
     fn discard(&mut self, refused: &Token) {
@@ -247,7 +249,7 @@ impl State {
         self.refused.take_if(|refused| refused.bearer != grant.bearer);
         let deadlines = Deadlines::of(&grant, fastrand::f64());
         if let Some(held) = self.held.as_mut().filter(|held| held.token.grant.bearer == grant.bearer) {
-            return held.again(grant, deadlines, now);
+            return held.keep(grant, deadlines, now);
         }
         self.generation += 1;
         let token = Token { grant: Arc::new(grant), generation: self.generation };
@@ -272,7 +274,7 @@ impl State {
 /// Longer than a fetch takes with all its retries.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// A token younger than this was good a moment ago: a bare denial does not concern it.
+/// A token younger than this was valid a moment ago, so a bare denial is not about it.
 const YOUNG: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::discovery::{BRIEF, Discovery, Issuer};
 use super::endpoint::Endpoint;
-use super::provided::{end, left};
-use super::{Grant, TokenKind, TokenSource};
+use super::jwt::JwtTimes;
+use super::{Grant, TokenSource};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Origin, Request, Sender, form_encoded};
@@ -20,8 +20,8 @@ use crate::secret::Secret;
 
 /// An OAuth client that logs in as itself: the client-credentials grant (RFC 6749, section 4.4).
 ///
-/// Its access token serves as login where the account trusts the issuer (External OAuth). The token endpoint is found by
-/// OpenID Connect discovery, or given. Both are https, or http to this machine itself; no redirect is followed.
+/// Its access token is accepted as a login by an account that trusts the issuer (External OAuth). The token endpoint is
+/// found by OpenID Connect discovery, or given. Both are https, or http to this machine itself; redirects are not followed.
 ///
 /// ```
 /// use snowpipe_streaming::{ClientCredentials, Credentials};
@@ -41,16 +41,16 @@ pub struct ClientCredentials {
     authentication: ClientAuthentication,
 }
 
-/// How an OAuth client proves who it is (RFC 6749, section 2.3.1); never both ways at once, and no other way is tried.
+/// How an OAuth client sends its id and secret (RFC 6749, section 2.3.1). No other way is tried after a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientAuthentication {
-    /// In the `Authorization` header, id and secret form-encoded first, as the RFC has it.
+    /// In the `Authorization` header, with id and secret form-encoded first, as the RFC requires.
     #[default]
     Basic,
-    /// In the `Authorization` header, id and secret as they are: for servers that do not decode them.
+    /// In the `Authorization` header, with id and secret as they are, for servers that do not decode them.
     BasicUnencoded,
-    /// In the body, beside the other parameters.
+    /// In the body, with the other parameters.
     Body,
 }
 
@@ -67,7 +67,7 @@ impl ClientCredentials {
         ClientCredentials { issuer: Some(issuer.into()), ..ClientCredentials::new(id.into(), secret.into()) }
     }
 
-    /// A client that asks at this token endpoint, without any discovery.
+    /// A client that uses this token endpoint, without discovery.
     ///
     /// ```
     /// # use snowpipe_streaming::ClientCredentials;
@@ -81,7 +81,7 @@ impl ClientCredentials {
         ClientCredentials::new(id.into(), secret.into()).fallback(token_endpoint)
     }
 
-    /// The token endpoint to ask when discovery fails.
+    /// The token endpoint to use when discovery fails.
     ///
     /// ```
     /// # use snowpipe_streaming::ClientCredentials;
@@ -94,7 +94,7 @@ impl ClientCredentials {
         self
     }
 
-    /// The scopes to ask for, separated by spaces; none, if not said.
+    /// The scopes to request, separated by spaces. Default: none.
     ///
     /// ```
     /// # use snowpipe_streaming::ClientCredentials;
@@ -108,7 +108,7 @@ impl ClientCredentials {
         self
     }
 
-    /// The parameter `audience`, which some servers need to know whom the token is for.
+    /// The parameter `audience`: the API that the token is for, which some servers require.
     ///
     /// ```
     /// # use snowpipe_streaming::ClientCredentials;
@@ -122,7 +122,7 @@ impl ClientCredentials {
         self
     }
 
-    /// How id and secret are sent; by [`ClientAuthentication::Basic`], if not said.
+    /// How id and secret are sent. Default: [`ClientAuthentication::Basic`].
     ///
     /// ```
     /// # use snowpipe_streaming::{ClientAuthentication, ClientCredentials};
@@ -151,7 +151,7 @@ impl ClientCredentials {
 }
 
 impl ClientCredentials {
-    /// Checks everything; nothing is sent yet. The tokens go to `origin` alone.
+    /// Finds everything that is wrong with the client; sends nothing yet. Its tokens are sent to `origin` only.
     pub(crate) fn source(
         &self,
         origin: Origin,
@@ -165,11 +165,11 @@ impl ClientCredentials {
             (None, None) => return Err(missing("an issuer or a token endpoint")),
         };
         let sender = Arc::new(connect(contact)?);
-        let discovery = issuer.map(|issuer| Discovery::new(&issuer, Arc::clone(&sender), Arc::clone(&clock)));
+        let discovery = issuer.map(|issuer| Discovery::new(issuer, Arc::clone(&sender), Arc::clone(&clock)));
         Ok(TokenEndpoint { client: self.clone(), endpoint, discovery, sender, origin, clock })
     }
 
-    /// Where to ask, if everything is as it must be.
+    /// The issuer and the token endpoint, if everything about the client is valid.
     pub(crate) fn check(&self) -> Result<(Option<Issuer>, Option<Endpoint>), Error> {
         if self.id.trim().is_empty() {
             return Err(missing("the client id"));
@@ -179,22 +179,25 @@ impl ClientCredentials {
         }
         let is_split = self.authentication == ClientAuthentication::BasicUnencoded && self.id.contains(':');
         if is_split || self.id.chars().any(char::is_control) {
-            return Err(Error::new(ErrorKind::Config, "the client id holds a character that cannot be sent so")
-                .advise("check it, or send it form-encoded (ClientAuthentication::Basic)"));
+            return Err(Error::new(
+                ErrorKind::Config,
+                "the client id contains a character that cannot be sent unencoded",
+            )
+            .advise("check it, or send it form-encoded (ClientAuthentication::Basic)"));
         }
         let endpoint = self.token_endpoint.as_deref().map(|url| Endpoint::parse(url, "token endpoint")).transpose()?;
         let issuer = self.issuer.as_deref().map(Issuer::parse).transpose()?;
         Ok((issuer, endpoint))
     }
 
-    /// Who asks where, for the diagnosis of a refusal; nothing secret.
+    /// The client and its server, for the diagnosis of a refusal. Nothing secret.
     pub(crate) fn describe(&self) -> String {
         let place = self.issuer.as_deref().or(self.token_endpoint.as_deref()).unwrap_or_default();
         let place = place.split(['?', '@']).next().unwrap_or_default();
         format!("OAuth client {} of {place}", self.id)
     }
 
-    /// At most one of each, and none that is empty (RFC 6749, section 3.2).
+    /// Each parameter at most once, and none that is empty (RFC 6749, section 3.2).
     fn form(&self) -> Zeroizing<String> {
         let mut form = Zeroizing::new(String::from("grant_type=client_credentials"));
         let in_body = self.authentication == ClientAuthentication::Body;
@@ -241,14 +244,14 @@ impl fmt::Debug for ClientCredentials {
     }
 }
 
-/// Makes the connections to a server other than the service, whose clock is not the service's either.
+/// Makes a sender for another server than the service's; that server has a clock of its own.
 pub(crate) type Connect<'c> = dyn Fn(&Origin) -> Result<Sender, Error> + 'c;
 
-/// Fetches access tokens for the client, each by a grant of its own: there are no refresh tokens here.
+/// Fetches access tokens for the client. Every token takes a full grant: there are no refresh tokens in this flow.
 #[derive(Debug)]
 pub(crate) struct TokenEndpoint {
     client: ClientCredentials,
-    /// Instead of discovery, or for when it fails.
+    /// Used instead of discovery, or when discovery fails.
     endpoint: Option<Endpoint>,
     discovery: Option<Discovery>,
     sender: Arc<Sender>,
@@ -262,7 +265,7 @@ impl TokenEndpoint {
             (None, Some(endpoint)) => Ok(endpoint.clone()),
             (Some(discovery), None) => discovery.token_endpoint(None),
             (Some(discovery), Some(fallback)) => discovery.token_endpoint(Some(BRIEF)).or_else(|error| {
-                log::warn!("the token endpoint that was given stands in for discovery: {error}");
+                log::warn!("discovery failed; using the given token endpoint: {error}");
                 Ok(fallback.clone())
             }),
             (None, None) => Err(missing("an issuer or a token endpoint")),
@@ -276,26 +279,28 @@ impl TokenSource for TokenEndpoint {
         let form = self.client.form();
         let request = Request::new(Method::POST, endpoint.path.as_str(), format!("get an access token at {endpoint}"))
             .query(endpoint.query.clone())
-            .body("application/x-www-form-urlencoded", form.as_bytes())
-            .unlabelled();
+            .body("application/x-www-form-urlencoded", form.as_bytes());
         let authorization = self.client.authorization()?;
         let asked = self.clock.now();
-        let response = endpoint.ask(&self.sender, &request, authorization)?;
+        let response = endpoint.send(&self.sender, &request, authorization)?;
         let issued =
             response::read(&response, &self.client.secret).map_err(|error| error.attempting(&*request.attempted))?;
         let missing =
             response::missing_scopes(self.client.scope.as_deref().unwrap_or_default(), issued.scope.as_deref());
         if !missing.is_empty() {
-            log::warn!("the access token lacks the scopes {missing:?}, which were asked for");
+            log::warn!("the access token lacks the requested scopes {missing:?}");
         }
         let lifetime = match issued.lifetime {
             Some(lifetime) => lifetime,
-            None => match end(&issued.token, TokenKind::OAuth)? {
-                Some(end) => left(end, self.sender.server_clock().at(asked.wall)).unwrap_or(Duration::ZERO),
+            None => match JwtTimes::of(issued.token.expose()) {
+                Some(times) => {
+                    let now = self.sender.server_clock().at(asked.wall);
+                    times.expiry().duration_since(now).unwrap_or(Duration::ZERO)
+                }
                 None => ASSUMED_LIFETIME,
             },
         };
-        Ok(Grant { bearer: issued.token, kind: TokenKind::OAuth, origin: self.origin.clone(), lifetime, asked })
+        Ok(Grant { bearer: issued.token, origin: self.origin.clone(), lifetime, asked })
     }
 }
 
@@ -303,7 +308,7 @@ fn missing(what: &str) -> Error {
     Error::new(ErrorKind::Config, format!("the OAuth client lacks {what}")).advise("add it")
 }
 
-/// Of a token whose end nobody tells: short enough to be harmless, and a refusal renews it at once.
+/// For a token of unknown lifetime: short enough that it rarely expires before, and a refusal renews it at once.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 #[cfg(test)]

@@ -10,84 +10,82 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::{Request, Response, Sender};
 
-/// Finds the token endpoint of an issuer (OpenID Connect Discovery 1.0, section 4), and remembers it.
+/// Finds the token endpoint of an issuer (OpenID Connect Discovery 1.0, section 4) and caches it.
 #[derive(Debug)]
 pub(crate) struct Discovery {
-    /// As it was given, for the comparison.
-    issuer: String,
-    document: Endpoint,
+    issuer: Issuer,
     sender: Arc<Sender>,
     clock: Arc<dyn Clock>,
-    known: Mutex<Option<Known>>,
+    cached: Mutex<Option<Cached>>,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct Cached {
     token_endpoint: Endpoint,
     fresh_until: Moment,
-    /// Until here it serves while the issuer cannot be reached.
+    /// Until then it is used while the issuer cannot be reached.
     stale_until: Moment,
 }
 
 impl Discovery {
-    /// Nothing is read yet.
-    pub(crate) fn new(issuer: &Issuer, sender: Arc<Sender>, clock: Arc<dyn Clock>) -> Discovery {
-        let (text, document) = (issuer.text.clone(), issuer.document.clone());
-        Discovery { issuer: text, document, sender, clock, known: Mutex::new(None) }
+    /// Sends nothing yet.
+    pub(crate) fn new(issuer: Issuer, sender: Arc<Sender>, clock: Arc<dyn Clock>) -> Discovery {
+        Discovery { issuer, sender, clock, cached: Mutex::new(None) }
     }
 
-    /// `timeout` is less than the retry budget when the caller has another way.
+    /// Callers that know another token endpoint pass a `timeout` shorter than the retry budget.
     pub(crate) fn token_endpoint(&self, timeout: Option<Duration>) -> Result<Endpoint, Error> {
         let now = self.clock.now();
-        let known = self.known.lock().clone();
-        if let Some(known) = known.as_ref().filter(|known| !now.reached(known.fresh_until)) {
-            return Ok(known.token_endpoint.clone());
+        let cached = self.cached.lock().clone();
+        if let Some(cached) = cached.as_ref().filter(|cached| !now.reached(cached.fresh_until)) {
+            return Ok(cached.token_endpoint.clone());
         }
-        let usable = known.as_ref().filter(|known| !now.reached(known.stale_until));
-        let timeout = if usable.is_some() { Some(BRIEF) } else { timeout };
-        match (self.read(timeout), usable) {
-            (Ok((endpoint, lifetime)), _) => self.remember(endpoint, lifetime, known.as_ref(), now),
-            (Err(error), Some(known)) if error.is_retryable() => {
-                log::warn!("the token endpoint serves on as it was known: {error}");
-                Ok(known.token_endpoint.clone())
+        let stale = cached.as_ref().filter(|cached| !now.reached(cached.stale_until));
+        let timeout = if stale.is_some() { Some(BRIEF) } else { timeout };
+        match (self.read(timeout), stale) {
+            (Ok((endpoint, lifetime)), _) => self.keep(endpoint, lifetime, cached.as_ref(), now),
+            (Err(error), Some(stale)) if error.is_retryable() => {
+                log::warn!("discovery failed; using the cached token endpoint: {error}");
+                Ok(stale.token_endpoint.clone())
             }
             (Err(error), _) => Err(error),
         }
     }
 
     fn read(&self, timeout: Option<Duration>) -> Result<(Endpoint, Duration), Error> {
-        let attempted = format!("find the token endpoint of {}", clean(&self.issuer));
-        let mut request = Request::new(Method::GET, self.document.path.as_str(), attempted).unlabelled();
+        let attempted = format!("find the token endpoint of {}", clean(&self.issuer.text));
+        let mut request = Request::new(Method::GET, self.issuer.document.path.as_str(), attempted);
         request.timeout = timeout;
-        let response = self.document.ask(&self.sender, &request, HeaderMap::new())?;
-        let endpoint = document(&response).and_then(|document| document.checked(&self.issuer, &self.document));
+        let response = self.issuer.document.send(&self.sender, &request, HeaderMap::new())?;
+        let endpoint = document(&response).and_then(|document| document.checked(&self.issuer));
         let endpoint = endpoint.map_err(|error| error.with_attempts(1).attempting(&*request.attempted))?;
         Ok((endpoint, lifetime(&response)))
     }
 
-    fn remember(
+    fn keep(
         &self,
         token_endpoint: Endpoint,
         lifetime: Duration,
-        before: Option<&Known>,
+        before: Option<&Cached>,
         now: Moment,
     ) -> Result<Endpoint, Error> {
         if let Some(before) = before.filter(|before| before.token_endpoint.origin != token_endpoint.origin) {
-            // Whoever can change the document would be handed the secret.
+            // Otherwise the secret would go to any host that a forged document names.
             let (from, to) = (&before.token_endpoint.origin, &token_endpoint.origin);
-            let happened = format!("the token endpoint of {} has moved from {from} to {to}", clean(&self.issuer));
-            return Err(Error::new(ErrorKind::Protocol, happened)
-                .advise("nothing was sent to the new place; if the move is meant, build a new client"));
+            let reason = format!("the token endpoint of {} has moved from {from} to {to}", clean(&self.issuer.text));
+            return Err(Error::new(ErrorKind::Protocol, reason)
+                .advise("nothing was sent to the new host; if the move is intended, build a new client"));
         }
         let (fresh_until, stale_until) = (now.after(lifetime), now.after(MAX_LIFETIME));
-        *self.known.lock() = Some(Known { token_endpoint: token_endpoint.clone(), fresh_until, stale_until });
+        *self.cached.lock() = Some(Cached { token_endpoint: token_endpoint.clone(), fresh_until, stale_until });
         Ok(token_endpoint)
     }
 }
 
-/// An issuer as it was given, and where its document lies.
+/// An issuer, and the URL of its document.
 #[derive(Clone, Debug)]
 pub(crate) struct Issuer {
+    /// As given: it is compared with the document's byte for byte.
     text: String,
     pub(crate) document: Endpoint,
 }
@@ -111,7 +109,7 @@ impl Issuer {
     }
 }
 
-/// What we need of the document; all else is ignored, and null counts as absent.
+/// The parts of the document that are used. Others are ignored, and null counts as absent.
 #[derive(Deserialize)]
 struct Document {
     issuer: String,
@@ -131,25 +129,25 @@ fn document(response: &Response) -> Result<Document, Error> {
     }
     serde_json::from_slice(&response.body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        let happened = format!("the document is no JSON with an issuer and a token_endpoint ({place})");
-        Error::new(ErrorKind::Protocol, happened).advise("check the issuer, or give the token endpoint itself")
+        let reason = format!("the document is not JSON with an issuer and a token_endpoint ({place})");
+        Error::new(ErrorKind::Protocol, reason).advise("check the issuer, or give the token endpoint itself")
     })
 }
 
 impl Document {
-    fn checked(self, issuer: &str, read_from: &Endpoint) -> Result<Endpoint, Error> {
-        if !is_same(&self.issuer, issuer) {
-            // Section 4.3: the data must not be used then.
-            let happened = format!("the document is of another issuer, {:?}", clean(&self.issuer));
-            return Err(Error::new(ErrorKind::Config, happened).advise("give the issuer exactly as it calls itself"));
+    fn checked(self, issuer: &Issuer) -> Result<Endpoint, Error> {
+        if !is_same(&self.issuer, &issuer.text) {
+            // Section 4.3: the document must not be used then.
+            let reason = format!("the document is of another issuer, {:?}", clean(&self.issuer));
+            return Err(Error::new(ErrorKind::Config, reason).advise("give the issuer exactly as it calls itself"));
         }
-        // Absent, it does not mean that the grant is missing: servers leave it out.
+        // Servers that support the grant may leave the list out.
         if self.grant_types_supported.is_some_and(|grants| !grants.iter().any(|grant| grant == "client_credentials")) {
             return Err(Error::new(ErrorKind::Config, "the issuer does not offer the grant client_credentials")
                 .advise("check the issuer, or ask for the grant to be enabled"));
         }
         let endpoint = Endpoint::parse(&self.token_endpoint, "token endpoint in the document")?;
-        if endpoint.origin.is_encrypted() != read_from.origin.is_encrypted() {
+        if endpoint.origin.is_encrypted() != issuer.document.origin.is_encrypted() {
             return Err(Error::new(ErrorKind::Protocol, "the token endpoint in the document is not encrypted")
                 .advise("no secret was sent; check the issuer"));
         }
@@ -157,7 +155,7 @@ impl Document {
     }
 }
 
-/// Byte for byte, but for the one slash that stands for an empty path (RFC 3986, section 6.2.3).
+/// Byte for byte, except for the slash that means an empty path (RFC 3986, section 6.2.3).
 fn is_same(theirs: &str, ours: &str) -> bool {
     let bare = |issuer: &str| match issuer.strip_suffix('/') {
         Some(bare) if bare.matches('/').count() == 2 => bare.to_owned(),
@@ -166,7 +164,7 @@ fn is_same(theirs: &str, ours: &str) -> bool {
     bare(theirs) == bare(ours)
 }
 
-/// As the server says, within bounds.
+/// How long the server allows the document to be cached, within bounds.
 fn lifetime(response: &Response) -> Duration {
     let directives = response.header(header::CACHE_CONTROL).unwrap_or_default().split(',');
     let max_age = directives.filter_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok()).next();
@@ -174,11 +172,15 @@ fn lifetime(response: &Response) -> Duration {
 }
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+/// Real documents have a few kilobytes.
 const MAX_DOCUMENT: usize = 1024 * 1024;
+/// Neither standard sets one; token endpoints rarely move.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
+/// Less would cost a request for almost every token.
 const MIN_LIFETIME: Duration = Duration::from_secs(5 * 60);
+/// A change of the endpoint is noticed within a day, whatever the server allows.
 const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// The retry budget of an attempt that something else can stand in for.
+/// The retry budget while there is another endpoint to use: a caller waits no longer than this for a better one.
 pub(super) const BRIEF: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

@@ -4,23 +4,23 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use crate::error::{Error, ErrorKind};
-use crate::http::{AuthorizedRequest, Failure, Origin, Request, Response, Sender, Stage};
+use crate::http::{AuthorizedRequest, Origin, Request, Response, Sender};
 
-/// A URL that a client secret is sent to, or a document is read from: https, or http to this machine itself.
+/// A URL that receives a client secret or provides a document: https, or http to this machine itself.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) origin: Origin,
-    /// Empty, or from its slash on.
+    /// Empty, or begins with a slash.
     pub(crate) path: String,
     pub(crate) query: String,
 }
 
 impl Endpoint {
-    /// `role` says whose URL it is, as in "token endpoint".
+    /// `role` names the URL in errors: "token endpoint".
     pub(crate) fn parse(url: &str, role: &str) -> Result<Endpoint, Error> {
         let url = url.trim();
-        let refuse = |happened: &str| {
-            Error::new(ErrorKind::Config, format!("the {role} {happened}"))
+        let refuse = |reason: &str| {
+            Error::new(ErrorKind::Config, format!("the {role} {reason}"))
                 .advise("write it like https://auth.example.com/oauth2/token")
         };
         if url.contains('#') {
@@ -36,44 +36,42 @@ impl Endpoint {
         Ok(Endpoint { origin, path: path.to_owned(), query: query.to_owned() })
     }
 
-    /// Sends a request for this endpoint; no response, and one that means the same of every endpoint, is an error.
-    pub(super) fn ask(
+    /// Sends a request to this endpoint. Responses that mean the same at every endpoint are errors.
+    pub(super) fn send(
         &self,
         sender: &Sender,
         request: &Request<'_>,
         authorization: HeaderMap,
     ) -> Result<Response, Error> {
-        let deadline = sender.deadline(request);
-        let outcome =
-            sender.send(&AuthorizedRequest { request, origin: &self.origin, authorization, sent: 0, deadline });
-        let response = outcome.result.map_err(|failure| unanswered(&failure));
-        let response = response.and_then(|response| general(response, outcome.retry_after));
+        let outcome = sender.send(&AuthorizedRequest {
+            request,
+            origin: &self.origin,
+            authorization,
+            label: &|_| None,
+            is_final: &|_| false,
+            sent: 0,
+            deadline: sender.deadline(request),
+        });
+        let response = outcome.result.map_err(|failure| failure.into_error("check the network and the URL"));
+        let response = response.and_then(|response| readable(response, outcome.retry_after));
         response.map_err(|error| error.with_attempts(outcome.sent).attempting(&*request.attempted))
     }
 }
 
-fn unanswered(failure: &Failure) -> Error {
-    match failure.stage {
-        Stage::Refusing => Error::new(ErrorKind::Config, &*failure.happened)
-            .advise("check the host name, the trust roots and the proxy; nothing was sent"),
-        _ => Error::new(ErrorKind::Unavailable, &*failure.happened).advise("check the network and the URL"),
-    }
-}
-
-/// A response that is the endpoint's own to read.
-fn general(response: Response, retry_after: Option<Duration>) -> Result<Response, Error> {
-    let (kind, happened, advice) = match response.status {
+/// Leaves all other responses to the caller.
+fn readable(response: Response, retry_after: Option<Duration>) -> Result<Response, Error> {
+    let (kind, reason, advice) = match response.status {
         300..400 => {
-            (ErrorKind::Protocol, "the response points to another address, which is not followed", "give the final URL")
+            (ErrorKind::Protocol, "the response redirects to another URL, which is not followed", "give the final URL")
         }
         429 => (ErrorKind::Throttled, "the server demands fewer requests", "try again later"),
         408 | 500..600 => (ErrorKind::Unavailable, "the server fails", "try again later"),
         _ => return Ok(response),
     };
-    Err(Error::new(kind, happened).with_status(response.status).with_retry_after(retry_after).advise(advice))
+    Err(Error::new(kind, reason).with_status(response.status).with_retry_after(retry_after).advise(advice))
 }
 
-/// Without the query, which might hold a key.
+/// Without the query, which might contain a key.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.origin, self.path)
@@ -91,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_parted_into_origin_path_and_query() {
+    fn a_url_is_split_into_origin_path_and_query() {
         for (url, origin, path, query) in [
             ("https://a.example/oauth2/token", "https://a.example", "/oauth2/token", ""),
             ("https://A.example:8443/t?tenant=1", "https://a.example:8443", "/t", "tenant=1"),
@@ -108,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_safe_to_send_a_secret_to_is_refused() {
+    fn a_url_that_is_not_safe_for_a_secret_is_refused() {
         for url in
             ["http://a.example/t", "https://joe:sesame@a.example/t", "a.example/t", "https://a/t#x", "https://a/ t", ""]
         {

@@ -1,5 +1,5 @@
 mod decode;
-mod refusal;
+mod invalid;
 
 use std::fmt;
 use std::fs::File;
@@ -16,17 +16,17 @@ use rsa::sha2::{Digest, Sha256};
 use rsa::traits::PublicKeyParts;
 use zeroize::Zeroizing;
 
-use self::refusal::Refusal;
+use self::invalid::InvalidKey;
 use crate::auth::signer::Signer;
 use crate::error::Error;
 use crate::secret::Secret;
 
 /// An RSA key of at least [`MIN_BITS`](PrivateKey::MIN_BITS) bits, checked and ready to sign; cheap to clone.
 ///
-/// It is read from a file or a text in any state in which keys arrive: PKCS#8, encrypted PKCS#8 or PKCS#1; PEM, the bare
+/// It is read from a file or a text in any form in which keys are found: PKCS#8, encrypted PKCS#8 or PKCS#1; PEM, the bare
 /// base64 of a PEM body, or DER; with a byte order mark, quotes, indentation, Windows line ends, line ends written as
-/// `\n` or turned into spaces, or a public key before it. What cannot be used is refused with what was found and how to
-/// mend it. The key is wiped from memory with its last clone, and is never printed.
+/// `\n` or turned into spaces, or a public key before it. The error for an unusable key says what was found and how to fix
+/// it. The key is wiped from memory with its last clone, and is never printed.
 ///
 /// ```
 /// use snowpipe_streaming::PrivateKey;
@@ -49,15 +49,15 @@ impl PrivateKey {
     /// The shortest key the service accepts ("Key-pair authentication" in its documentation).
     pub const MIN_BITS: usize = MIN_BITS;
 
-    /// Reads a key that is not encrypted from a file, whatever its name.
+    /// Reads an unencrypted key from a file with any name.
     ///
     /// # Blocking
     ///
-    /// For as long as reading the file takes.
+    /// While it reads the file.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) when the file cannot be read or holds no usable key.
+    /// [`Config`](crate::ErrorKind::Config) when the file cannot be read or contains no usable key.
     ///
     /// ```
     /// use snowpipe_streaming::{ErrorKind, PrivateKey};
@@ -69,15 +69,15 @@ impl PrivateKey {
         PrivateKey::read(path.as_ref(), None)
     }
 
-    /// Reads a file that holds an encrypted key (PKCS#8 under PBES2); a key that is not encrypted is accepted too.
+    /// Reads an encrypted key (PKCS#8 with PBES2) from a file; an unencrypted key is accepted too.
     ///
     /// # Blocking
     ///
-    /// For reading the file, and for the derivation that its author chose: usually milliseconds.
+    /// While it reads the file and derives the decryption key: usually milliseconds, as the author of the file chose.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) when the file cannot be read, the passphrase does not fit, or the key is not
+    /// [`Config`](crate::ErrorKind::Config) when the file cannot be read, the passphrase is wrong, or the key is not
     /// usable.
     ///
     /// ```no_run
@@ -90,11 +90,11 @@ impl PrivateKey {
         PrivateKey::read(path.as_ref(), Some(passphrase))
     }
 
-    /// Reads a key that is not encrypted from a text, such as the value of a variable.
+    /// Reads an unencrypted key from a text, such as the value of a variable.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) when the text holds no usable key; the message repeats nothing of it.
+    /// [`Config`](crate::ErrorKind::Config) when the text contains no usable key; the message repeats nothing of it.
     ///
     /// ```
     /// use snowpipe_streaming::PrivateKey;
@@ -106,11 +106,11 @@ impl PrivateKey {
         PrivateKey::decode(text.as_bytes(), None, TEXT)
     }
 
-    /// Reads an encrypted key (PKCS#8 under PBES2) from a text; a key that is not encrypted is accepted too.
+    /// Reads an encrypted key (PKCS#8 with PBES2) from a text; an unencrypted key is accepted too.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) when the passphrase does not fit or the text holds no usable key.
+    /// [`Config`](crate::ErrorKind::Config) when the passphrase is wrong or the text contains no usable key.
     ///
     /// ```no_run
     /// use snowpipe_streaming::{PrivateKey, Secret};
@@ -123,11 +123,11 @@ impl PrivateKey {
         PrivateKey::decode(text.as_bytes(), Some(passphrase), TEXT)
     }
 
-    /// Reads a key that is not encrypted from its DER bytes: PKCS#8 (RFC 5958) or PKCS#1 (RFC 8017).
+    /// Reads an unencrypted key from its DER bytes: PKCS#8 (RFC 5958) or PKCS#1 (RFC 8017).
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) when the bytes are no usable key.
+    /// [`Config`](crate::ErrorKind::Config) when the bytes are not a usable key.
     ///
     /// ```
     /// use snowpipe_streaming::PrivateKey;
@@ -138,8 +138,8 @@ impl PrivateKey {
         PrivateKey::decode(bytes, None, TEXT)
     }
 
-    /// SHA-256 of the public key as the service shows it: `SHA256:` and base64, to be compared with `RSA_PUBLIC_KEY_FP`
-    /// in the response to `DESC USER`.
+    /// SHA-256 of the public key as the service shows it: `SHA256:` and base64. Compare it with `RSA_PUBLIC_KEY_FP` in the
+    /// result of `DESC USER`.
     pub fn fingerprint(&self) -> &str {
         &self.checked.fingerprint
     }
@@ -156,17 +156,17 @@ impl PrivateKey {
 
     fn read(path: &Path, passphrase: Option<&Secret>) -> Result<PrivateKey, Error> {
         if is_key_text(path) {
-            // The text must not be repeated as if it were a path.
-            return Err(Refusal::TextForPath.of("the private key file"));
+            // As a path it would be repeated in the error.
+            return Err(InvalidKey::TextForPath.named("the private key file"));
         }
         let named = format!("the private key file {}", path.display());
-        let bytes = contents(path).map_err(|refusal| refusal.of(&named))?;
+        let bytes = contents(path).map_err(|invalid| invalid.named(&named))?;
         PrivateKey::decode(&bytes, passphrase, &named)
     }
 
     fn decode(bytes: &[u8], passphrase: Option<&Secret>, named: &str) -> Result<PrivateKey, Error> {
         let checked = decode::key_in(bytes, passphrase).and_then(|key| Checked::new(&key));
-        let checked = checked.map_err(|refusal| refusal.of(named))?;
+        let checked = checked.map_err(|invalid| invalid.named(named))?;
         Ok(PrivateKey { checked: Arc::new(checked) })
     }
 }
@@ -179,37 +179,38 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl Checked {
-    fn new(key: &RsaPrivateKey) -> Result<Checked, Refusal> {
+    fn new(key: &RsaPrivateKey) -> Result<Checked, InvalidKey> {
         let bits = key.n().bits();
         if bits < MIN_BITS {
-            return Err(Refusal::Short(bits));
+            return Err(InvalidKey::Short(bits));
         }
-        let public = key.to_public_key().to_public_key_der().map_err(|_| Refusal::Damaged)?;
+        let public = key.to_public_key().to_public_key_der().map_err(|_| InvalidKey::Damaged)?;
         let fingerprint = format!("SHA256:{}", STANDARD.encode(Sha256::digest(public.as_bytes())));
-        let pkcs1 = key.to_pkcs1_der().map_err(|_| Refusal::Damaged)?;
+        let pkcs1 = key.to_pkcs1_der().map_err(|_| InvalidKey::Damaged)?;
         Ok(Checked { signer: Signer::new(pkcs1.as_bytes()), fingerprint, bits })
     }
 }
 
-/// Read into memory that is wiped; its size is fixed beforehand, so that growing leaves no copies behind.
-fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    let file = File::open(path).map_err(Refusal::Unreadable)?;
+/// Into memory that is wiped, and of a fixed size: growing it would leave copies behind.
+fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
+    let file = File::open(path).map_err(InvalidKey::Unreadable)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(Refusal::Unreadable)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(InvalidKey::Unreadable)?;
     if bytes.len() > MAX_BYTES {
-        return Err(Refusal::TooLong);
+        return Err(InvalidKey::TooLong);
     }
     Ok(bytes)
 }
 
 fn is_key_text(path: &Path) -> bool {
     let text = path.to_string_lossy();
-    // Every DER key of this size begins so in base64.
+    // In base64, every DER key of this size begins like this.
     text.contains("-----BEGIN") || text.contains('\n') || text.len() > 400 && text.trim_start().starts_with("MII")
 }
 
 const TEXT: &str = "the private key";
 const MIN_BITS: usize = 2048;
+/// A key of 16384 bits takes 13 kB as PEM.
 const MAX_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]

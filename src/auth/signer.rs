@@ -17,15 +17,15 @@ impl Signer {
         Signer { key: EncodingKey::from_rsa_der(pkcs1) }
     }
 
-    /// Milliseconds of arithmetic: not to be called under a lock that readers of a token take.
+    /// Takes milliseconds: not to be called while holding a lock that readers of a token need.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let refused = |what: &str| {
-            Error::new(ErrorKind::Config, format!("the private key does not sign: {what}"))
+        let refused = |reason: &str| {
+            Error::new(ErrorKind::Config, format!("the private key cannot sign: {reason}"))
                 .advise("make another key: openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt -out rsa_key.p8")
         };
         let signer =
             (PROVIDER.signer_factory)(&Algorithm::RS256, &self.key).map_err(|error| refused(&error.to_string()))?;
-        signer.try_sign(message).map_err(|_| refused("the signing backend refuses it"))
+        signer.try_sign(message).map_err(|_| refused("the signing backend refused it"))
     }
 }
 
@@ -35,7 +35,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// By name, because jsonwebtoken's own choice panics when some other crate of the program enables a second backend.
+/// Chosen by name, because jsonwebtoken's own choice panics when another crate of the program enables a second backend.
 #[cfg(not(feature = "aws-lc"))]
 static PROVIDER: &CryptoProvider = &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 #[cfg(feature = "aws-lc")]

@@ -1,19 +1,23 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Credentials, TokenCache};
-use crate::client::Client;
-use crate::client::environment::Environment;
-use crate::client::proxy::ProxyChoice;
+use super::Client;
+use super::environment::Environment;
+use super::profile::Profile;
+use super::proxy::ProxyChoice;
+use crate::auth::TokenCache;
 use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
 use crate::secret::Secret;
 use crate::session::{AtomicCounters, Principal, Session};
 use crate::snowflake::account::Account;
+use crate::snowflake::credentials::{Credentials, LoginContext};
+use crate::snowflake::dialect::SnowflakeDialect;
 use crate::snowflake::exchange::TokenExchange;
 
-/// How a client is to be; made by [`Client::builder`].
+/// Configures a [`Client`].
 ///
 /// ```
 /// use snowpipe_streaming::{Client, Credentials};
@@ -49,7 +53,32 @@ impl ClientBuilder {
         }
     }
 
-    /// The account's URL, where it is not `https://<account>.snowflakecomputing.com`: for private links and tests.
+    /// Takes account, credentials, URL, role and trust roots from a profile.
+    ///
+    /// # Blocking
+    ///
+    /// While it reads the profile's file of trust roots, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) when the profile's file of trust roots cannot be read.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::{ClientBuilder, Profile};
+    ///
+    /// let profile = Profile::from_file("profile.json")?;
+    /// let client = ClientBuilder::from_profile(&profile)?.build()?;
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn from_profile(profile: &Profile) -> Result<ClientBuilder, Error> {
+        let mut builder = ClientBuilder::new(profile.account().to_owned(), profile.credentials().clone());
+        builder.url = profile.url().map(str::to_owned);
+        builder.role = profile.role().map(str::to_owned);
+        builder.extra_roots = profile.ca_file().map(read_roots).transpose()?;
+        Ok(builder)
+    }
+
+    /// The account's URL, if it is not `https://<account>.snowflakecomputing.com`: for private links and tests.
     ///
     /// Only https, and http to this machine itself, are accepted; a path is not.
     pub fn url(mut self, url: impl Into<String>) -> ClientBuilder {
@@ -57,24 +86,24 @@ impl ClientBuilder {
         self
     }
 
-    /// The role to act in; without it the user's default role does.
+    /// The role of the scoped tokens. Default: the user's default role.
     pub fn role(mut self, role: impl Into<String>) -> ClientBuilder {
         self.role = Some(role.into());
         self
     }
 
-    /// PEM certificates of further authorities to trust, beside the bundled ones.
+    /// PEM certificates of authorities to trust in addition to the bundled ones.
     pub fn extra_roots(mut self, pem: impl Into<String>) -> ClientBuilder {
         self.extra_roots = Some(pem.into());
         self
     }
 
-    /// The proxy to go through, such as `http://proxy.example:3128`, with user and password if it wants them.
+    /// The proxy to use, such as `http://proxy.example:3128`, with user and password if it needs them.
     ///
-    /// It is asked to CONNECT to each host on port 443 (or the account URL's own) and sees neither tokens nor rows. SOCKS is
-    /// not supported. Without this, the variables `HTTPS_PROXY` and `ALL_PROXY`, in lower or upper case, decide when the
-    /// client is built, with the exceptions of `NO_PROXY`; one that holds no usable proxy is an error. This machine itself
-    /// is always reached directly.
+    /// It gets a CONNECT request for each host, with port 443 or the account URL's own, and sees neither tokens nor rows.
+    /// SOCKS is not supported. Without this call, the variables `HTTPS_PROXY` and `ALL_PROXY`, in lower or upper case, decide
+    /// when the client is built, with the exceptions in `NO_PROXY`; a variable without a usable proxy is an error. This
+    /// machine itself is always reached directly.
     ///
     /// ```
     /// use snowpipe_streaming::{Client, Credentials, ErrorKind};
@@ -89,7 +118,7 @@ impl ClientBuilder {
         self
     }
 
-    /// No proxy, whatever the environment says.
+    /// Uses no proxy, whatever the environment says.
     ///
     /// ```
     /// use snowpipe_streaming::{Client, Credentials};
@@ -102,74 +131,73 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a request is repeated while the service is busy or out of reach; default two minutes.
+    /// How long a request is retried while the service is busy or unreachable. Default: two minutes.
     pub fn retry_budget(mut self, budget: Duration) -> ClientBuilder {
         self.retry.budget = budget;
         self
     }
 
-    /// The longest pause before the first retry of a request; it doubles with each one, up to thirty seconds. Default
+    /// The longest pause before the first retry of a request; it doubles with every retry, up to thirty seconds. Default:
     /// half a second.
     pub fn retry_pause(mut self, pause: Duration) -> ClientBuilder {
         self.retry.base = pause;
         self
     }
 
-    /// How long one connection may take to come about, TLS included; default ten seconds.
+    /// How long a connection may take, TLS included. Default: ten seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.timeouts.connect = timeout;
         self
     }
 
-    /// How long one response may take to begin after the request was sent; default one minute.
+    /// How long a response may take to begin after the request was sent. Default: one minute.
     pub fn response_timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.timeouts.response = timeout;
         self
     }
 
-    /// Waits nowhere longer than that.
+    /// Shortens the retry budget and every timeout that is longer.
     pub(crate) fn capped_at(mut self, timeout: Duration) -> ClientBuilder {
         self.retry.budget = self.retry.budget.min(timeout);
         self.timeouts = self.timeouts.at_most(timeout);
         self
     }
 
-    /// Checks everything and joins the parts; sends nothing.
+    /// Checks the whole configuration and makes the client. Sends nothing.
     ///
     /// # Errors
     ///
     /// [`Config`](ErrorKind::Config): the account, the URL, the role, the trust roots, the proxy or the credentials
-    /// cannot be used; the message names which, and the cure.
+    /// cannot be used. The message names which, and what to do.
     pub fn build(self) -> Result<Client, Error> {
         let account = Account::parse(&self.account)?;
-        let origin = match &self.url {
-            Some(url) => Origin::parse(url, "account URL")?,
-            None => Origin::parse(&format!("https://{}", account.host()), "account URL")?,
-        };
+        let url = self.url.clone().unwrap_or_else(|| format!("https://{}", account.host()));
+        let origin = Origin::parse(&url, "account URL")?;
         let role = self.role.as_deref().map(checked_role).transpose()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let server_clock = Arc::new(ServerClock::default());
+        let (clock, server_clock) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(ServerClock::default()));
+        let context = LoginContext { origin, clock: clock.clone(), server_clock: server_clock.clone() };
         // An authorization server has a clock of its own.
-        let apart = |origin: &Origin| self.sender(origin, &clock, Arc::default());
-        let login = self.credentials.source(&account, &origin, &clock, &server_clock, &apart)?;
-        let sender = Arc::new(self.sender(&origin, &clock, server_clock.clone())?);
+        let connect = |origin: &Origin| self.sender(origin, &clock, Arc::default());
+        let logins = self.credentials.source(&account, context.clone(), &connect)?;
+        let login = self.credentials.kind();
+        let sender = Arc::new(self.sender(&context.origin, &clock, server_clock.clone())?);
         let counters = Arc::new(AtomicCounters::default());
         let control = Arc::new(Session::new(
-            TokenCache::new(login, clock.clone()),
+            TokenCache::new(logins, clock.clone()),
             sender.clone(),
             counters.clone(),
-            Principal { identity: self.credentials.describe(&account), cure: self.credentials.cure() },
+            Box::new(SnowflakeDialect::Control(login)),
+            self.credentials.principal(&account),
         ));
-        let kind = self.credentials.kind();
-        let exchange = TokenExchange::new(control.clone(), origin, role, kind, clock.clone(), server_clock.clone());
-        let exchange = Arc::new(exchange);
+        let exchange = Arc::new(TokenExchange { control: control.clone(), context, role, login });
         let ingest = Arc::new(Session::new(
             TokenCache::new(Box::new(exchange.clone()), clock.clone()),
             sender,
             counters,
-            Principal { identity: "the login itself was accepted".into(), cure: "check the role and its grants" },
+            Box::new(SnowflakeDialect::Ingest),
+            Principal { identity: "the login itself was accepted".into(), advice: "check the role and its grants" },
         ));
-        Ok(Client::new(Arc::new(self), control, ingest, exchange, clock, server_clock))
+        Ok(Client { builder: Arc::new(self), control, ingest, exchange, clock, server_clock })
     }
 
     fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {
@@ -179,13 +207,20 @@ impl ClientBuilder {
     }
 }
 
-/// A role travels in a list separated by spaces.
+/// The role is sent in a list separated by spaces.
 fn checked_role(role: &str) -> Result<String, Error> {
     if !role.is_empty() && !role.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Ok(role.to_owned());
     }
-    Err(Error::new(ErrorKind::Config, format!("the role {role:?} is empty or holds a blank"))
+    Err(Error::new(ErrorKind::Config, format!("the role {role:?} is empty or contains white space"))
         .advise("give the name of one role"))
+}
+
+fn read_roots(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let reason = format!("cannot read the trust roots {}: {error}", path.display());
+        Error::new(ErrorKind::Config, reason).advise("correct ca_file in the profile").with_source(error)
+    })
 }
 
 #[cfg(test)]
@@ -193,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_shortens_every_wait_and_lengthens_none() {
+    fn a_cap_shortens_every_wait_and_lengthens_none() {
         let seconds = Duration::from_secs;
         let builder = ClientBuilder::new("myorg-account1".into(), Credentials::oauth_token("a-token"))
             .connect_timeout(seconds(3))

@@ -1,5 +1,3 @@
-//! A login, walked step by step.
-
 use std::fmt;
 use std::time::Duration;
 
@@ -9,19 +7,19 @@ use crate::session::Session;
 use crate::snowflake::api::{self, PipeName};
 use crate::snowflake::exchange::TokenExchange;
 
-/// How far a login got; made by [`Client::check`](crate::Client::check).
+/// How far a login got: the result of [`Client::check`](crate::Client::check).
 ///
-/// Its `Display` is for a person: a line for each step, with what was found, and the cure where one failed. Nothing secret
-/// is in it.
+/// Its `Display` is for a person: a line for each step, with what was found, and what to do if the step failed. It contains
+/// nothing secret.
 ///
 /// ```no_run
-/// use snowpipe_streaming::{CheckOutcome, CheckStep, Client, Profile};
+/// use snowpipe_streaming::{CheckOutcome, CheckStep, ClientBuilder, Profile};
 ///
-/// let client = Client::with_profile(&Profile::from_environment()?)?.build()?;
+/// let client = ClientBuilder::from_profile(&Profile::from_environment()?)?.build()?;
 /// let report = client.check();
 /// print!("{report}");
 /// if let CheckOutcome::Failed(error) = report.outcome(CheckStep::IngestHost) {
-///     eprintln!("the account refuses the login: {:?}", error.code());
+///     eprintln!("the account refused the login: {:?}", error.code());
 /// }
 /// # Ok::<(), snowpipe_streaming::Error>(())
 /// ```
@@ -30,7 +28,7 @@ pub struct CheckReport {
     outcomes: [CheckOutcome; CheckStep::ALL.len()],
 }
 
-/// The steps of a login, in their order.
+/// The steps of a login, in order.
 ///
 /// ```
 /// use snowpipe_streaming::CheckStep;
@@ -40,21 +38,21 @@ pub struct CheckReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckStep {
-    /// A login token is there: made from the key, read, or issued by an authorization server. Tells who is claimed.
+    /// There is a login token: minted with the key, read, or issued by an authorization server. Reports whom it claims to be.
     LoginToken,
-    /// Somebody answers at the account URL, over TLS that is trusted.
+    /// The service responds at the account URL, over a trusted TLS connection.
     AccountHost,
-    /// The clocks agree well enough. A difference that the client makes good passes, and is told.
+    /// The clocks agree well enough. A difference that the client corrects for is reported, but passes.
     Clock,
-    /// The account takes the login and names the ingest host, which lies within the service's domain.
+    /// The account accepts the login and names the ingest host, which lies within the service's domain.
     IngestHost,
     /// The login is exchanged for a scoped token.
     Exchange,
-    /// The ingest host takes the scoped token, with the role if one was set.
+    /// The ingest host accepts the scoped token, with the role if one is set.
     Scope,
 }
 
-/// What became of a step.
+/// The result of a step.
 ///
 /// ```
 /// use snowpipe_streaming::CheckOutcome;
@@ -67,21 +65,21 @@ pub enum CheckStep {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CheckOutcome {
-    /// It went well; the text says what was found.
+    /// It succeeded; the text says what was found.
     Passed(String),
-    /// It did not; the error says what was found and the cure.
+    /// It failed; the error says what was found and what to do.
     Failed(Error),
     /// An earlier step failed.
     NotReached,
 }
 
 impl CheckReport {
-    /// How long a server that is busy or out of reach is waited for, be it the account's, the ingest host or an
-    /// authorization server: somebody is looking on.
+    /// The longest wait for a busy or unreachable server, be it the account's host, the ingest host or an authorization
+    /// server. A person is waiting for the report.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// The client could not even be made.
-    pub(crate) fn not_begun(error: Error) -> CheckReport {
+    /// The client could not be built.
+    pub(super) fn not_started(error: Error) -> CheckReport {
         let mut report = CheckReport::of_no_step();
         report.failed(CheckStep::LoginToken, error);
         report
@@ -96,7 +94,7 @@ impl CheckReport {
         self.outcomes.iter().all(|outcome| matches!(outcome, CheckOutcome::Passed(_)))
     }
 
-    /// What became of one step.
+    /// The result of one step.
     pub fn outcome(&self, step: CheckStep) -> &CheckOutcome {
         &self.outcomes[step as usize]
     }
@@ -111,7 +109,7 @@ impl CheckReport {
 }
 
 impl CheckStep {
-    /// All of them, in their order.
+    /// All steps, in order.
     pub const ALL: [CheckStep; 6] = [
         CheckStep::LoginToken,
         CheckStep::AccountHost,
@@ -155,8 +153,8 @@ impl fmt::Display for CheckOutcome {
     }
 }
 
-/// Every step is a call that real requests make too. The sessions hold no token yet.
-pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &TokenExchange, clock: &ServerClock) -> CheckReport {
+/// Makes the same calls as real requests. The sessions have no token yet.
+pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange, clock: &ServerClock) -> CheckReport {
     let mut report = CheckReport::of_no_step();
     let login = match control.tokens().get() {
         Ok(token) => token,
@@ -165,10 +163,10 @@ pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &TokenExchange
             return report;
         }
     };
-    report.passed(CheckStep::LoginToken, format!("{}: {}", login.grant.kind, control.identity()));
+    report.passed(CheckStep::LoginToken, format!("{}: {}", exchange.login, control.identity()));
     let host = exchange.ingest_host();
     if let Err(error) = &host
-        && !was_service(error)
+        && !is_from_service(error)
     {
         report.failed(CheckStep::AccountHost, error.clone());
         return report;
@@ -182,38 +180,37 @@ pub(crate) fn walk(control: &Session, ingest: &Session, exchange: &TokenExchange
             return report;
         }
     }
-    finish(report, ingest, exchange)
+    run_with_scoped_token(report, ingest, exchange)
 }
 
-/// What needs the scoped token.
-fn finish(mut report: CheckReport, ingest: &Session, exchange: &TokenExchange) -> CheckReport {
+fn run_with_scoped_token(mut report: CheckReport, ingest: &Session, exchange: &TokenExchange) -> CheckReport {
     if let Err(error) = ingest.tokens().get() {
         report.failed(CheckStep::Exchange, error);
         return report;
     }
     report.passed(CheckStep::Exchange, "the login was exchanged for a scoped token");
-    let role = match exchange.role() {
+    let role = match &exchange.role {
         Some(role) => format!("role {role}"),
         None => "the user's default role".to_owned(),
     };
     match try_token(ingest) {
-        Ok(()) => report.passed(CheckStep::Scope, format!("the ingest host takes the token, for {role}")),
+        Ok(()) => report.passed(CheckStep::Scope, format!("the ingest host accepts the token, for {role}")),
         Err(error) => report.failed(CheckStep::Scope, error),
     }
     report
 }
 
-/// Whether an error tells that the service itself was reached: someone else answers with redirects and unknown paths.
-fn was_service(error: &Error) -> bool {
+/// Whether an error shows that the service itself was reached. Another server responds with redirects or unknown paths.
+fn is_from_service(error: &Error) -> bool {
     match error.status() {
         Some(300..400 | 404) => false,
         Some(_) => true,
-        // A response that makes no sense was a response; a login that could not be renewed had been refused by one.
+        // A response that was not understood is a response, and a login that cannot be renewed was refused by one.
         None => matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Credentials | ErrorKind::Clock),
     }
 }
 
-/// A difference is a fault only where it may be why the login was refused: a token made elsewhere, by another clock.
+/// A difference is a failure only if it may be why the login was refused: a token minted elsewhere, by another clock.
 fn judge_clock(offset: ClockOffset, refusal: Option<&Error>) -> CheckOutcome {
     let (difference, direction) = match offset {
         ClockOffset::NotDetected => (Duration::ZERO, ""),
@@ -221,38 +218,38 @@ fn judge_clock(offset: ClockOffset, refusal: Option<&Error>) -> CheckOutcome {
         ClockOffset::ServerBehind(difference) => (difference, "behind"),
     };
     let found = match difference {
-        Duration::ZERO => "no difference to the server's was noticed".to_owned(),
+        Duration::ZERO => "no difference from the server's clock was noticed".to_owned(),
         _ => format!("the server's clock is {} s {direction} this machine's", difference.as_secs()),
     };
     let kind = refusal.map(Error::kind);
-    let is_fault = kind == Some(ErrorKind::Clock) || kind == Some(ErrorKind::Credentials) && difference > TOLERANCE;
-    if is_fault {
+    let is_failure = kind == Some(ErrorKind::Clock) || kind == Some(ErrorKind::Credentials) && difference > TOLERANCE;
+    if is_failure {
         return CheckOutcome::Failed(Error::new(ErrorKind::Clock, found).advise("set this machine's clock by NTP"));
     }
     match difference {
         Duration::ZERO => CheckOutcome::Passed(found),
-        _ => CheckOutcome::Passed(format!("{found}; login tokens are made by the server's, so it does no harm here")),
+        _ => CheckOutcome::Passed(format!("{found}; login tokens are minted by the server's, so it does no harm here")),
     }
 }
 
-/// Asks for the status of a channel that need not exist: the service looks at the token first.
+/// Asks for the status of a channel that need not exist: the service checks the token first.
 fn try_token(ingest: &Session) -> Result<(), Error> {
-    let nowhere = PipeName {
+    let pipe = PipeName {
         database: "SNOWPIPE_STREAMING_CHECK".into(),
         schema: "PUBLIC".into(),
         pipe: "CHECK-STREAMING".into(),
         table: None,
     };
-    match api::channel_statuses(ingest, &nowhere, &["check"], None) {
+    match api::channel_statuses(ingest, &pipe, &["check"], None) {
         Err(error) if is_about_the_name(&error) => Ok(()),
         result => result.map(drop),
     }
 }
 
-/// In the service's own words: a proxy that knows no such path has no code.
+/// Only the service sends a code; a proxy that does not know the path sends none.
 fn is_about_the_name(error: &Error) -> bool {
     error.code().is_some() && matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Channel)
 }
 
-/// No login is known to fail over less.
+/// No login is known to fail because of less.
 const TOLERANCE: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// The variables of the process, or of a test: nothing else reads them.
+/// The environment variables of the process, or of a test. No other code reads the environment.
 #[derive(Clone, Copy)]
 pub(crate) struct Environment<'e> {
     look_up: &'e dyn Fn(&str) -> Option<OsString>,
@@ -17,20 +17,20 @@ impl Environment<'static> {
 }
 
 impl<'e> Environment<'e> {
-    /// Variables that come from elsewhere.
+    /// The variables of a test.
     #[cfg(test)]
     pub(crate) fn new(look_up: &'e dyn Fn(&str) -> Option<OsString>) -> Environment<'e> {
         Environment { look_up }
     }
 
-    /// An empty variable counts as none: shells cannot always unset one.
+    /// An empty variable counts as unset: not every shell can unset one.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Error> {
         let Some(value) = (self.look_up)(name).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
         // The value may be secret, so it is not shown.
         value.into_string().map(Some).map_err(|_| {
-            Error::new(ErrorKind::Config, format!("the variable {name} is not valid UTF-8")).advise("set it anew")
+            Error::new(ErrorKind::Config, format!("the variable {name} is not valid UTF-8")).advise("set it again")
         })
     }
 }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_variable_counts_as_none() {
+    fn an_empty_variable_counts_as_unset() {
         let look_up = |name: &str| (name != "MISSING").then(|| if name == "EMPTY" { "".into() } else { "x".into() });
         let environment = Environment::new(&look_up);
         assert_eq!(environment.text("MISSING").unwrap(), None);

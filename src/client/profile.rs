@@ -7,35 +7,36 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use self::properties::Properties;
-use crate::auth::{ClientCredentials, Credentials, PrivateKey};
+use crate::auth::{ClientCredentials, PrivateKey};
 use crate::client::environment::Environment;
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::Origin;
 use crate::secret::Secret;
 use crate::snowflake::account::Account;
+use crate::snowflake::credentials::Credentials;
 
-/// Where to connect and as whom, read from the official SDK's `profile.json` or from `SNOWFLAKE_…` variables.
+/// Where to connect and how to log in, from the official SDK's `profile.json` or from `SNOWFLAKE_…` variables.
 ///
 /// | key | meaning |
 /// |---|---|
 /// | `account` | account identifier, such as `myorg-account123` |
 /// | `user` | `LOGIN_NAME` of the user; needed for JWT |
 /// | `url`, else `host` with `scheme` and `port` | account URL, if it does not follow from the account; https, or http to this machine |
-/// | `role` | role to work in; without it the user's default role |
+/// | `role` | role of the session; default: the user's default role |
 /// | `authorization_type` | `JWT` (default), `PAT`, `OAUTH`, `TOKEN` or `SPCS` |
 /// | `private_key` or `private_key_file`, `private_key_passphrase` | for JWT: the key's text, or the path of its file |
 /// | `personal_access_token` | for PAT |
 /// | `oauth_access_token` | for OAUTH: a token obtained elsewhere |
 /// | `oauth_client_id`, `oauth_client_secret` | for OAUTH: a client that logs in as itself |
-/// | `oauth_issuer` or `oauth_token_endpoint` | where that client asks; with both, the endpoint stands in when discovery fails |
-/// | `oauth_scope`, `oauth_audience` | what that client asks for, if the server needs it said |
-/// | `token` | for TOKEN: a key-pair JWT made elsewhere |
-/// | `token_file` | for PAT, OAUTH and TOKEN: a file with the token, read again as it changes |
-/// | `spcs_token_path` | for SPCS: the file with the token, `/snowflake/session/token` if not given |
-/// | `ca_file` | PEM file of further authorities to trust |
+/// | `oauth_issuer` or `oauth_token_endpoint` | where that client gets its token; with both, the endpoint is used when discovery fails |
+/// | `oauth_scope`, `oauth_audience` | what that client requests, if the server requires it |
+/// | `token` | for TOKEN: a key-pair JWT minted elsewhere |
+/// | `token_file` | for PAT, OAUTH and TOKEN: a file with the token, read again when it changes |
+/// | `spcs_token_path` | for SPCS: the file with the token; default: `/snowflake/session/token` |
+/// | `ca_file` | PEM file with further authorities to trust |
 ///
 /// Relative paths are relative to the profile. Keys that tune the official SDK are ignored; any other unknown key is an
-/// error that names it. All files but `ca_file` are read at once.
+/// error that names it. Key files are read at once.
 #[derive(Clone, Debug)]
 pub struct Profile {
     account: String,
@@ -51,11 +52,11 @@ impl Profile {
     ///
     /// # Blocking
     ///
-    /// For reading the profile and the key file.
+    /// While it reads the profile and the key file.
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when a file cannot be read, a key is missing, unknown or wrong.
+    /// [`Config`](ErrorKind::Config) when a file cannot be read, or a key is missing, unknown or wrong.
     ///
     /// ```no_run
     /// use snowpipe_streaming::Profile;
@@ -78,11 +79,11 @@ impl Profile {
     ///
     /// # Blocking
     ///
-    /// For reading the key file.
+    /// While it reads the key file.
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when the text is no profile, or a key is missing, unknown or wrong.
+    /// [`Config`](ErrorKind::Config) when the text is not a profile, or a key is missing, unknown or wrong.
     ///
     /// ```
     /// use snowpipe_streaming::Profile;
@@ -99,11 +100,11 @@ impl Profile {
     /// Reads the variables `SNOWFLAKE_ACCOUNT`, `SNOWFLAKE_USER` and so on: one for each key, in upper case.
     ///
     /// `SNOWFLAKE_PRIVATE_KEY_PATH`, `SNOWFLAKE_PRIVATE_KEY_FILE_PWD`, `SNOWFLAKE_TOKEN_FILE_PATH` and `SNOWFLAKE_PAT`,
-    /// which other tools use, are understood too. Relative paths are relative to the working directory.
+    /// which other tools use, are read too. Relative paths are relative to the working directory.
     ///
     /// # Blocking
     ///
-    /// For reading the key file.
+    /// While it reads the key file.
     ///
     /// # Errors
     ///
@@ -129,22 +130,22 @@ impl Profile {
         self.user.as_deref()
     }
 
-    /// The account URL, when it was given.
+    /// The account URL, if given.
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref()
     }
 
-    /// The role, when one was given.
+    /// The role, if given.
     pub fn role(&self) -> Option<&str> {
         self.role.as_deref()
     }
 
-    /// How to log in.
+    /// The credentials to log in with.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// The file of further authorities to trust, when one was given; its path is resolved.
+    /// The file with further authorities to trust, if given. A relative path has been resolved.
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
     }
@@ -156,7 +157,7 @@ impl Profile {
     }
 
     fn read(properties: &Properties, directory: &Path) -> Result<Profile, Error> {
-        let account = properties.required("account", "it names whose data it is")?.expose().trim();
+        let account = properties.required("account", "it says which account to connect to")?.expose().trim();
         Account::parse(account)?;
         let owned = |key| properties.text(key).map(str::to_owned);
         Ok(Profile {
@@ -171,7 +172,7 @@ impl Profile {
 }
 
 fn url(properties: &Properties) -> Result<Option<String>, Error> {
-    // Profiles of the official SDK say the same twice.
+    // Profiles of the official SDK have both, with the same meaning.
     let url = match (properties.text("url"), properties.text("host")) {
         (Some(url), _) => url.to_owned(),
         (None, Some(host)) => {
@@ -203,15 +204,15 @@ fn credentials(properties: &Properties, directory: &Path) -> Result<Credentials,
         "SPCS" => Ok(Credentials::oauth_token_file(properties.text("spcs_token_path").unwrap_or(SPCS_TOKEN))),
         _ => {
             let name = properties.name("authorization_type");
-            let happened = format!("{name} is {:?}, which is not known", clean(kind));
-            Err(Error::new(ErrorKind::Config, happened).advise("use JWT, PAT, OAUTH, TOKEN or SPCS"))
+            let reason = format!("{name} is {:?}, which is not known", clean(kind));
+            Err(Error::new(ErrorKind::Config, reason).advise("use JWT, PAT, OAUTH, TOKEN or SPCS"))
         }
     }
 }
 
 fn key_pair(properties: &Properties, directory: &Path) -> Result<Credentials, Error> {
     properties.refuse_both("private_key", "private_key_file")?;
-    let because = "authorization_type is JWT, which it is unless another is given";
+    let because = "authorization_type is JWT, which is the default";
     let user = properties.required("user", because)?.expose();
     let passphrase = properties.secret("private_key_passphrase");
     let key = match (properties.secret("private_key"), properties.secret("private_key_file"), passphrase) {
@@ -226,7 +227,7 @@ fn key_pair(properties: &Properties, directory: &Path) -> Result<Credentials, Er
     Ok(Credentials::key_pair(user, key?))
 }
 
-/// From the text of a token, or from the path of a file that holds it.
+/// Constructors from the text of a token and from the path of its file.
 type Forms = (fn(Secret) -> Credentials, fn(PathBuf) -> Credentials);
 
 fn token(
@@ -263,7 +264,7 @@ fn oauth(properties: &Properties, directory: &Path) -> Result<Credentials, Error
 }
 
 fn client(properties: &Properties) -> Result<Credentials, Error> {
-    let because = "an OAuth client asks there for its token";
+    let because = "an OAuth client gets its token there";
     let id = properties.text("oauth_client_id").unwrap_or_default();
     let secret = properties.required("oauth_client_secret", "oauth_client_id is given")?.clone();
     let mut client = match (properties.text("oauth_issuer"), properties.text("oauth_token_endpoint")) {
@@ -283,18 +284,18 @@ fn client(properties: &Properties) -> Result<Credentials, Error> {
 }
 
 fn unreadable(error: std::io::Error, attempted: &str) -> Error {
-    let happened = match error.kind() {
+    let reason = match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
         kind => kind.to_string(),
     };
-    Error::new(ErrorKind::Config, happened)
+    Error::new(ErrorKind::Config, reason)
         .attempting(attempted)
         .advise("check the path and the permissions of the file")
         .with_source(error)
 }
 
-/// Where Snowpark Container Services keep the token of a service.
+/// Where Snowpark Container Services keeps the token of a service.
 const SPCS_TOKEN: &str = "/snowflake/session/token";
 
 #[cfg(test)]

@@ -3,10 +3,10 @@ use crate::error::Error;
 use crate::http::{Origin, Proxy};
 use crate::secret::Secret;
 
-/// Through which proxy to go, as far as the caller said.
+/// Which proxy to use, as configured by the caller.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum ProxyChoice {
-    /// What the variables of the process say.
+    /// The one in the environment variables of the process, if any.
     #[default]
     Environment,
     Given(Secret),
@@ -14,12 +14,12 @@ pub(crate) enum ProxyChoice {
 }
 
 impl ProxyChoice {
-    /// What connections to this origin go through; this machine is always reached directly.
+    /// The proxy for connections to this origin. This machine is always reached directly.
     pub(crate) fn toward(&self, origin: &Origin, environment: Environment<'_>) -> Result<Option<Proxy>, Error> {
         let proxy = match self {
             ProxyChoice::Direct => None,
             ProxyChoice::Given(url) => Some(Proxy::parse(url.expose(), "the proxy that was given")?),
-            // Whoever tests against this machine needs no proxy that works.
+            // Tests against this machine must work even if the variables are unusable.
             ProxyChoice::Environment if origin.is_loopback() => None,
             ProxyChoice::Environment => of_environment(environment)?,
         };
@@ -31,8 +31,8 @@ impl ProxyChoice {
     }
 }
 
-/// The first variable that is set decides, also when it cannot be used: a direct connection in its place would go behind
-/// the back of whoever set it.
+/// The first variable that is set decides, and it is an error if it cannot be used: a direct connection would silently
+/// bypass the configured proxy.
 fn of_environment(environment: Environment<'_>) -> Result<Option<Proxy>, Error> {
     let bypass = bypass(environment)?;
     if bypass.iter().any(|name| name == "*") {
@@ -47,7 +47,7 @@ fn of_environment(environment: Environment<'_>) -> Result<Option<Proxy>, Error> 
     Ok(None)
 }
 
-/// As curl reads NO_PROXY: a name stands for itself and all below it, with or without a dot before it.
+/// Reads NO_PROXY as curl does: a name matches itself and all names below it, with or without a leading dot.
 fn bypass(environment: Environment<'_>) -> Result<Vec<String>, Error> {
     let list = match environment.text("no_proxy")? {
         Some(list) => list,
@@ -61,7 +61,7 @@ fn bypass(environment: Environment<'_>) -> Result<Vec<String>, Error> {
     Ok(both.collect())
 }
 
-/// HTTP_PROXY is for targets of plain http, and there are none but this machine.
+/// Without HTTP_PROXY, which is for plain http: only this machine is reached over that.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
 const LOOPBACK: [&str; 4] = ["localhost", "127.0.0.1", "::1", "[::1]"];
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_cannot_be_followed_is_an_error_that_names_it() {
+    fn an_unusable_variable_is_an_error_that_names_it() {
         for name in VARIABLES {
             for value in ["socks5://joe:sesame@proxy.example", "http://", "gopher://x"] {
                 let error = toward(&ProxyChoice::Environment, "https://a.example", &[(name, value)]).unwrap_err();
@@ -107,7 +107,7 @@ mod tests {
             }
         }
         let given = ProxyChoice::Given(Secret::new("socks5://proxy.example"));
-        assert!(toward(&given, "http://127.0.0.1:1", &[]).is_err(), "wrong anywhere");
+        assert!(toward(&given, "http://127.0.0.1:1", &[]).is_err(), "wrong for any host");
     }
 
     #[test]

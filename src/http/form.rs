@@ -1,9 +1,9 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-/// A name or value of a form body, encoded as HTML forms do it: a space is a plus (RFC 6749, appendix B).
+/// A name or value in the encoding of HTML forms, where a space is a plus (RFC 6749, appendix B).
 ///
-/// Wiped on drop, because it may be a client's secret.
+/// Wiped on drop, because it may be a client secret.
 pub(crate) fn form_encoded(text: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(text.len() * 3));
     for piece in utf8_percent_encode(text, ENCODED) {
@@ -12,4 +12,5 @@ pub(crate) fn form_encoded(text: &str) -> Zeroizing<String> {
     out
 }
 
+/// Everything except what the URL Standard leaves as it is in a form.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');

@@ -6,9 +6,9 @@ use ::http::Uri;
 
 use crate::error::{Error, ErrorKind};
 
-/// Scheme, host and port: the unit a credential is bound to.
+/// Scheme, host and port: what a credential is bound to.
 ///
-/// It is https, or http to this machine itself: nothing secret travels in the clear beyond the loopback device.
+/// Only https, and http to this machine itself: no secret is sent unencrypted over a network.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     scheme: &'static str,
@@ -17,13 +17,13 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Reads a URL that names no more than an origin; `role` says whose it is, as in "account URL".
+    /// Reads a URL without path and query. `role` names it in errors: "account URL".
     pub(crate) fn parse(url: &str, role: &str) -> Result<Origin, Error> {
-        let refuse = |happened: &str| Error::new(ErrorKind::Config, format!("the {role} {url:?} {happened}"));
+        let refuse = |reason: &str| Error::new(ErrorKind::Config, format!("the {role} {url:?} {reason}"));
         if url.contains('@') {
-            // The text itself may hold a password.
-            let happened = format!("the {role} carries a user or a password");
-            return Err(Error::new(ErrorKind::Config, happened).advise("leave out everything up to the @"));
+            // The text itself may contain a password.
+            let reason = format!("the {role} contains a user or a password");
+            return Err(Error::new(ErrorKind::Config, reason).advise("leave out everything up to the @"));
         }
         let uri: Uri = url.trim().parse().map_err(|_| refuse("is not a URL").advise(EXAMPLE))?;
         let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
@@ -33,7 +33,7 @@ impl Origin {
             return Err(refuse("has a path").advise("give only scheme, host and port"));
         }
         if uri.port_u16().is_none() && uri.authority().is_some_and(|authority| authority.as_str() != host) {
-            return Err(refuse("has a port that is none").advise("give one from 1 to 65535, or leave it out"));
+            return Err(refuse("has an invalid port").advise("give one from 1 to 65535, or leave it out"));
         }
         let host = host.to_ascii_lowercase();
         let scheme = match scheme {
@@ -54,7 +54,7 @@ impl Origin {
         Origin { scheme: self.scheme, host: host.into(), port: self.port }
     }
 
-    /// Whether it is this machine itself.
+    /// Whether the host is this machine itself.
     pub(crate) fn is_loopback(&self) -> bool {
         is_loopback(&self.host)
     }
@@ -69,7 +69,7 @@ impl Origin {
     }
 }
 
-/// As it begins a URL: `https://host:port`.
+/// The beginning of a URL: `https://host:port`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.host)?;
@@ -86,7 +86,7 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// A name other than localhost is looked up, so it is nobody's promise that it means this machine.
+/// A name other than localhost is looked up, and the result may be another machine.
 fn is_loopback(host: &str) -> bool {
     if host == "localhost" {
         return true;

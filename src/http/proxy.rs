@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
-/// A proxy that tunnels: it is asked to CONNECT, and sees neither tokens nor rows.
+/// A tunnelling proxy: it gets CONNECT requests and sees neither tokens nor rows.
 #[derive(Clone)]
 pub(crate) struct Proxy {
     pub(crate) speaks_tls: bool,
@@ -15,15 +15,15 @@ pub(crate) struct Proxy {
     pub(crate) port: Option<u16>,
     pub(crate) user: Option<Secret>,
     pub(crate) password: Option<Secret>,
-    /// Host names to reach directly; one that begins with a dot stands for all names that end so.
+    /// Host names to reach directly; one that begins with a dot matches all names that end with it.
     pub(crate) bypass: Vec<String>,
 }
 
 impl Proxy {
-    /// Reads a proxy's URL; `named` says whose it is, as in "the variable HTTPS_PROXY". The URL is never repeated: it may
-    /// hold a password.
+    /// Reads the URL of a proxy. `named` names it in errors: "the variable HTTPS_PROXY". The URL itself is not repeated, as
+    /// it may contain a password.
     pub(crate) fn parse(url: &str, named: &str) -> Result<Proxy, Error> {
-        let refuse = |happened: &str| Error::new(ErrorKind::Config, format!("{named} {happened}")).advise(CURE);
+        let refuse = |reason: &str| Error::new(ErrorKind::Config, format!("{named} {reason}")).advise(EXAMPLE);
         let (scheme, rest) = url.trim().split_once("://").unwrap_or(("http", url.trim()));
         let scheme = scheme.to_ascii_lowercase();
         let speaks_tls = match scheme.as_str() {
@@ -42,7 +42,7 @@ impl Proxy {
             return Err(refuse("has a path"));
         }
         if uri.port_u16().is_none() && uri.authority().is_some_and(|authority| authority.as_str() != host) {
-            return Err(refuse("has a port that is none"));
+            return Err(refuse("has an invalid port"));
         }
         let (user, password) = userinfo.map_or((None, None), |userinfo| match userinfo.split_once(':') {
             Some((user, password)) => (Some(user), Some(password)),
@@ -66,7 +66,7 @@ fn decoded(text: &str) -> Result<Secret, ()> {
     std::str::from_utf8(&bytes).map(Secret::new).map_err(|_| ())
 }
 
-const CURE: &str = "write it like http://proxy.example:3128, or call ClientBuilder::proxy or no_proxy";
+const EXAMPLE: &str = "write it like http://proxy.example:3128, or call ClientBuilder::proxy or no_proxy";
 
 #[cfg(test)]
 mod tests {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_by_name_and_never_repeated() {
+    fn an_unusable_proxy_is_refused_by_name_and_never_repeated() {
         for (url, said) in [
             ("socks5://joe:sesame@proxy.example", "is a SOCKS proxy, which is not supported"),
             ("SOCKS4a://sesame.example", "is a SOCKS proxy, which is not supported"),
@@ -96,7 +96,7 @@ mod tests {
             ("http://joe:sesame%ff@proxy.example", "is not a URL"),
             ("http://joe:sesame@proxy.example/path", "has a path"),
             ("http://joe:ses/ame@proxy.example", "has a /, ? or # in user or password, which must be percent-encoded"),
-            ("http://proxy.example:99999", "has a port that is none"),
+            ("http://proxy.example:99999", "has an invalid port"),
             ("", "is not a URL"),
         ] {
             let error = Proxy::parse(url, "the variable ALL_PROXY").unwrap_err();

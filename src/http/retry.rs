@@ -1,4 +1,4 @@
-//! When to send again, as pure functions; specs/retry.md holds the table.
+//! When to send a request again, as pure functions. specs/retry.md has the table.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,17 +6,18 @@ use ::http::header;
 
 use super::{Failure, Response, Stage};
 
-/// How long and how often a request is repeated.
+/// How long and how often a request is retried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryPolicy {
-    /// Everything after this long since the first try is too late.
+    /// No retry starts later than this after the first attempt.
     pub(crate) budget: Duration,
-    /// The longest first wait; it doubles with every try.
+    /// The longest wait before the first retry; it doubles with every retry.
     pub(crate) base: Duration,
-    /// The longest wait of all.
+    /// The longest wait before any retry.
     pub(crate) cap: Duration,
 }
 
+/// Two minutes outlast a restart or a failover of the service; with waits of at most half a minute, its end is noticed soon.
 impl Default for RetryPolicy {
     fn default() -> RetryPolicy {
         RetryPolicy { budget: Duration::from_secs(120), base: Duration::from_millis(500), cap: Duration::from_secs(30) }
@@ -24,48 +25,48 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Full jitter: anything up to the doubled base, so that many clients do not come back together.
+    /// Full jitter: a random part of the doubled base, so that many clients do not retry at the same moment.
     ///
-    /// `retry` counts from zero; `random` is at least 0 and less than 1.
+    /// `retry` counts from zero; `random` is in `0.0..1.0`.
     pub(crate) fn wait(&self, retry: u32, random: f64) -> Duration {
         let ceiling = self.base.saturating_mul(1 << retry.min(16)).min(self.cap);
         ceiling.mul_f64(random)
     }
 }
 
-/// What to make of the end of one exchange.
+/// What to do after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) action: Action,
-    /// The request may have been applied although nobody said so.
+    /// The request may have been applied although no response says so.
     pub(crate) in_doubt: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// The caller gets it.
+    /// Return the result to the caller.
     Return,
-    /// Send again while the budget lasts, not before the time the server asked for.
+    /// Send again while the budget lasts, but not before the delay that the server asked for.
     Retry(Option<Duration>),
     /// Send again, at most [`MAX_BRIEF_ATTEMPTS`] times: more attempts are unlikely to help.
     RetryBriefly,
 }
 
-/// One arm a row of the table.
-pub(crate) fn judge(result: &Result<Response, Failure>) -> Verdict {
+/// One arm for each row of the table. `is_final` is asked about failures of the server only.
+pub(crate) fn judge(result: &Result<Response, Failure>, is_final: &dyn Fn(&Response) -> bool) -> Verdict {
     let (action, in_doubt) = match result {
         Ok(response) => match response.status {
             429 => (Action::Retry(retry_after(response)), false),
-            500..600 if names_a_stale_thing(&response.body) => (Action::Return, false),
-            // Refused before anything was looked at: not implemented, not this protocol, not this host.
-            501 | 505 | 513 => (Action::Return, false),
+            500..600 if is_final(response) => (Action::Return, false),
+            // Refused before the request was processed: not implemented, or an unsupported version of HTTP.
+            501 | 505 => (Action::Return, false),
             408 | 499 | 500..600 => (Action::Retry(retry_after(response)), true),
             404 if !is_json(&response.body) => (Action::RetryBriefly, false),
             _ => (Action::Return, false),
         },
         Err(failure) => match failure.stage {
             Stage::Connecting => (Action::Retry(None), false),
-            Stage::Refusing => (Action::Return, false),
+            Stage::Misconfigured => (Action::Return, false),
             Stage::Sending => (Action::RetryBriefly, true),
             Stage::Receiving => (Action::Retry(None), true),
         },
@@ -73,9 +74,10 @@ pub(crate) fn judge(result: &Result<Response, Failure>) -> Verdict {
     Verdict { action, in_doubt }
 }
 
-/// How long the server asks to wait: `Retry-After` in seconds or as a date, or a body's `retry_after` in seconds.
+/// How long the server asks to wait: `Retry-After` in seconds or as a date, or `retry_after` in a JSON body, in seconds.
 ///
-/// A date is measured against the response's own `Date`, which no skew of ours can spoil (RFC 9110, section 10.2.3).
+/// A date is compared with the response's own `Date`, so that this machine's clock does not matter (RFC 9110, section
+/// 10.2.3).
 pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     let Some(value) = response.header(header::RETRY_AFTER) else {
         return retry_after_in(&response.body);
@@ -97,17 +99,13 @@ fn retry_after_in(body: &[u8]) -> Option<Duration> {
     Duration::try_from_secs_f64(body.retry_after).ok()
 }
 
-/// What has gone stale stays stale, whatever status says so: `STALE_PIPE_CACHE`, `STALE_CONTINUATION_TOKEN_SEQUENCER`.
-fn names_a_stale_thing(body: &[u8]) -> bool {
-    memchr::memmem::find(body, b"\"STALE_").is_some()
-}
-
-/// The service answers errors in JSON; a proxy that does not know the way answers in HTML or words.
+/// Services report errors in JSON; a proxy that has no route yet responds with HTML or plain text.
 fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
-/// Exchanges in a row that may end in [`Action::RetryBriefly`].
+/// Attempts in a row that may end in [`Action::RetryBriefly`]: enough for a connection that was closed while idle or a
+/// route that is just being set up, few enough not to upload a refused body for minutes.
 pub(crate) const MAX_BRIEF_ATTEMPTS: u32 = 4;
 
 #[cfg(test)]
@@ -125,18 +123,18 @@ mod tests {
     }
 
     fn verdict(status: u16, body: &str) -> (Action, bool) {
-        let verdict = judge(&Ok(response(status, &[], body)));
+        let verdict = judge(&Ok(response(status, &[], body)), &|_| false);
         (verdict.action, verdict.in_doubt)
     }
 
     fn failed(stage: Stage) -> (Action, bool) {
-        let verdict = judge(&Err(Failure { stage, happened: String::new() }));
+        let verdict = judge(&Err(Failure { stage, reason: String::new() }), &|_| false);
         (verdict.action, verdict.in_doubt)
     }
 
     #[test]
-    fn a_final_answer_is_delivered() {
-        for status in [200, 201, 204, 301, 302, 307, 400, 401, 403, 409, 410, 413, 415, 501, 505, 513] {
+    fn a_final_response_is_returned() {
+        for status in [200, 201, 204, 301, 302, 307, 400, 401, 403, 409, 410, 413, 415, 501, 505] {
             assert_eq!(verdict(status, "{}"), (Action::Return, false), "{status}");
         }
     }
@@ -154,22 +152,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_is_not_repeated_whatever_the_status() {
-        assert_eq!(verdict(500, r#"{"code":"STALE_PIPE_CACHE"}"#), (Action::Return, false));
-        assert_eq!(verdict(503, r#""STALE_CONTINUATION_TOKEN_SEQUENCER""#), (Action::Return, false));
+    fn only_a_failing_server_is_asked_to_be_final() {
+        for (status, action) in
+            [(500, Action::Return), (503, Action::Return), (429, Action::Retry(None)), (408, Action::Retry(None))]
+        {
+            let verdict = judge(&Ok(response(status, &[], "")), &|_| true);
+            assert_eq!(verdict.action, action, "{status}");
+        }
     }
 
     #[test]
-    fn a_404_of_the_service_is_final_and_one_of_a_proxy_is_tried_a_few_times() {
+    fn a_404_of_the_service_is_final_and_one_of_a_proxy_is_retried_a_few_times() {
         assert_eq!(verdict(404, r#"{"code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#), (Action::Return, false));
         assert_eq!(verdict(404, "<html>Not Found</html>"), (Action::RetryBriefly, false));
         assert_eq!(verdict(404, ""), (Action::RetryBriefly, false));
     }
 
     #[test]
-    fn a_lost_answer_leaves_doubt_and_a_failed_connection_does_not() {
+    fn a_lost_response_leaves_doubt_and_a_failed_connection_does_not() {
         assert_eq!(failed(Stage::Connecting), (Action::Retry(None), false));
-        assert_eq!(failed(Stage::Refusing), (Action::Return, false));
+        assert_eq!(failed(Stage::Misconfigured), (Action::Return, false));
         assert_eq!(failed(Stage::Sending), (Action::RetryBriefly, true));
         assert_eq!(failed(Stage::Receiving), (Action::Retry(None), true));
     }

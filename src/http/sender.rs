@@ -4,10 +4,10 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use super::retry::{Action, MAX_BRIEF_ATTEMPTS, judge};
-use super::{Call, Failure, Labels, Origin, Request, Response, RetryPolicy, Transport};
+use super::{Call, Failure, Origin, Request, Response, RetryPolicy, Transport};
 use crate::clock::{Clock, Moment, ServerClock};
 
-/// Sends a request until it is answered for good or the budget ends; knows nothing of tokens.
+/// Sends a request until its response is final or the retry budget ends. It knows neither tokens nor services.
 #[derive(Debug)]
 pub(crate) struct Sender {
     transport: Box<dyn Transport>,
@@ -16,25 +16,29 @@ pub(crate) struct Sender {
     server_clock: Arc<ServerClock>,
 }
 
-/// A request with its destination and the headers that say in whose name.
+/// A request with everything that depends on the service and on the token.
 pub(crate) struct AuthorizedRequest<'r> {
     pub(crate) request: &'r Request<'r>,
     pub(crate) origin: &'r Origin,
     pub(crate) authorization: HeaderMap,
-    /// How often the request was sent before, under other headers.
+    /// Query pairs for an attempt, given how often the request was sent before; `None` adds none.
+    pub(crate) label: &'r dyn Fn(u32) -> Option<String>,
+    /// Whether a response is final although its status is usually worth a retry.
+    pub(crate) is_final: &'r dyn Fn(&Response) -> bool,
+    /// How often the request was sent before, with another token.
     pub(crate) sent: u32,
     pub(crate) deadline: Moment,
 }
 
-/// The last exchange, and what the ones before it leave behind.
+/// The result of the last attempt, and what the attempts before it leave behind.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) result: Result<Response, Failure>,
     /// How often the request was sent in all.
     pub(crate) sent: u32,
-    /// An exchange that nobody answered for good may have been applied.
+    /// The request may have been applied, and no response settled whether it was.
     pub(crate) in_doubt: bool,
-    /// The delay the server last asked for, when it was too long to wait for.
+    /// The delay that the server asked for last, if the deadline came before it.
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -48,7 +52,7 @@ impl Sender {
         Sender { transport, policy, clock, server_clock }
     }
 
-    /// The moment at which a request begun now is given up.
+    /// When a request that starts now is given up.
     pub(crate) fn deadline(&self, request: &Request<'_>) -> Moment {
         let now = self.clock.now();
         now.after(request.timeout.map_or(self.policy.budget, |timeout| timeout.min(self.policy.budget)))
@@ -58,43 +62,43 @@ impl Sender {
         &self.server_clock
     }
 
-    /// Repeats only the identical request: same body and request id, `retryCount` rising.
-    pub(crate) fn send(&self, authorized: &AuthorizedRequest<'_>) -> Outcome {
-        let mut sent = authorized.sent;
+    /// Every retry is the identical request, with the same body and request id.
+    pub(crate) fn send(&self, outgoing: &AuthorizedRequest<'_>) -> Outcome {
+        let mut sent = outgoing.sent;
         let mut in_doubt = false;
         let (mut brief, mut was_throttled) = (0, false);
         loop {
-            let mut result = self.round_trip(authorized, sent);
+            let mut result = self.round_trip(outgoing, sent);
             if let Ok(response) = &mut result {
                 response.was_throttled = was_throttled;
                 was_throttled |= response.status == 429;
             }
             sent += 1;
-            let verdict = judge(&result);
-            let attempted = &authorized.request.attempted;
-            log::debug!("{attempted}: request {} try {sent}: {}", authorized.request.request_id, summary(&result));
-            // A response for good settles what went before: the service told what it did with this request id.
-            in_doubt = verdict.in_doubt || in_doubt && !settles(&result);
+            let verdict = judge(&result, outgoing.is_final);
+            let Request { attempted, request_id, .. } = outgoing.request;
+            log::debug!("{attempted}: request {request_id} attempt {sent}: {}", summary(&result));
+            // A success settles what became of earlier attempts; a refusal may concern the last attempt alone.
+            in_doubt = verdict.in_doubt || in_doubt && !result.as_ref().is_ok_and(Response::is_success);
             let hint = match verdict.action {
                 Action::Return => return Outcome { result, sent, in_doubt, retry_after: None },
                 Action::Retry(hint) => hint,
                 Action::RetryBriefly => None,
             };
             brief = if verdict.action == Action::RetryBriefly { brief + 1 } else { 0 };
-            let retry = sent - authorized.sent - 1;
+            let retry = sent - outgoing.sent - 1;
             let wait = self.policy.wait(retry, fastrand::f64()).max(hint.unwrap_or_default());
-            if brief == MAX_BRIEF_ATTEMPTS || wait > self.clock.now().until(authorized.deadline) {
+            if brief == MAX_BRIEF_ATTEMPTS || wait > self.clock.now().until(outgoing.deadline) {
                 return Outcome { result, sent, in_doubt, retry_after: hint };
             }
             self.clock.sleep(wait);
         }
     }
 
-    fn round_trip(&self, authorized: &AuthorizedRequest<'_>, retry_count: u32) -> Result<Response, Failure> {
-        let AuthorizedRequest { request, origin, authorization, .. } = authorized;
-        let url = url(origin, request, retry_count);
+    fn round_trip(&self, outgoing: &AuthorizedRequest<'_>, sent: u32) -> Result<Response, Failure> {
+        let request = outgoing.request;
+        let url = outgoing.url(sent);
         let mut headers = request.headers.clone();
-        headers.extend(authorization.clone());
+        headers.extend(outgoing.authorization.clone());
         let call = Call { method: &request.method, url: &url, headers: &headers, body: request.body };
         let asked = self.clock.now();
         let response = self.transport.call(&call)?;
@@ -105,150 +109,152 @@ impl Sender {
     }
 }
 
-fn url(origin: &Origin, request: &Request<'_>, retry_count: u32) -> String {
-    let (path, query, id) = (&request.path, &request.query, request.request_id);
-    match (request.labels, query.is_empty()) {
-        (Labels::InQuery, true) => format!("{origin}{path}?requestId={id}&retryCount={retry_count}"),
-        (Labels::InQuery, false) => format!("{origin}{path}?{query}&requestId={id}&retryCount={retry_count}"),
-        (Labels::None, true) => format!("{origin}{path}"),
-        (Labels::None, false) => format!("{origin}{path}?{query}"),
+impl AuthorizedRequest<'_> {
+    fn url(&self, sent: u32) -> String {
+        let mut url = format!("{}{}", self.origin, self.request.path);
+        let label = (self.label)(sent).unwrap_or_default();
+        let pairs = [self.request.query.as_str(), &label].into_iter().filter(|pairs| !pairs.is_empty());
+        for (pairs, separator) in pairs.zip(['?', '&']) {
+            url.push(separator);
+            url.push_str(pairs);
+        }
+        url
     }
-}
-
-/// Only a success tells what became of the earlier tries: a refusal may concern the retry alone.
-fn settles(result: &Result<Response, Failure>) -> bool {
-    result.as_ref().is_ok_and(Response::is_success)
 }
 
 fn summary(result: &Result<Response, Failure>) -> String {
     match result {
         Ok(response) => format!("HTTP {}", response.status),
-        Err(failure) => failure.happened.clone(),
+        Err(failure) => failure.reason.clone(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use ::http::Method;
-    use parking_lot::Mutex;
 
     use super::*;
     use crate::clock::FakeClock;
-    use crate::http::Stage;
-
-    /// Answers as told and remembers the URLs.
-    #[derive(Debug, Default)]
-    struct Script {
-        answers: Mutex<VecDeque<Result<Response, Failure>>>,
-        urls: Mutex<Vec<String>>,
-    }
-
-    impl Transport for Arc<Script> {
-        fn call(&self, call: &Call<'_>) -> Result<Response, Failure> {
-            self.urls.lock().push(call.url.to_string());
-            self.answers.lock().pop_front().unwrap_or_else(|| status(200))
-        }
-    }
-
-    fn status(status: u16) -> Result<Response, Failure> {
-        Ok(Response::new(status, HeaderMap::new(), Vec::new()))
-    }
-
-    fn with_header(code: u16, name: &'static str, value: &str) -> Result<Response, Failure> {
-        let mut response = status(code)?;
-        response.headers.insert(name, value.parse().unwrap());
-        Ok(response)
-    }
-
-    fn failed(stage: Stage) -> Result<Response, Failure> {
-        Err(Failure { stage, happened: "x".into() })
-    }
+    use crate::http::{Script, Stage};
 
     struct Sent {
         outcome: Outcome,
-        urls: Vec<String>,
+        lines: Vec<String>,
         slept: Vec<Duration>,
         ahead_ms: i64,
     }
 
-    fn send(answers: impl IntoIterator<Item = Result<Response, Failure>>) -> Sent {
-        let script = Arc::new(Script { answers: Mutex::new(answers.into_iter().collect()), urls: Mutex::default() });
-        let (clock, server_clock) = (Arc::new(FakeClock::new()), Arc::new(ServerClock::default()));
-        let policy = RetryPolicy::default();
-        let sender = Sender::new(Box::new(script.clone()), policy, clock.clone(), server_clock.clone());
+    /// Sends a request that was sent three times before.
+    fn send(script: &Script) -> Sent {
+        let clock = Arc::new(FakeClock::new());
+        let sender = script.sender(&clock, RetryPolicy::default().budget);
         let request = Request::new(Method::POST, "/p", "try").query("a=b".into());
-        let origin = Origin::parse("https://h.example:1", "test URL").unwrap();
-        let deadline = sender.deadline(&request);
-        let authorized = AuthorizedRequest {
+        let outcome = sender.send(&AuthorizedRequest {
             request: &request,
-            origin: &origin,
+            origin: &Origin::parse("https://h.example:1", "test URL").unwrap(),
             authorization: HeaderMap::new(),
+            label: &|sent| Some(format!("attempt={sent}")),
+            is_final: &|response| response.body == b"final",
             sent: 3,
-            deadline,
-        };
-        let outcome = sender.send(&authorized);
-        let id = request.request_id.to_string();
-        let urls = script.urls.lock().iter().map(|url| url.replace(&id, "ID")).collect();
-        Sent { outcome, urls, slept: clock.slept(), ahead_ms: server_clock.ahead_ms() }
+            deadline: sender.deadline(&request),
+        });
+        Sent { outcome, lines: script.lines(), slept: clock.slept(), ahead_ms: sender.server_clock().ahead_ms() }
+    }
+
+    /// Responses with these statuses.
+    fn statuses(statuses: impl IntoIterator<Item = u16>) -> Script {
+        let script = Script::default();
+        for status in statuses {
+            script.respond(status, "");
+        }
+        script
     }
 
     #[test]
-    fn a_repetition_has_the_same_id_and_counts_on() {
-        let sent = send([status(503), failed(Stage::Connecting), status(200)]);
-        let expected = [3, 4, 5].map(|n| format!("https://h.example:1/p?a=b&requestId=ID&retryCount={n}"));
-        assert_eq!(sent.urls, expected);
+    fn each_attempt_is_labelled_with_the_number_of_attempts_before_it() {
+        let sent = send(Script::default().respond(503, "").fail(Stage::Connecting).respond(200, ""));
+        let expected = [3, 4, 5].map(|n| format!("POST https://h.example:1/p?a=b&attempt={n}"));
+        assert_eq!(sent.lines, expected);
         assert_eq!((sent.outcome.sent, sent.slept.len()), (6, 2));
     }
 
     #[test]
-    fn the_budget_ends_the_tries_and_no_wait_reaches_beyond_it() {
-        let sent = send((0..1000).map(|_| status(503)));
+    fn a_url_has_a_query_only_if_there_is_something_in_it() {
+        let origin = Origin::parse("https://h.example", "test URL").unwrap();
+        let url = |query: &str, label: Option<&str>| {
+            let request = Request::new(Method::GET, "/p", "try").query(query.into());
+            let outgoing = AuthorizedRequest {
+                request: &request,
+                origin: &origin,
+                authorization: HeaderMap::new(),
+                label: &|_| label.map(str::to_owned),
+                is_final: &|_| false,
+                sent: 0,
+                deadline: FakeClock::new().now(),
+            };
+            outgoing.url(0)
+        };
+        assert_eq!(url("", None), "https://h.example/p");
+        assert_eq!(url("a=b", None), "https://h.example/p?a=b");
+        assert_eq!(url("", Some("c=d")), "https://h.example/p?c=d");
+        assert_eq!(url("a=b", Some("c=d")), "https://h.example/p?a=b&c=d");
+    }
+
+    #[test]
+    fn what_the_service_calls_final_is_not_retried() {
+        let sent = send(Script::default().respond(503, "final").respond(200, ""));
+        assert_eq!((sent.lines.len(), sent.outcome.in_doubt), (1, false));
+    }
+
+    #[test]
+    fn the_budget_ends_the_attempts_and_no_wait_exceeds_it() {
+        let sent = send(&statuses([503; 1000]));
         let waited: Duration = sent.slept.iter().sum();
         assert!(waited <= RetryPolicy::default().budget, "{waited:?}");
-        assert!(sent.urls.len() > 5);
+        assert!(sent.lines.len() > 5);
         assert_eq!(sent.outcome.result.unwrap().status, 503);
         assert!(sent.outcome.in_doubt);
     }
 
     #[test]
-    fn the_delay_that_the_server_asks_for_is_kept_or_told() {
-        let sent = send([with_header(429, "retry-after", "40"), status(200)]);
-        assert_eq!(sent.slept, [Duration::from_secs(40)]);
-        let sent = send([with_header(429, "retry-after", "121"), status(200)]);
-        assert_eq!((sent.slept.len(), sent.urls.len()), (0, 1));
+    fn the_delay_that_the_server_asks_for_is_kept_or_reported() {
+        let after = |delay| send(Script::default().respond_with(429, &[("retry-after", delay)], "").respond(200, ""));
+        assert_eq!(after("40").slept, [Duration::from_secs(40)]);
+        let sent = after("121");
+        assert_eq!((sent.slept.len(), sent.lines.len()), (0, 1));
         assert_eq!(sent.outcome.retry_after, Some(Duration::from_secs(121)));
     }
 
     #[test]
     fn a_success_after_throttling_says_so() {
-        assert!(send([status(429), status(503), status(200)]).outcome.result.unwrap().was_throttled);
-        assert!(!send([status(503), status(200)]).outcome.result.unwrap().was_throttled);
+        assert!(send(&statuses([429, 503, 200])).outcome.result.unwrap().was_throttled);
+        assert!(!send(&statuses([503, 200])).outcome.result.unwrap().was_throttled);
     }
 
     #[test]
-    fn what_has_little_prospect_is_tried_four_times() {
-        assert_eq!(send((0..9).map(|_| failed(Stage::Sending))).urls.len(), 4);
-        assert_eq!(send((0..9).map(|_| status(404))).urls.len(), 4);
-        let interrupted = [status(404), status(404), status(404), status(503), status(404), status(404), status(200)];
-        assert_eq!(send(interrupted).outcome.result.unwrap().status, 200, "only tries in a row count");
+    fn what_is_unlikely_to_help_is_attempted_four_times() {
+        let broken = Script::default();
+        for _ in 0..9 {
+            broken.fail(Stage::Sending);
+        }
+        assert_eq!(send(&broken).lines.len(), 4);
+        assert_eq!(send(&statuses([404; 9])).lines.len(), 4);
+        let interrupted = send(&statuses([404, 404, 404, 503, 404, 404, 200]));
+        assert_eq!(interrupted.outcome.result.unwrap().status, 200, "only attempts in a row count");
     }
 
     #[test]
     fn doubt_remains_until_a_success() {
-        assert!(send([failed(Stage::Receiving), status(409)]).outcome.in_doubt);
-        assert!(!send([failed(Stage::Receiving), status(200)]).outcome.in_doubt);
-        assert!(!send([failed(Stage::Connecting), status(409)]).outcome.in_doubt);
-        assert!(!send([failed(Stage::Refusing)]).outcome.in_doubt);
+        assert!(send(Script::default().fail(Stage::Receiving).respond(409, "")).outcome.in_doubt);
+        assert!(!send(Script::default().fail(Stage::Receiving).respond(200, "")).outcome.in_doubt);
+        assert!(!send(Script::default().fail(Stage::Connecting).respond(409, "")).outcome.in_doubt);
+        assert!(!send(Script::default().fail(Stage::Misconfigured)).outcome.in_doubt);
     }
 
     #[test]
-    fn the_clock_of_the_server_is_learned_from_fresh_answers_only() {
-        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
-        assert!(send([with_header(200, "date", date)]).ahead_ms < -1_000_000);
-        let mut cached = with_header(200, "date", date).unwrap();
-        cached.headers.insert("age", "0".parse().unwrap());
-        assert_eq!(send([Ok(cached)]).ahead_ms, 0);
+    fn the_clock_of_the_server_is_learned_from_fresh_responses_only() {
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert!(send(Script::default().respond_with(200, &[date], "")).ahead_ms < -1_000_000);
+        assert_eq!(send(Script::default().respond_with(200, &[date, ("age", "0")], "")).ahead_ms, 0);
     }
 }

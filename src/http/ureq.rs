@@ -12,16 +12,16 @@ use parking_lot::Mutex;
 use super::{Call, Failure, Proxy, Response, Stage, Transport};
 use crate::error::{Error, ErrorKind as OurKind, clean};
 
-/// How long one step of an exchange may take; the overall deadline is the sender's.
+/// How long each step of a round trip may take; the sender keeps the overall deadline.
 ///
-/// A limit on the whole or on name resolution would make ureq start a thread for every call, so there is none.
+/// There is no limit on the whole and on name resolution: ureq would start a thread for every call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// For one address: TCP and TLS together.
+    /// For TCP and TLS together, for each address of the host.
     pub(crate) connect: Duration,
     /// From the last byte sent to the head of the response.
     pub(crate) response: Duration,
-    /// Without any progress, while sending or reading a body.
+    /// Without progress, while sending or reading a body.
     pub(crate) stall: Duration,
 }
 
@@ -32,6 +32,7 @@ impl Timeouts {
     }
 }
 
+/// Several times what a slow network and a busy service take, and short enough for a retry within the default budget.
 impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts { connect: Duration::from_secs(10), response: Duration::from_secs(60), stall: Duration::from_secs(30) }
@@ -39,12 +40,12 @@ impl Default for Timeouts {
 }
 
 pub(crate) struct UreqTransport {
-    /// With the process that made its connections.
+    /// With the id of the process that made its connections.
     agent: Mutex<(u32, Agent)>,
 }
 
 impl UreqTransport {
-    /// `extra_roots` is PEM text of further authorities to trust. Without a proxy none is used, whatever the environment.
+    /// `extra_roots` is PEM text with further authorities to trust. The environment is not read: no `proxy` means none.
     pub(crate) fn new(
         timeouts: Timeouts,
         extra_roots: Option<&str>,
@@ -71,8 +72,8 @@ impl UreqTransport {
         Ok(UreqTransport { agent: Mutex::new((process::id(), config.build().into())) })
     }
 
-    /// After a fork the connections are the other process's too: whoever writes into one breaks it for both, so this
-    /// process makes its own.
+    /// After a fork, both processes share the connections, and a write by one breaks them for the other. So the child makes
+    /// its own.
     fn agent(&self) -> Agent {
         let mut held = self.agent.lock();
         let process = process::id();
@@ -83,7 +84,7 @@ impl UreqTransport {
     }
 }
 
-/// The configuration may hold the password of a proxy.
+/// Without the configuration, which may contain the password of a proxy.
 impl fmt::Debug for UreqTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UreqTransport(…)")
@@ -106,35 +107,35 @@ impl Transport for UreqTransport {
     }
 }
 
-/// To the end, always: a connection is used again only after its response has been read.
+/// Always to the end: a connection is reused only after its response has been read.
 fn read_whole(body: Body) -> Result<Vec<u8>, Failure> {
     let mut whole = Vec::new();
     let mut limited = body.into_reader().take(MAX_RESPONSE_BYTES + 1);
-    limited.read_to_end(&mut whole).map_err(|error| failure(::ureq::Error::from(error), false).received())?;
+    limited.read_to_end(&mut whole).map_err(|error| failure(::ureq::Error::from(error), false).while_receiving())?;
     if whole.len() as u64 > MAX_RESPONSE_BYTES {
         return Err(Failure {
             stage: Stage::Receiving,
-            happened: format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"),
+            reason: format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"),
         });
     }
     Ok(whole)
 }
 
 fn unsendable(error: ::http::Error) -> Failure {
-    Failure { stage: Stage::Refusing, happened: format!("the request cannot be put on the wire: {error}") }
+    Failure { stage: Stage::Misconfigured, reason: format!("the request cannot be sent: {error}") }
 }
 
 fn failure(error: ::ureq::Error, has_body: bool) -> Failure {
     let stage = stage(&error, has_body);
-    let happened = match error {
-        ::ureq::Error::Io(error) => words(&error),
+    let reason = match error {
+        ::ureq::Error::Io(error) => io_reason(&error),
         ::ureq::Error::Timeout(timeout) => format!("no progress in time ({timeout})"),
-        // Both carry the whole URL.
+        // Both contain the whole URL.
         ::ureq::Error::BadUri(_) | ::ureq::Error::RequireHttpsOnly(_) => "the URL was refused".into(),
         ::ureq::Error::HostNotFound => "the host name was not found".into(),
         other => clean(&other.to_string()),
     };
-    Failure { stage, happened }
+    Failure { stage, reason }
 }
 
 fn stage(error: &::ureq::Error, has_body: bool) -> Stage {
@@ -142,10 +143,12 @@ fn stage(error: &::ureq::Error, has_body: bool) -> Stage {
     match error {
         E::Timeout(Timeout::Resolve | Timeout::Connect) => Stage::Connecting,
         E::Timeout(Timeout::SendRequest | Timeout::SendBody | Timeout::PerWrite) => Stage::Sending,
-        // The proxy itself refuses (407, 403), and will again.
-        E::ConnectProxyFailed(reason) if reason.contains("responded 4") => Stage::Refusing,
+        // The proxy itself refused (407, 403) and would again.
+        E::ConnectProxyFailed(reason) if reason.contains("responded 4") => Stage::Misconfigured,
         E::HostNotFound | E::ConnectionFailed | E::ConnectProxyFailed(_) => Stage::Connecting,
-        E::BadUri(_) | E::Http(_) | E::InvalidProxyUrl | E::Tls(_) | E::TlsRequired | E::Rustls(_) => Stage::Refusing,
+        E::BadUri(_) | E::Http(_) | E::InvalidProxyUrl | E::Tls(_) | E::TlsRequired | E::Rustls(_) => {
+            Stage::Misconfigured
+        }
         E::Io(error) => io_stage(error, has_body),
         _ => Stage::Receiving,
     }
@@ -157,11 +160,11 @@ fn io_stage(error: &io::Error, has_body: bool) -> Stage {
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::AddrNotAvailable => Stage::Connecting,
-        // rustls wraps its reasons so. Only a certificate surely belongs to the handshake; anything else may be a response
-        // that was damaged after the body had arrived.
+        // An error of rustls. Only one about a certificate is certain to belong to the handshake; any other may be a damaged
+        // response after the body had arrived.
         ErrorKind::InvalidData if error.get_ref().is_some() => match has_body && !is_about_certificate(error) {
             true => Stage::Sending,
-            false => Stage::Refusing,
+            false => Stage::Misconfigured,
         },
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted if has_body => Stage::Sending,
         _ if is_lookup(error) => Stage::Connecting,
@@ -173,14 +176,14 @@ fn is_about_certificate(error: &io::Error) -> bool {
     error.to_string().contains("peer certificate")
 }
 
-/// The standard library gives a failed name look-up no kind of its own.
+/// A failed name look-up has no kind of its own in the standard library.
 fn is_lookup(error: &io::Error) -> bool {
     error.to_string().starts_with("failed to lookup address")
 }
 
-fn words(error: &io::Error) -> String {
+fn io_reason(error: &io::Error) -> String {
     if error.to_string().contains("UnknownIssuer") {
-        return "the server's certificate is not by an authority that is trusted (UnknownIssuer): add that authority with \
+        return "the server's certificate is not from a trusted authority (UnknownIssuer): add that authority with \
                 extra_roots, or ca_file in a profile"
             .into();
     }
@@ -191,8 +194,8 @@ fn words(error: &io::Error) -> String {
 }
 
 impl Failure {
-    /// The head of the response was there, so everything had been sent.
-    fn received(self) -> Failure {
+    /// The same, when the head of the response has arrived and so everything has been sent.
+    fn while_receiving(self) -> Failure {
         Failure { stage: Stage::Receiving, ..self }
     }
 }
@@ -210,7 +213,7 @@ fn tunnel(proxy: &Proxy) -> Result<::ureq::Proxy, Error> {
         builder = builder.password(password.expose());
     }
     let builder = proxy.bypass.iter().fold(builder, |builder, name| builder.no_proxy(name));
-    // Its text may hold the URL.
+    // The text of the error may contain the URL.
     builder.build().map_err(|_| {
         Error::new(OurKind::Config, "the proxy cannot be used").advise("write it like http://proxy.example:3128")
     })
@@ -221,8 +224,8 @@ fn roots(extra: Option<&str>) -> Result<RootCerts, Error> {
         None if cfg!(feature = "platform-verifier") => Ok(RootCerts::PlatformVerifier),
         None => Ok(RootCerts::WebPki),
         Some(_) if cfg!(feature = "platform-verifier") => {
-            let happened = "extra roots cannot be joined with the roots of the operating system";
-            Err(Error::new(OurKind::Config, happened)
+            let reason = "extra roots cannot be combined with the roots of the operating system";
+            Err(Error::new(OurKind::Config, reason)
                 .advise("add the certificate to the system's store, or build without the feature platform-verifier"))
         }
         Some(pem) => {
@@ -234,8 +237,8 @@ fn roots(extra: Option<&str>) -> Result<RootCerts, Error> {
 }
 
 fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, Error> {
-    let refuse = |happened: &str| {
-        Error::new(OurKind::Config, format!("the extra trust roots {happened}"))
+    let refuse = |reason: &str| {
+        Error::new(OurKind::Config, format!("the extra trust roots {reason}"))
             .advise("give PEM text with -----BEGIN CERTIFICATE----- blocks")
     };
     let items: Result<Vec<_>, _> = parse_pem(pem.as_bytes()).collect();
@@ -253,15 +256,15 @@ fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, Error> {
     Ok(certificates)
 }
 
-/// ureq logs every byte here, which nothing but the log level can prevent.
+/// ureq logs every byte to this target. Only the log level can prevent it.
 const DUMP: &str = "ureq_proto::util";
 
 const USER_AGENT: &str = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VERSION"));
 
-/// At least one for every thread that may append at once; beyond it connections are made anew, not refused.
+/// Enough for one connection per appending thread. With more threads, some connections are not kept for reuse.
 const IDLE_CONNECTIONS: usize = 64;
 
-/// The longest response known is the status of two thousand channels, below 2 MB.
+/// The longest known response is the status of 2000 channels, less than 2 MB.
 const MAX_RESPONSE_BYTES: u64 = 16 * 1024 * 1024;
 
 #[cfg(test)]
@@ -275,7 +278,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers every request on every connection; tells how many connections there were.
+    /// Responds to every request on every connection; counts the connections.
     fn server() -> (String, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_kept_and_not_shared_with_the_process_that_was_forked_from() {
+    fn connections_are_kept_and_not_shared_after_a_fork() {
         let (url, connections) = server();
         let transport = UreqTransport::new(Timeouts::default(), None, None).unwrap();
         let call = || {

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a client has done so far, over all its pipes and channels: for a batch job's last line or a server's metrics.
+/// What a client has done so far, over all its pipes and channels: for the summary of a batch job or the metrics of a server.
 ///
 /// ```
 /// use snowpipe_streaming::Counters;
@@ -14,22 +14,22 @@ use std::time::Duration;
 pub struct Counters {
     /// Requests sent, retries included.
     pub requests: u64,
-    /// Requests sent again: after a failure, a busy service or a refused token.
+    /// Requests sent again after a failure, a busy service or a refused token.
     pub retries: u64,
     /// Tokens fetched because the service refused the one before.
     pub renewals: u64,
-    /// Channels opened again after a loss or a doubt.
+    /// Channels reopened because they were lost or an append was unconfirmed.
     pub reopens: u64,
-    /// Rows that the service has accepted.
+    /// Rows that the service accepted.
     pub rows: u64,
     /// Bytes of those rows before compression.
     pub bytes: u64,
-    /// From sending to noticing the commit, of what a [`Loader`](crate::Loader) or [`Writer`](crate::Writer) last saw
-    /// committed.
+    /// From sending to seeing the commit, for the rows that a [`Loader`](crate::Loader) or [`Writer`](crate::Writer) last
+    /// saw committed.
     pub commit_lag: Duration,
 }
 
-/// The living counters, shared by the sessions of one client.
+/// The counters of one client, shared by its sessions.
 #[derive(Debug, Default)]
 pub(crate) struct AtomicCounters {
     requests: AtomicU64,
@@ -42,10 +42,9 @@ pub(crate) struct AtomicCounters {
 }
 
 impl AtomicCounters {
-    /// `repeated` says that even the first of these was sent before.
-    pub(crate) fn add_requests(&self, sent: u32, repeated: bool) {
-        let retries = if repeated { sent } else { sent.saturating_sub(1) };
-        self.requests.fetch_add(sent.into(), Ordering::Relaxed);
+    /// `retries` of the `requests` had been sent before.
+    pub(crate) fn add_requests(&self, requests: u32, retries: u32) {
+        self.requests.fetch_add(requests.into(), Ordering::Relaxed);
         self.retries.fetch_add(retries.into(), Ordering::Relaxed);
     }
 

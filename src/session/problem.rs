@@ -1,11 +1,13 @@
-//! What a refusing response says, and the one function in which a status code becomes an error.
+//! What an error response says, and the one function in which a status code becomes an error.
 
 use serde_json::Value;
 
+use super::dialect::Dialect;
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::{Failure, Outcome, Replay, Request, Response, Stage};
+use crate::http::{Outcome, Replay, Request, Response};
 
-/// The service's own words, out of any of the shapes in which it and the proxies before it speak.
+/// The code and the message in an error response, in any of the shapes in which services and the proxies before them send
+/// one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) code: Option<String>,
@@ -23,116 +25,53 @@ impl Problem {
             _ => Problem { code: None, message: plain(&response.body) },
         }
     }
+
+    /// Empty if there is none.
+    pub(super) fn code(&self) -> &str {
+        self.code.as_deref().unwrap_or_default()
+    }
 }
 
-/// Success, or the error that tells what is known.
-pub(crate) fn settle(request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
+/// The response if it is a success, otherwise an error with everything that is known.
+pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
     let Outcome { result, sent, in_doubt, retry_after } = outcome;
     let error = match result {
-        Ok(response) if response.is_success() => match hidden_failure(&response) {
+        Ok(response) if response.is_success() => match dialect.hidden_failure(&response) {
             None => return Ok(response),
             Some(error) => error,
         },
-        Ok(response) => refused(&response).with_retry_after(retry_after),
-        Err(failure) => unanswered(&failure),
+        Ok(response) => refused(dialect, &response).with_retry_after(retry_after),
+        Err(failure) => failure.into_error(dialect.unreachable_advice()),
     };
-    let error = error.with_attempts(sent);
-    let lost = in_doubt
+    let is_unconfirmed = in_doubt
         && match request.replay {
             Replay::Safe => false,
-            // Reopening the channel tells the truth.
+            // Reopening the channel shows what was applied, with or without doubt.
             Replay::Tracked => error.kind() != ErrorKind::Channel,
             Replay::Untraceable => true,
         };
-    let error = if lost { unconfirmed(error.to_string(), request).with_attempts(sent) } else { error };
-    Err(error.with_request_id(request.request_id.to_string()).attempting(&*request.attempted))
-}
-
-/// Said instead of any other reason once a request may have been applied.
-pub(crate) fn unconfirmed(reason: String, request: &Request<'_>) -> Error {
-    Error::new(ErrorKind::Unconfirmed, format!("it was sent and may have been applied, but nobody said so: {reason}"))
-        .advise("find out what has landed before sending it again")
-        .attempting(&*request.attempted)
-}
-
-/// The service may response 200 and mean failure.
-fn hidden_failure(response: &Response) -> Option<Error> {
-    #[derive(serde::Deserialize)]
-    struct Body {
-        status_code: i64,
-        // Text or not, it must not hide the failure.
-        #[serde(default)]
-        message: Value,
-    }
-    let body: Body = serde_json::from_slice(&response.body).ok()?;
-    if body.status_code == 0 {
-        return None;
-    }
-    let said = message(&body.message).unwrap_or_default();
-    let happened = format!("the service reported failure {} inside a success: {said}", body.status_code);
-    Some(Error::new(ErrorKind::Channel, happened).with_status(response.status).advise(REOPEN))
-}
-
-fn refused(response: &Response) -> Error {
-    let problem = Problem::of(response);
-    let (kind, advice) = classify(response.status, problem.code.as_deref());
-    let happened = match (&problem.message, response.status) {
-        (_, 300..400) => "the service answered with a redirect, which is never followed".to_string(),
-        (Some(message), _) => message.clone(),
-        (None, _) => "the service refused".to_string(),
+    let error = if is_unconfirmed { error.into_unconfirmed() } else { error };
+    let error = match dialect.label(request.request_id, sent) {
+        Some(_) => error.with_request_id(request.request_id.to_string()),
+        // An id that the service never saw would help nobody to find the request.
+        None => error,
     };
-    let error = Error::new(kind, happened).with_status(response.status).with_code(problem.code);
+    Err(error.with_attempts(sent).attempting(&*request.attempted))
+}
+
+fn refused(dialect: &dyn Dialect, response: &Response) -> Error {
+    let problem = Problem::of(response);
+    let (kind, advice) = dialect.meaning(response.status, problem.code());
+    let reason = match (problem.message, response.status) {
+        (_, 300..400) => "the service responded with a redirect, which is never followed".to_string(),
+        (Some(message), _) => message,
+        (None, _) => "the service refused the request".to_string(),
+    };
+    let error = Error::new(kind, reason).with_status(response.status).with_code(problem.code);
     if advice.is_empty() { error } else { error.advise(advice) }
 }
 
-fn unanswered(failure: &Failure) -> Error {
-    match failure.stage {
-        Stage::Refusing => Error::new(ErrorKind::Config, &*failure.happened)
-            .advise("check the host name, the trust roots and the proxy; nothing was sent"),
-        _ => Error::new(ErrorKind::Unavailable, &*failure.happened).advise("check the network and the account URL"),
-    }
-}
-
-/// The code decides; where it is none or unknown, the status.
-fn classify(status: u16, code: Option<&str>) -> (ErrorKind, &'static str) {
-    match code.unwrap_or_default() {
-        "STALE_CONTINUATION_TOKEN_SEQUENCER" => {
-            (ErrorKind::Channel, "another writer opened the channel or a response was lost; reopen it and resume")
-        }
-        "STALE_PIPE_CACHE" => (ErrorKind::Channel, REOPEN),
-        "ERR_CHANNEL_HAS_UNCOMMITTED_DATA" => {
-            (ErrorKind::Channel, "wait until what was sent before is committed, or discard it on purpose")
-        }
-        "ERR_PIPE_IN_INVALID_STATE" => (ErrorKind::Rejected, "look at the pipe with SYSTEM$PIPE_STATUS"),
-        "ERR_PIPE_KIND_NOT_SUPPORTED" => (ErrorKind::Rejected, "use a streaming pipe, such as <TABLE>-STREAMING"),
-        code if code.starts_with("ERR_CHANNEL_") => (ErrorKind::Channel, REOPEN),
-        code if ["ERR_PIPE_", "ERR_TABLE_", "ERR_DATABASE_", "ERR_SCHEMA_"].iter().any(|o| code.starts_with(o)) => {
-            (ErrorKind::Rejected, "check the names of database, schema, table and pipe, and the grants of the role")
-        }
-        "394302" | "394303" => (ErrorKind::Clock, "set the clock of this machine by NTP"),
-        code if code.starts_with("3943") || code.starts_with("3903") || code == "390144" || code == "394400" => {
-            (ErrorKind::Credentials, "")
-        }
-        _ => by_status(status),
-    }
-}
-
-fn by_status(status: u16) -> (ErrorKind, &'static str) {
-    match status {
-        300..400 => (ErrorKind::Protocol, "check the account URL: credentials go to no other place than that"),
-        401 | 403 => (ErrorKind::Credentials, ""),
-        404 => (ErrorKind::Rejected, "check the account URL and the names of database, schema, table and pipe"),
-        409 => (ErrorKind::Channel, REOPEN),
-        410 => (ErrorKind::Channel, "the pipe has moved to another host; reopen the channel"),
-        413 => (ErrorKind::Rejected, "append fewer rows at once"),
-        429 => (ErrorKind::Throttled, "append less often, with more rows at once"),
-        408 | 499 | 500..600 => (ErrorKind::Unavailable, "try again later"),
-        400..500 => (ErrorKind::Rejected, "correct the request; repeating it will not help"),
-        _ => (ErrorKind::Protocol, "report this response"),
-    }
-}
-
-/// Codes are strings by the documentation, numbers by the platform, and sometimes nested.
+/// A text, a number, or an object around one of them.
 fn code(value: &Value) -> Option<String> {
     match value {
         Value::String(code) if !code.is_empty() => Some(clean(code)),
@@ -155,27 +94,61 @@ fn plain(body: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-const REOPEN: &str = "reopen the channel and resume after its committed offset";
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use ::http::{HeaderMap, Method};
+    use uuid::Uuid;
 
     use super::*;
+    use crate::http::{Failure, Stage};
+
+    /// Labels its requests, calls 409 a matter of the channel, and hides failures in successes.
+    #[derive(Debug)]
+    struct Own;
+
+    impl Dialect for Own {
+        fn label(&self, request_id: Uuid, _sent: u32) -> Option<String> {
+            Some(format!("id={request_id}"))
+        }
+
+        fn hidden_failure(&self, response: &Response) -> Option<Error> {
+            (response.body == b"failed").then(|| Error::new(ErrorKind::Rejected, "it failed"))
+        }
+
+        fn meaning(&self, status: u16, code: &str) -> (ErrorKind, &'static str) {
+            if status == 409 || code == "REOPEN" {
+                (ErrorKind::Channel, "reopen it")
+            } else {
+                super::super::by_status(status)
+            }
+        }
+    }
+
+    #[derive(Debug)]
+    struct Plain;
+
+    impl Dialect for Plain {}
 
     fn response(status: u16, body: &str) -> Response {
         Response::new(status, HeaderMap::new(), body.into())
     }
 
-    fn error(replay: Replay, result: Result<Response, Failure>, in_doubt: bool) -> Error {
-        let request = Request::new(Method::POST, "/", "append to channel c").replay(replay);
-        settle(&request, Outcome { result, sent: 3, in_doubt, retry_after: Some(Duration::from_secs(7)) }).unwrap_err()
+    fn result(dialect: &dyn Dialect, replay: Replay, outcome: Outcome) -> Result<Response, Error> {
+        into_result(dialect, &Request::new(Method::POST, "/", "append to channel c").replay(replay), outcome)
     }
 
-    fn kind(status: u16, body: &str) -> ErrorKind {
-        error(Replay::Safe, Ok(response(status, body)), false).kind()
+    fn outcome(result: Result<Response, Failure>) -> Outcome {
+        Outcome { result, sent: 3, in_doubt: false, retry_after: Some(Duration::from_secs(7)) }
+    }
+
+    fn kind(dialect: &dyn Dialect, status: u16, body: &str) -> ErrorKind {
+        result(dialect, Replay::Safe, outcome(Ok(response(status, body)))).unwrap_err().kind()
+    }
+
+    fn kind_in_doubt(replay: Replay, result_: Result<Response, Failure>) -> ErrorKind {
+        result(&Own, replay, Outcome { in_doubt: true, ..outcome(result_) }).unwrap_err().kind()
     }
 
     #[test]
@@ -199,18 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_decides_before_the_status() {
-        for status in [400, 404, 409, 500] {
-            assert_eq!(kind(status, r#"{"code":"STALE_CONTINUATION_TOKEN_SEQUENCER"}"#), ErrorKind::Channel);
-            assert_eq!(kind(status, r#"{"code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#), ErrorKind::Rejected);
-            assert_eq!(kind(status, r#"{"error_code":"ERR_CHANNEL_MUST_BE_REOPENED"}"#), ErrorKind::Channel);
-        }
-        assert_eq!(kind(401, r#"{"code":"390144"}"#), ErrorKind::Credentials);
-        assert_eq!(kind(401, r#"{"code":"394302"}"#), ErrorKind::Clock);
-    }
-
-    #[test]
-    fn without_a_code_the_status_decides() {
+    fn a_status_means_what_http_says_unless_the_service_says_otherwise() {
         for (status, expected) in [
             (302, ErrorKind::Protocol),
             (400, ErrorKind::Rejected),
@@ -218,46 +180,64 @@ mod tests {
             (403, ErrorKind::Credentials),
             (404, ErrorKind::Rejected),
             (408, ErrorKind::Unavailable),
-            (409, ErrorKind::Channel),
-            (410, ErrorKind::Channel),
+            (409, ErrorKind::Rejected),
+            (410, ErrorKind::Rejected),
             (413, ErrorKind::Rejected),
             (429, ErrorKind::Throttled),
             (500, ErrorKind::Unavailable),
-            (513, ErrorKind::Unavailable),
+            (503, ErrorKind::Unavailable),
         ] {
-            assert_eq!(kind(status, ""), expected, "{status}");
+            assert_eq!(kind(&Plain, status, ""), expected, "{status}");
         }
+        assert_eq!(kind(&Own, 409, ""), ErrorKind::Channel);
+        assert_eq!(kind(&Own, 400, r#"{"code":"REOPEN"}"#), ErrorKind::Channel);
     }
 
     #[test]
     fn a_failure_inside_a_success_is_an_error() {
-        for message in [r#""m""#, "null", "7", r#"{"text":"m"}"#] {
-            let body = format!(r#"{{"status_code":5,"message":{message}}}"#);
-            assert_eq!(kind(200, &body), ErrorKind::Channel, "{body}");
-        }
-        let request = Request::new(Method::POST, "/", "x");
-        let outcome = |body| Outcome { result: Ok(response(200, body)), sent: 1, in_doubt: false, retry_after: None };
-        assert!(settle(&request, outcome(r#"{"status_code":0,"message":null}"#)).is_ok());
-        assert!(settle(&request, outcome("bare text")).is_ok());
+        assert_eq!(kind(&Own, 200, "failed"), ErrorKind::Rejected);
+        assert!(result(&Plain, Replay::Safe, outcome(Ok(response(200, "failed")))).is_ok());
     }
 
     #[test]
     fn a_tracked_request_in_doubt_is_unconfirmed_unless_the_channel_can_tell() {
-        let lost = || Err(Failure { stage: Stage::Receiving, happened: "cut".into() });
-        assert_eq!(error(Replay::Tracked, lost(), true).kind(), ErrorKind::Unconfirmed);
-        assert_eq!(error(Replay::Safe, lost(), true).kind(), ErrorKind::Unavailable);
-        assert_eq!(error(Replay::Tracked, Ok(response(503, "")), true).kind(), ErrorKind::Unconfirmed);
-        assert_eq!(error(Replay::Tracked, Ok(response(409, "")), true).kind(), ErrorKind::Channel);
-        assert_eq!(error(Replay::Untraceable, Ok(response(409, "")), true).kind(), ErrorKind::Unconfirmed);
-        let refused = Err(Failure { stage: Stage::Connecting, happened: "refused".into() });
-        assert_eq!(error(Replay::Tracked, refused, false).kind(), ErrorKind::Unavailable);
+        let lost = || Err(Failure { stage: Stage::Receiving, reason: "cut".into() });
+        assert_eq!(kind_in_doubt(Replay::Tracked, lost()), ErrorKind::Unconfirmed);
+        assert_eq!(kind_in_doubt(Replay::Safe, lost()), ErrorKind::Unavailable);
+        assert_eq!(kind_in_doubt(Replay::Tracked, Ok(response(503, ""))), ErrorKind::Unconfirmed);
+        assert_eq!(kind_in_doubt(Replay::Tracked, Ok(response(409, ""))), ErrorKind::Channel);
+        assert_eq!(kind_in_doubt(Replay::Untraceable, Ok(response(409, ""))), ErrorKind::Unconfirmed);
+        let refused = outcome(Err(Failure { stage: Stage::Connecting, reason: "refused".into() }));
+        assert_eq!(result(&Own, Replay::Tracked, refused).unwrap_err().kind(), ErrorKind::Unavailable);
     }
 
     #[test]
-    fn an_error_tells_attempts_delay_and_request() {
-        let error = error(Replay::Safe, Ok(response(429, r#"{"message":"slow down"}"#)), false);
+    fn an_unconfirmed_request_keeps_what_the_last_response_said() {
+        let last = Outcome { in_doubt: true, ..outcome(Ok(response(503, r#"{"code":"BUSY","message":"too busy"}"#))) };
+        let error = result(&Own, Replay::Tracked, last).unwrap_err();
+        assert_eq!((error.status(), error.code(), error.attempts()), (Some(503), Some("BUSY"), 3));
+        let id = error.request_id().unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "could not append to channel c: the request was sent and may have been applied, but no response confirmed \
+                 it: too busy (HTTP 503, BUSY, 3 attempts, retry after 7 s, request {id}); try again later; find out \
+                 whether it was applied before sending it again"
+            )
+        );
+    }
+
+    #[test]
+    fn an_error_reports_attempts_delay_and_request() {
+        let error = result(&Own, Replay::Safe, outcome(Ok(response(429, r#"{"message":"slow down"}"#)))).unwrap_err();
         assert_eq!((error.attempts(), error.retry_after()), (3, Some(Duration::from_secs(7))));
         assert_eq!(error.request_id().map(str::len), Some(36));
         assert!(error.to_string().starts_with("could not append to channel c: slow down (HTTP 429, 3 attempts"));
+    }
+
+    #[test]
+    fn an_id_that_the_service_never_saw_is_not_reported() {
+        let error = result(&Plain, Replay::Safe, outcome(Ok(response(400, "")))).unwrap_err();
+        assert_eq!(error.request_id(), None);
     }
 }

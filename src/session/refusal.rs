@@ -1,18 +1,19 @@
-//! Whether a response refuses the token, as a pure function; specs/authentication.md holds the table.
+//! Whether a response refuses the token, as a pure function. specs/authentication.md has the table.
 
+use super::dialect::Dialect;
 use super::problem::Problem;
 use crate::http::{Outcome, Stage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Another token will be treated otherwise.
+pub(super) enum Refusal {
+    /// The service does not accept this token.
     Certain,
-    /// It may be the token, or a permission that no token brings.
+    /// Either the token, or a permission that no token would bring.
     Possible,
 }
 
-/// One arm a row of the table.
-pub(crate) fn refusal(outcome: &Outcome) -> Option<Refusal> {
+/// One arm for each row of the table.
+pub(super) fn refusal(dialect: &dyn Dialect, outcome: &Outcome) -> Option<Refusal> {
     let response = match &outcome.result {
         Ok(response) => response,
         // A server that refuses before it has read the body closes the connection, and its response is lost.
@@ -20,21 +21,23 @@ pub(crate) fn refusal(outcome: &Outcome) -> Option<Refusal> {
         Err(_) => return None,
     };
     match response.status {
+        200..300 => None,
         401 => Some(Refusal::Certain),
-        // The ingest host has moved: a new token comes with a new host.
-        410 => Some(Refusal::Certain),
-        403 => denied(&Problem::of(response)),
-        _ => None,
+        status => {
+            let problem = Problem::of(response);
+            match status {
+                _ if dialect.refuses_token(status, problem.code()) => Some(Refusal::Certain),
+                403 => denied(&problem),
+                _ => None,
+            }
+        }
     }
 }
 
+/// A 403 says in words whether it is about the token (RFC 6750, section 3.1), or does not say.
 fn denied(problem: &Problem) -> Option<Refusal> {
-    let code = problem.code.as_deref().unwrap_or_default();
-    if code == "invalid_token" || code.starts_with("3903") || code.starts_with("3943") || code == "390144" {
-        return Some(Refusal::Certain);
-    }
-    let text = format!("{code} {}", problem.message.as_deref().unwrap_or_default()).to_ascii_lowercase();
-    if text.contains("expired") {
+    let text = format!("{} {}", problem.code(), problem.message.as_deref().unwrap_or_default()).to_ascii_lowercase();
+    if problem.code() == "invalid_token" || text.contains("expired") {
         return Some(Refusal::Certain);
     }
     if PERMISSION_WORDS.iter().any(|word| text.contains(word)) {
@@ -53,14 +56,33 @@ mod tests {
     use super::*;
     use crate::http::{Failure, Response};
 
-    fn of(status: u16, body: &str) -> Option<Refusal> {
+    /// Refuses tokens with 410 and with 403 and the code 7.
+    #[derive(Debug)]
+    struct Own;
+
+    impl Dialect for Own {
+        fn refuses_token(&self, status: u16, code: &str) -> bool {
+            status == 410 || status == 403 && code == "7"
+        }
+    }
+
+    #[derive(Debug)]
+    struct Plain;
+
+    impl Dialect for Plain {}
+
+    fn by(dialect: &dyn Dialect, status: u16, body: &str) -> Option<Refusal> {
         let response = Response::new(status, HeaderMap::new(), body.into());
-        refusal(&Outcome { result: Ok(response), sent: 1, in_doubt: false, retry_after: None })
+        refusal(dialect, &Outcome { result: Ok(response), sent: 1, in_doubt: false, retry_after: None })
+    }
+
+    fn of(status: u16, body: &str) -> Option<Refusal> {
+        by(&Plain, status, body)
     }
 
     fn after(stage: Stage) -> Option<Refusal> {
-        let failure = Failure { stage, happened: String::new() };
-        refusal(&Outcome { result: Err(failure), sent: 1, in_doubt: true, retry_after: None })
+        let failure = Failure { stage, reason: String::new() };
+        refusal(&Plain, &Outcome { result: Err(failure), sent: 1, in_doubt: true, retry_after: None })
     }
 
     #[test]
@@ -75,7 +97,6 @@ mod tests {
             r#"{"code":"390318","message":"OAuth access token expired."}"#,
             r#"{"error":"invalid_token"}"#,
             r#"{"message":"session expired"}"#,
-            r#"{"code":394303}"#,
         ] {
             assert_eq!(of(403, body), Some(Refusal::Certain), "{body}");
         }
@@ -101,8 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_host_needs_a_new_token() {
-        assert_eq!(of(410, "gone"), Some(Refusal::Certain));
+    fn a_service_may_refuse_tokens_in_its_own_way() {
+        assert_eq!((of(410, "gone"), by(&Own, 410, "gone")), (None, Some(Refusal::Certain)));
+        assert_eq!(
+            (of(403, r#"{"code":7}"#), by(&Own, 403, r#"{"code":7}"#)),
+            (Some(Refusal::Possible), Some(Refusal::Certain))
+        );
+        assert_eq!(by(&Own, 403, r#"{"code":7,"message":"no permission"}"#), Some(Refusal::Certain));
     }
 
     #[test]
@@ -114,8 +140,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_not_about_the_token() {
-        for status in [200, 302, 400, 404, 409, 429, 500, 503] {
-            assert_eq!(of(status, ""), None, "{status}");
+        for status in [200, 302, 400, 404, 409, 410, 429, 500, 503] {
+            assert_eq!(of(status, r#"{"error":"invalid_token"}"#), None, "{status}");
         }
     }
 }

@@ -1,6 +1,6 @@
 use crate::error::{Error, ErrorKind, clean};
 
-/// An account identifier, and the two names made from it: the host's and the one in a JWT.
+/// An account identifier, and the two names that follow from it: the host name and the account name in a JWT.
 ///
 /// Snowflake writes an account as `myorg-account123`, or as a locator with its region, `xy12345.us-east-2.aws`. A region,
 /// `privatelink` and `global` belong in the host name only ("Account identifiers" and "Authenticating" in its
@@ -14,15 +14,15 @@ pub(crate) struct Account {
 impl Account {
     /// Reads an identifier as the service shows it.
     ///
-    /// The SQL form `myorg.account123` is refused: no host has that name, and whether its dot parts organization and
-    /// account, or locator and region, decides the name in a JWT.
+    /// The SQL form `myorg.account123` is refused: no host has that name, and its dot may separate organization and account
+    /// or locator and region, which make different names in a JWT.
     pub(crate) fn parse(identifier: &str) -> Result<Account, Error> {
         let identifier = identifier.trim();
         if identifier.is_empty() {
             return Err(Error::new(ErrorKind::Config, "the account identifier is empty").advise(EXAMPLE));
         }
-        if let Some(given) = given_instead(identifier) {
-            return Err(refuse(identifier, given.what).advise(given.cure));
+        if let Some(Mistaken { what, advice }) = mistaken(identifier) {
+            return Err(refuse(identifier, what).advise(advice));
         }
         if let Some(odd) = identifier.chars().find(|c| !is_allowed(*c)) {
             return Err(refuse(identifier, &format!("contains {odd:?}")).advise(EXAMPLE));
@@ -37,15 +37,13 @@ impl Account {
         Ok(Account { identifier: identifier.to_owned(), jwt_name: jwt_name(identifier) })
     }
 
-    /// The same account under another name in its JWTs, for an account whose name the rule does not find.
+    /// The same account with another name in its JWTs, for an account that does not follow the rule.
     pub(crate) fn with_jwt_name(self, name: &str) -> Result<Account, Error> {
         let name = name.trim();
         if name.is_empty() || !name.chars().all(|c| is_allowed(c) && c != '.') {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("the JWT account name {:?} is no account name", clean(name)),
-            )
-            .advise("give letters, digits, hyphens and underscores, without region: MYORG-ACCOUNT123"));
+            let reason = format!("the JWT account name {:?} is not an account name", clean(name));
+            return Err(Error::new(ErrorKind::Config, reason)
+                .advise("give letters, digits, hyphens and underscores, without region: MYORG-ACCOUNT123"));
         }
         Ok(Account { jwt_name: name.to_ascii_uppercase(), ..self })
     }
@@ -55,18 +53,19 @@ impl Account {
         &self.identifier
     }
 
-    /// Certificates do not cover underscores: the host name has hyphens in their place.
+    /// With hyphens for underscores, which no certificate covers.
     pub(crate) fn host(&self) -> String {
         format!("{}{DOMAIN}", self.identifier.to_ascii_lowercase().replace('_', "-"))
     }
 
-    /// The account in the claims `iss` and `sub`: upper case, without region, underscores kept.
+    /// The account in the claims `iss` and `sub`: in upper case, without region, with its underscores.
     pub(crate) fn jwt_name(&self) -> &str {
         &self.jwt_name
     }
 }
 
-/// An account of the form `NAME-EXTERNALID.global` is known by what precedes its first hyphen; any other by its first label.
+/// An account of the form `NAME-EXTERNALID.global` is named by the part before its first hyphen, any other by its first
+/// label.
 fn jwt_name(identifier: &str) -> String {
     let mut labels = identifier.split('.');
     let first = labels.next().unwrap_or(identifier);
@@ -75,46 +74,48 @@ fn jwt_name(identifier: &str) -> String {
     name.to_ascii_uppercase()
 }
 
-/// Organization and account of `myorg.account123`; nothing when the second part looks like a region.
+/// Organization and account of `myorg.account123`; `None` if the second part looks like a region.
 fn dotted(identifier: &str) -> Option<(&str, &str)> {
     let (organization, account) = identifier.split_once('.')?;
     let is_region = account.contains(['-', '.']) || SUFFIXES.iter().any(|suffix| account.eq_ignore_ascii_case(suffix));
     (!is_region).then_some((organization, account))
 }
 
-/// What was given in place of an identifier, and what to give.
-struct Given {
+/// Something else that was given as an identifier, and what to give.
+struct Mistaken {
     what: &'static str,
-    cure: String,
+    advice: String,
 }
 
-fn given_instead(text: &str) -> Option<Given> {
+fn mistaken(text: &str) -> Option<Mistaken> {
     let lower = text.to_ascii_lowercase();
     let bare = lower.trim_start_matches("https://").trim_start_matches("http://");
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
     if host == SNOWSIGHT {
-        let cure = match path.split('/').collect::<Vec<_>>()[..] {
+        let advice = match path.split('/').collect::<Vec<_>>()[..] {
             [organization, account, ..] if is_label(organization) && is_label(account) => {
                 format!("give {organization}-{account}")
             }
             _ => EXAMPLE.into(),
         };
-        return Some(Given { what: "is the address of the web interface", cure });
+        return Some(Mistaken { what: "is the address of the web interface", advice });
     }
     let what = if lower.contains("://") || lower.contains('/') { "is a URL" } else { "is a host name" };
     let host = host.split(':').next().unwrap_or(host);
     let identifier = DOMAINS.iter().find_map(|domain| host.strip_suffix(domain)).filter(|name| !name.is_empty());
     match identifier {
-        Some(name) => Some(Given { what, cure: format!("give only the part before the service's domain, {name}") }),
-        None if what == "is a URL" => Some(Given { what, cure: EXAMPLE.into() }),
+        Some(name) => {
+            Some(Mistaken { what, advice: format!("give only the part before the service's domain, {name}") })
+        }
+        None if what == "is a URL" => Some(Mistaken { what, advice: EXAMPLE.into() }),
         None => None,
     }
 }
 
-fn refuse(identifier: &str, happened: &str) -> Error {
-    // A URL may carry a password.
+fn refuse(identifier: &str, reason: &str) -> Error {
+    // A URL may contain a password.
     let shown = if identifier.contains('@') { "given".into() } else { format!("{:?}", clean(identifier)) };
-    Error::new(ErrorKind::Config, format!("the account identifier {shown} {happened}"))
+    Error::new(ErrorKind::Config, format!("the account identifier {shown} {reason}"))
 }
 
 fn is_allowed(c: char) -> bool {
@@ -129,7 +130,7 @@ const DOMAIN: &str = ".snowflakecomputing.com";
 const DOMAINS: [&str; 2] = [DOMAIN, ".snowflakecomputing.cn"];
 const SNOWSIGHT: &str = "app.snowflake.com";
 
-/// Second labels that are no account although they have no hyphen.
+/// Second labels that are not an account, although they have no hyphen.
 const SUFFIXES: [&str; 5] = ["privatelink", "global", "aws", "azure", "gcp"];
 
 const EXAMPLE: &str = "write it like myorg-account123 or xy12345.us-east-2.aws (SELECT CURRENT_ORGANIZATION_NAME() || '-' || CURRENT_ACCOUNT_NAME())";
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_an_account_yields_its_host_and_its_name_in_a_jwt() {
+    fn host_and_jwt_name_follow_from_each_form_of_an_account() {
         for (identifier, host, jwt) in [
             ("myorg-account123", "myorg-account123", "MYORG-ACCOUNT123"),
             (" MyOrg-My_Account ", "myorg-my-account", "MYORG-MY_ACCOUNT"),
@@ -161,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_identifier_is_refused_with_the_part_to_give() {
-        for (given, cure) in [
+    fn anything_but_an_identifier_is_refused_with_the_part_to_give() {
+        for (given, advice) in [
             ("https://myorg-account123.snowflakecomputing.com", "myorg-account123"),
             ("https://myorg-account123.snowflakecomputing.com:443/x", "myorg-account123"),
             ("xy12345.us-east-2.aws.snowflakecomputing.com", "xy12345.us-east-2.aws"),
@@ -180,7 +181,7 @@ mod tests {
         ] {
             let error = Account::parse(given).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{given}");
-            assert!(error.to_string().contains(cure), "{given}: {error}");
+            assert!(error.to_string().contains(advice), "{given}: {error}");
         }
     }
 

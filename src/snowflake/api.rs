@@ -1,4 +1,4 @@
-//! One function per endpoint of the ingest host: builds the request, reads the response. Wire structs stay here.
+//! One function for each endpoint of the ingest host: builds the request and reads the response. Wire structs stay here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use ::http::header::CONTENT_ENCODING;
 use ::http::{HeaderName, HeaderValue, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
 use crate::http::{Replay, Request, Response};
-use crate::rows::OffsetToken;
-use crate::rows::Payload;
+use crate::rows::{OffsetToken, Payload};
 use crate::session::Session;
 use crate::snowflake::status::ChannelStatus;
 
-/// A pipe by its full name, and the table when it is that table's default pipe.
+/// The full name of a pipe, and of its table if it is the table's default pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PipeName {
     pub(crate) database: String,
@@ -33,9 +33,9 @@ pub(crate) struct Opened {
 /// The response to an append.
 pub(crate) struct Appended {
     pub(crate) continuation: String,
-    /// Echoed on the next append of the same channel, so that it reaches the same place.
+    /// Sent with the next append of the same channel, so that it reaches the same server.
     pub(crate) sticky: Option<HeaderValue>,
-    /// The service asked to come less often before it took the rows.
+    /// The service responded with 429 before it accepted the rows.
     pub(crate) was_throttled: bool,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn append_rows(
     })
 }
 
-/// Without any offset or continuation token: the service forbids them here.
+/// Without offset and continuation tokens: the service forbids them here.
 pub(crate) fn append_elastic(session: &Session, pipe: &PipeName, payload: &Payload) -> Result<(), Error> {
     pipe.check()?;
     let path = match &pipe.table {
@@ -108,7 +108,7 @@ pub(crate) fn append_elastic(session: &Session, pipe: &PipeName, payload: &Paylo
     Ok(())
 }
 
-/// Channels that do not exist are absent from the response. `timeout` bounds the wait for it.
+/// Channels that do not exist are absent from the result. `timeout` limits the retries.
 pub(crate) fn channel_statuses(
     session: &Session,
     pipe: &PipeName,
@@ -200,18 +200,18 @@ fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::new(ErrorKind::Config, "a name cannot be written as JSON").with_source(error))
 }
 
-/// A response to a request that had an effect and cannot be understood leaves that effect unknown.
-fn read<T: serde::de::DeserializeOwned>(response: &Response, request: &Request<'_>) -> Result<T, Error> {
+/// A response that cannot be read does not confirm that rows were accepted.
+fn read<T: DeserializeOwned>(response: &Response, request: &Request<'_>) -> Result<T, Error> {
     serde_json::from_slice(&response.body).map_err(|error| {
-        let kind = match request.replay {
-            Replay::Safe => ErrorKind::Protocol,
-            Replay::Tracked | Replay::Untraceable => ErrorKind::Unconfirmed,
-        };
-        Error::new(kind, "the response was not understood")
-            .attempting(&*request.attempted)
+        let error = Error::new(ErrorKind::Protocol, "the response was not understood")
             .with_status(response.status)
             .with_request_id(request.request_id.to_string())
-            .with_source(error)
+            .with_source(error);
+        let error = match request.replay {
+            Replay::Safe => error,
+            Replay::Tracked | Replay::Untraceable => error.into_unconfirmed(),
+        };
+        error.attempting(&*request.attempted)
     })
 }
 
@@ -219,7 +219,7 @@ const STREAMING: &str = "/v2/streaming";
 const DATA: &str = "/v2/streaming/data";
 const JSON: &str = "application/json";
 
-/// Everything but the unreserved characters of RFC 3986, section 2.3.
+/// Everything except the unreserved characters of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const SESSION: HeaderName = HeaderName::from_static("x-snowflake-session");

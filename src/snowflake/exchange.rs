@@ -1,56 +1,37 @@
-//! Trades the login token for a scoped one: asks for the ingest host, then for a token bound to it.
-
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ::http::Method;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::auth::{Grant, TokenKind, TokenSource};
-use crate::clock::{Clock, ServerClock};
+use crate::auth::{Grant, JwtTimes, TokenSource};
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::{Origin, Request, form_encoded};
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::snowflake::credentials::LoginContext;
+use crate::snowflake::token_kind::TokenKind;
 
-/// The source of scoped tokens.
+/// Exchanges login tokens for scoped tokens: asks for the ingest host, then for a token bound to it.
 ///
-/// It asks for the host with every exchange, so that a failover to another host heals with the next token.
+/// It asks for the host in every exchange, so that after a failover the next token comes with the new host.
 #[derive(Debug)]
 pub(crate) struct TokenExchange {
-    control: Arc<Session>,
-    account: Origin,
-    role: Option<String>,
-    login: TokenKind,
-    clock: Arc<dyn Clock>,
-    server_clock: Arc<ServerClock>,
+    /// Sends the login token.
+    pub(crate) control: Arc<Session>,
+    pub(crate) context: LoginContext,
+    /// The user's default role if `None`.
+    pub(crate) role: Option<String>,
+    pub(crate) login: TokenKind,
 }
 
 impl TokenExchange {
-    pub(crate) fn new(
-        control: Arc<Session>,
-        account: Origin,
-        role: Option<String>,
-        login: TokenKind,
-        clock: Arc<dyn Clock>,
-        server_clock: Arc<ServerClock>,
-    ) -> TokenExchange {
-        TokenExchange { control, account, role, login, clock, server_clock }
-    }
-
     pub(crate) fn ingest_host(&self) -> Result<Origin, Error> {
         let request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
         let response = self.control.send(&request)?;
         let host = text_or_field(&response.body, &["hostname"])
-            .and_then(|host| validated(&host, &self.account))
+            .and_then(|host| validated(&host, &self.context.origin))
             .map_err(|error| error.attempting(&*request.attempted))?;
-        Ok(self.account.at_host(&host))
-    }
-
-    /// In which the scoped tokens act; nothing for the user's default role.
-    pub(crate) fn role(&self) -> Option<&str> {
-        self.role.as_deref()
+        Ok(self.context.origin.at_host(&host))
     }
 
     fn scoped_token(&self, ingest: &Origin) -> Result<String, Error> {
@@ -86,17 +67,19 @@ impl TokenExchange {
 impl TokenSource for Arc<TokenExchange> {
     fn fetch(&self) -> Result<Grant, Error> {
         let ingest = self.ingest_host()?;
-        let asked = self.clock.now();
+        let asked = self.context.clock.now();
         let token = self.scoped_token(&ingest)?;
-        let lifetime = lifetime(&token, self.server_clock.at(asked.wall));
-        Ok(Grant { bearer: Secret::new(token), kind: TokenKind::OAuth, origin: ingest, lifetime, asked })
+        let lifetime = lifetime(&token, self.context.server_clock.at(asked.wall));
+        Ok(Grant { bearer: Secret::new(token), origin: ingest, lifetime, asked })
     }
 }
 
-/// Answers are bare text on the live service and objects in its documentation; some are quoted strings.
+/// Responses are bare text on the live service and objects in its documentation; some are quoted strings.
 fn text_or_field(body: &[u8], names: &[&str]) -> Result<String, Error> {
-    let unclear =
-        || Error::new(ErrorKind::Protocol, "the response holds no such value").advise("check the account URL");
+    let unclear = || {
+        let reason = format!("the response has no {}", names.join(" or "));
+        Error::new(ErrorKind::Protocol, reason).advise("check the account URL")
+    };
     let text = std::str::from_utf8(body).map_err(|_| unclear())?.trim();
     let value = match serde_json::from_str(text) {
         Ok(serde_json::Value::Object(fields)) => {
@@ -114,21 +97,21 @@ fn text_or_field(body: &[u8], names: &[&str]) -> Result<String, Error> {
 }
 
 /// The host that will receive tokens and rows: within the service's domains, or the account's own host.
-fn validated(answered: &str, account: &Origin) -> Result<String, Error> {
-    let host = answered.to_ascii_lowercase().replace('_', "-");
-    let ours = ["snowflakecomputing.com", "snowflakecomputing.cn"]
+fn validated(received: &str, account: &Origin) -> Result<String, Error> {
+    let host = received.to_ascii_lowercase().replace('_', "-");
+    let is_in_domain = ["snowflakecomputing.com", "snowflakecomputing.cn"]
         .iter()
-        .any(|domain| host.strip_suffix(domain).is_some_and(is_labels_and_dot));
-    if ours || host == account.host() {
+        .any(|domain| host.strip_suffix(domain).is_some_and(is_subdomain_prefix));
+    if is_in_domain || host == account.host() {
         return Ok(host);
     }
-    let happened = format!("the ingest host {:?} lies outside the service's domain", clean(answered));
-    Err(Error::new(ErrorKind::Protocol, happened)
-        .advise("no token was sent there; check the account URL and who answers at it"))
+    let reason = format!("the ingest host {:?} lies outside the service's domain", clean(received));
+    Err(Error::new(ErrorKind::Protocol, reason)
+        .advise("no token was sent there; check the account URL and which server responds at it"))
 }
 
-/// `a.b.`: what may stand before the domain.
-fn is_labels_and_dot(prefix: &str) -> bool {
+/// `a.b.`: labels, each followed by a dot.
+fn is_subdomain_prefix(prefix: &str) -> bool {
     let Some(labels) = prefix.strip_suffix('.') else { return false };
     labels.split('.').all(|label| {
         let is_word = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -136,27 +119,22 @@ fn is_labels_and_dot(prefix: &str) -> bool {
     })
 }
 
-/// Until the token's own `exp` if it is a JWT that has one, by the server's clock; an assumption otherwise.
+/// Until the `exp` of a token that has one, by the server's clock; otherwise an assumption.
 fn lifetime(token: &str, server_now: SystemTime) -> Duration {
-    let Some(expires) = expiry(token) else { return ASSUMED_LIFETIME };
-    expires.duration_since(server_now).unwrap_or(Duration::ZERO)
-}
-
-fn expiry(token: &str) -> Option<SystemTime> {
-    #[derive(serde::Deserialize)]
-    struct Claims {
-        exp: f64,
+    match JwtTimes::of(token) {
+        Some(times) => times.expiry().duration_since(server_now).unwrap_or(Duration::ZERO),
+        None => ASSUMED_LIFETIME,
     }
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claims.exp).ok()?)
 }
 
-/// The service documents no lifetime for an opaque token; its own clients assume fifty to fifty-five minutes.
+/// The service documents no lifetime for an opaque token; its own clients assume 50 to 55 minutes.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(50 * 60);
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn host(response: &str) -> Result<String, Error> {
@@ -210,12 +188,15 @@ mod tests {
     }
 
     #[test]
-    fn the_life_of_a_token_is_its_own_or_assumed() {
+    fn the_lifetime_of_a_token_is_its_own_or_assumed() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let token = |claims: &str| format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims));
         assert_eq!(lifetime(&token(r#"{"exp":1000600}"#), now), Duration::from_secs(600));
-        assert_eq!(lifetime(&token(r#"{"exp":999999}"#), now), Duration::ZERO);
-        for other in ["opaque", &token("{}"), &token(r#"{"exp":-1}"#), &token(r#"{"exp":1e300}"#), "a.b.c", ""] {
+        for expired in [r#"{"exp":999999}"#, r#"{"exp":0}"#, r#"{"exp":-1}"#] {
+            assert_eq!(lifetime(&token(expired), now), Duration::ZERO, "{expired}");
+        }
+        assert!(lifetime(&token(r#"{"exp":1e300}"#), now) > Duration::from_secs(3600));
+        for other in ["opaque", &token("{}"), &token(r#"{"exp":"soon"}"#), "a.b.c", ""] {
             assert_eq!(lifetime(other, now), ASSUMED_LIFETIME, "{other}");
         }
     }

@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer};
 
 use crate::rows::OffsetToken;
 
-/// What the service knows about a channel, at one moment.
+/// The status of a channel at one moment, as the service reports it.
 ///
 /// ```no_run
 /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
@@ -43,9 +45,9 @@ impl ChannelStatus {
         self.channel_status_code.as_deref().unwrap_or("SUCCESS")
     }
 
-    /// Whether the channel takes rows; otherwise it must be reopened once the cause is mended.
+    /// Whether the channel accepts rows; otherwise it must be reopened after the cause is fixed.
     pub fn is_usable(&self) -> bool {
-        // The documentation's example says ACTIVE, the live service SUCCESS, an early one 0.
+        // The documentation has ACTIVE in an example, the live service sends SUCCESS, and an early version sent 0.
         matches!(self.code(), "SUCCESS" | "ACTIVE" | "0")
     }
 
@@ -54,44 +56,44 @@ impl ChannelStatus {
         self.rows_inserted
     }
 
-    /// Rows read since the channel was created, without those that the pipe's own filter dropped.
+    /// Rows read since the channel was created, except those that the pipe's own filter dropped.
     pub fn rows_parsed(&self) -> u64 {
         self.rows_parsed
     }
 
-    /// Rows that could not be stored since the channel was created: reopening does not reset it.
+    /// Rows that could not be stored since the channel was created; reopening does not reset the count.
     pub fn rows_rejected(&self) -> u64 {
         self.rows_error_count
     }
 
-    /// Why a row was last rejected; the service hides the values.
+    /// Why a row was last rejected. The service leaves out the values.
     pub fn last_error_message(&self) -> Option<&str> {
         self.last_error_message.as_deref()
     }
 
-    /// An offset token at or after the row last rejected.
+    /// An offset token at or after the row that was last rejected.
     pub fn last_error_offset(&self) -> Option<OffsetToken> {
         self.last_error_offset_upper_bound.as_deref().map(OffsetToken::from)
     }
 
     /// How long the service took on average from receiving a row to committing it.
-    pub fn average_latency(&self) -> std::time::Duration {
-        std::time::Duration::from_millis(self.snowflake_avg_processing_latency_ms)
+    pub fn average_latency(&self) -> Duration {
+        Duration::from_millis(self.snowflake_avg_processing_latency_ms)
     }
 
-    /// The name as the service spells it.
+    /// In the service's spelling.
     pub(crate) fn channel_name(&self) -> Option<&str> {
         self.channel_name.as_deref()
     }
 }
 
-/// A number, a number in a string, or nothing at all.
+/// A number, a number in a string, or 0 for anything else.
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default())
 }
 
-/// A string, or a number that stands for one.
+/// A string, or a number as one.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::String(text) => Some(text),

@@ -49,10 +49,10 @@ fn a_login_that_works_passes_every_step_and_says_what_was_found() {
             key.fingerprint()
         ),
         format!("account host passed: {}", service.url()),
-        "clock        passed: no difference to the server's was noticed".into(),
+        "clock        passed: no difference from the server's clock was noticed".into(),
         "ingest host  passed: 127.0.0.1".into(),
         "exchange     passed: the login was exchanged for a scoped token".into(),
-        "scope        passed: the ingest host takes the token, for role INGEST".into(),
+        "scope        passed: the ingest host accepts the token, for role INGEST".into(),
     ];
     assert_eq!(report.to_string(), lines.map(|line| line + "\n").concat());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{
-    Channel, Client, ClientCredentials, Credentials, ErrorKind, Loader, OffsetToken, Profile, Source,
+    Channel, Client, ClientBuilder, ClientCredentials, Credentials, ErrorKind, Loader, OffsetToken, Profile, Source,
 };
 
 use crate::support::{batch, builder_of, landed, pipe_of, reaching, row, rows};
@@ -248,5 +248,5 @@ fn a_profile_names_the_authority_to_trust() {
     });
     std::fs::write(folder.path().join("profile.json"), profile.to_string()).unwrap();
     let profile = Profile::from_file(folder.path().join("profile.json")).unwrap();
-    loads(&service, &Client::with_profile(&profile).unwrap().build().unwrap());
+    loads(&service, &ClientBuilder::from_profile(&profile).unwrap().build().unwrap());
 }

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use httpmock::{Mock, MockServer};
-use snowpipe_streaming::{Client, ClientAuthentication, ClientCredentials, Credentials, ErrorKind, Profile};
+use snowpipe_streaming::{
+    Client, ClientAuthentication, ClientBuilder, ClientCredentials, Credentials, ErrorKind, Profile,
+};
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 
@@ -165,7 +167,7 @@ fn a_profile_logs_in_as_an_oauth_client_with_credentials_in_the_header_alone() {
         issuer.base_url()
     );
     let profile = Profile::from_json(&profile).unwrap();
-    let client = Client::with_profile(&profile).unwrap().build().unwrap();
+    let client = ClientBuilder::from_profile(&profile).unwrap().build().unwrap();
     assert_eq!(client.token().unwrap().expose(), "scoped-1");
     assert_eq!(issued.calls(), 1);
 }

@@ -6,17 +6,17 @@ use crate::auth::Grant;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 
-/// The end of a token's good time, computed once.
+/// Until when a token is used, computed once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deadlines {
-    /// From here on one caller renews it, while the others go on with it.
+    /// From here on, one caller renews it and the others go on using it.
     pub(super) soft: Moment,
-    /// From here on it is not handed out any more: it might expire on its way.
+    /// From here on it is not used any more: it might expire on its way to the service.
     pub(super) hard: Moment,
 }
 
 impl Deadlines {
-    /// `random` is at least 0 and less than 1; it parts the renewals of many clients that began together.
+    /// `random`, in `0.0..1.0`, spreads the renewals of many clients that started together.
     pub(super) fn of(grant: &Grant, random: f64) -> Deadlines {
         let soft = (grant.lifetime / 5).min(MAX_SOFT_MARGIN).mul_f64(1.0 - JITTER * random);
         let hard = (grant.lifetime / 20).min(MAX_HARD_MARGIN);
@@ -24,47 +24,52 @@ impl Deadlines {
     }
 }
 
-/// How long after a failed early renewal the next one waits; more often as the end draws near.
+/// How long to wait after a failed early renewal: less, the sooner the token expires.
 pub(super) fn backoff(left: Duration, asked_to_wait: Option<Duration>) -> Duration {
     (left / 4).clamp(MIN_BACKOFF, MAX_BACKOFF).max(asked_to_wait.unwrap_or_default())
 }
 
-/// How long a failure is told again without asking anew; nothing when the next caller may ask at once.
+/// How long a failure is reported again without another fetch; `None` if the next caller may fetch at once.
 pub(super) fn remembered(error: &Error) -> Option<Duration> {
     match error.kind() {
-        // Asking again without any change would bring the same response, and may lock the user out.
+        // The same request would get the same response, and repeated refusals may lock the user out.
         ErrorKind::Config | ErrorKind::Credentials | ErrorKind::Rejected => Some(PERMANENT),
         _ => error.retry_after().map(|delay| delay.min(MAX_DELAY)),
     }
 }
 
+/// Time for several failed renewals, each with its retries, before a token of an hour expires.
 const MAX_SOFT_MARGIN: Duration = Duration::from_secs(5 * 60);
+/// Longer than most requests take, so that a token does not expire during one.
 const MAX_HARD_MARGIN: Duration = Duration::from_secs(30);
+/// Enough to spread the renewals over half a minute, too little to matter for the margin.
 const JITTER: f64 = 0.1;
+/// Even shortly before the expiry, a failing server gets no more than one request a second.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
+/// A server that is back is noticed within a minute.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Long enough to stop a loop of refused logins, short enough that a person who fixes the cause does not notice it.
 const PERMANENT: Duration = Duration::from_secs(10);
-/// A longer one is a mistake of the service, or might as well be.
+/// A longer delay is probably a mistake of the service, and callers would not wait for it.
 const MAX_DELAY: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::TokenKind;
     use crate::clock::{Clock, FakeClock};
     use crate::http::Origin;
 
     fn margins(lifetime: Duration, random: f64) -> (Duration, Duration) {
         let asked = FakeClock::new().now();
         let origin = Origin::parse("https://a.example", "test URL").unwrap();
-        let grant = Grant { bearer: "x".into(), kind: TokenKind::OAuth, origin, lifetime, asked };
+        let grant = Grant { bearer: "x".into(), origin, lifetime, asked };
         let Deadlines { soft, hard } = Deadlines::of(&grant, random);
         let end = asked.after(lifetime);
         (soft.until(end), hard.until(end))
     }
 
     #[test]
-    fn margins_are_a_share_of_the_life_and_bounded() {
+    fn margins_are_a_share_of_the_lifetime_and_bounded() {
         let seconds = Duration::from_secs;
         assert_eq!(margins(seconds(3600), 0.0), (seconds(300), seconds(30)));
         assert_eq!(margins(seconds(600), 0.0), (seconds(120), seconds(30)));
@@ -79,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_life_overflows_nothing() {
+    fn an_absurd_lifetime_overflows_nothing() {
         let asked = FakeClock::new().now();
         let (soft, hard) = margins(Duration::MAX, 0.999);
         assert!(soft <= hard && !asked.reached(asked.after(Duration::MAX)));
     }
 
     #[test]
-    fn early_renewals_back_off_less_as_the_end_draws_near_and_never_below_what_the_service_asks() {
+    fn early_renewals_back_off_less_near_the_expiry_and_never_below_what_the_service_asks() {
         let seconds = Duration::from_secs;
         assert_eq!(backoff(seconds(270), None), seconds(60));
         assert_eq!(backoff(seconds(20), None), seconds(5));

@@ -8,14 +8,13 @@ use std::sync::{OnceLock, Weak};
 use std::thread;
 
 use super::*;
-use crate::auth::TokenKind;
 use crate::clock::{FakeClock, SystemClock};
 use crate::error::ErrorKind;
 use crate::http::Origin;
 
 type Script = dyn Fn(u32) -> Result<Grant, Error> + Send + Sync;
 
-/// A source that counts its fetches and answers each by the script.
+/// A source that counts its fetches and makes each result by the script.
 struct Scripted {
     fetches: Arc<AtomicU32>,
     script: Box<Script>,
@@ -42,8 +41,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// Every token lives so long.
-    fn with_life(lifetime: Duration) -> Bench {
+    /// Every token has this lifetime.
+    fn with_lifetime(lifetime: Duration) -> Bench {
         let clock = Arc::new(FakeClock::new());
         let ours = Arc::clone(&clock);
         Bench::scripted(clock, move |number| Ok(grant(&*ours, number, lifetime)))
@@ -60,15 +59,15 @@ impl Bench {
         self.fetches.load(Ordering::SeqCst)
     }
 
-    /// Returns once so many threads wait for the flight: each holds it, as do its leader and the state.
+    /// Returns when this many threads wait for the fetch: each holds it, as do the fetching thread and the state.
     fn wait_for_waiters(&self, waiters: usize) {
-        while self.cache.state.lock().flight.as_ref().map_or(0, Arc::strong_count) < waiters + 2 {
+        while self.cache.state.lock().fetch.as_ref().map_or(0, Arc::strong_count) < waiters + 2 {
             thread::yield_now();
         }
     }
 }
 
-/// Closed at first; whoever passes waits until it is opened.
+/// Closed at first; a thread that passes waits until it is opened.
 #[derive(Clone, Default)]
 struct Gate {
     open: Arc<(Mutex<bool>, Condvar)>,
@@ -93,7 +92,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn grant(clock: &dyn Clock, number: u32, lifetime: Duration) -> Grant {
     let origin = Origin::parse("https://a.example", "test URL").unwrap();
-    Grant { bearer: format!("token-{number}").into(), kind: TokenKind::OAuth, origin, lifetime, asked: clock.now() }
+    Grant { bearer: format!("token-{number}").into(), origin, lifetime, asked: clock.now() }
 }
 
 fn unavailable() -> Error {

@@ -1,4 +1,4 @@
-//! What the token endpoint answers, as pure functions.
+//! Responses of a token endpoint, as pure functions.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::error::{Error, ErrorKind, clean};
 use crate::http::Response;
 use crate::secret::Secret;
 
-/// A token as the server tells of it (RFC 6749, section 5.1).
+/// A token as the server issued it (RFC 6749, section 5.1).
 #[derive(Debug)]
 pub(super) struct Issued {
     pub(super) token: Secret,
-    /// Unknown when the server does not say, which means neither for ever nor expired.
+    /// `None` if the server does not say, which means neither unlimited nor expired.
     pub(super) lifetime: Option<Duration>,
     pub(super) scope: Option<String>,
 }
 
-/// `secret` is taken out of whatever the server says.
+/// Removes `secret` from every text of the server's.
 pub(super) fn read(response: &Response, secret: &Secret) -> Result<Issued, Error> {
     let body: Option<Body> = match response.body.len() {
         0..=MAX_RESPONSE_BYTES => serde_json::from_slice(&response.body).ok(),
         _ => None,
     };
-    // Some servers tell errors with status 200.
+    // Some servers report errors with status 200.
     if let Some(error) = body.as_ref().and_then(|body| body.error.as_ref()) {
         let description = body.as_ref().and_then(|body| body.error_description.as_deref());
         return Err(refused(response.status, error, description.unwrap_or_default(), secret));
@@ -34,23 +34,23 @@ pub(super) fn read(response: &Response, secret: &Secret) -> Result<Issued, Error
     }
     let body = body.ok_or_else(|| unclear("is not a JSON object"))?;
     let token = body.access_token.filter(|token| !token.expose().is_empty());
-    let token = token.ok_or_else(|| unclear("holds no access_token"))?;
-    let kind = body.token_type.ok_or_else(|| unclear("does not tell the token_type"))?;
+    let token = token.ok_or_else(|| unclear("has no access_token"))?;
+    let kind = body.token_type.ok_or_else(|| unclear("has no token_type"))?;
     if !kind.eq_ignore_ascii_case("bearer") {
-        // Section 7.1: what is not understood must not be used.
-        return Err(unclear(&format!("is a token of the type {:?}, not a bearer token", clean(&kind))));
+        // Section 7.1: a token of an unknown type must not be used.
+        return Err(unclear(&format!("has a token of the type {:?}, not a bearer token", clean(&kind))));
     }
     if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(unclear("holds a token that no header can carry"));
+        return Err(unclear("has a token that a header cannot carry"));
     }
     let lifetime = body.expires_in.as_ref().map(lifetime).transpose()?.flatten();
     Ok(Issued { token, lifetime, scope: body.scope })
 }
 
-/// Scopes that were asked for and not granted (section 5.1: the server tells the scope when it differs).
-pub(super) fn missing_scopes<'s>(asked: &'s str, granted: Option<&str>) -> Vec<&'s str> {
+/// Scopes that were requested and not granted (section 5.1: the server reports the scope if it differs).
+pub(super) fn missing_scopes<'s>(requested: &'s str, granted: Option<&str>) -> Vec<&'s str> {
     let Some(granted) = granted else { return Vec::new() };
-    asked.split_whitespace().filter(|scope| !granted.split_whitespace().any(|granted| granted == *scope)).collect()
+    requested.split_whitespace().filter(|scope| !granted.split_whitespace().any(|granted| granted == *scope)).collect()
 }
 
 #[derive(Deserialize)]
@@ -68,7 +68,7 @@ fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Se
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
-/// A number of seconds, or the text of one; what lies in the past or is no number is refused.
+/// A number of seconds, or a text with one. Anything else, and a negative number, is an error.
 fn lifetime(value: &Value) -> Result<Option<Duration>, Error> {
     let seconds = match value {
         Value::Null => return Ok(None),
@@ -77,18 +77,18 @@ fn lifetime(value: &Value) -> Result<Option<Duration>, Error> {
         _ => None,
     };
     let seconds = seconds.filter(|seconds: &f64| *seconds >= 0.0 && !seconds.is_nan());
-    let seconds = seconds.ok_or_else(|| unclear("has an expires_in that is no number of seconds"))?;
+    let seconds = seconds.ok_or_else(|| unclear("has an expires_in that is not a number of seconds"))?;
     Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
 }
 
-/// One arm a row of RFC 6749, section 5.2; the last two codes belong elsewhere, yet servers send them here.
+/// One arm for each code of RFC 6749, section 5.2. The last two belong to another endpoint, yet servers send them here.
 fn refused(status: u16, code: &Value, description: &str, secret: &Secret) -> Error {
     let code = match code {
         Value::String(code) => clean(&without(code, secret)),
         _ => "error".to_owned(),
     };
     let (kind, advice) = match code.as_str() {
-        "invalid_client" => (ErrorKind::Credentials, "check client id and secret, and how they are to be sent"),
+        "invalid_client" => (ErrorKind::Credentials, "check client id and secret, and the way they are sent"),
         "unauthorized_client" => (ErrorKind::Credentials, "allow the client the grant client_credentials"),
         "invalid_grant" => (ErrorKind::Credentials, "check that the client is active"),
         "invalid_scope" => (ErrorKind::Credentials, "ask for a scope that the client was granted"),
@@ -98,19 +98,19 @@ fn refused(status: u16, code: &Value, description: &str, secret: &Secret) -> Err
         _ => return by_status(status).with_code(Some(code)),
     };
     let description = clean(&without(description, secret));
-    let happened = if description.is_empty() { "the server refuses".to_owned() } else { description };
-    Error::new(kind, happened).with_status(status).with_code(Some(code)).advise(advice)
+    let reason = if description.is_empty() { "the server refused the client".to_owned() } else { description };
+    Error::new(kind, reason).with_status(status).with_code(Some(code)).advise(advice)
 }
 
 fn by_status(status: u16) -> Error {
-    let (kind, happened, advice) = match status {
-        200..300 => (ErrorKind::Protocol, "the server tells of an error that is not known", "report it"),
-        401 | 403 => (ErrorKind::Credentials, "the server refuses the client", "check client id and secret"),
+    let (kind, reason, advice) = match status {
+        200..300 => (ErrorKind::Protocol, "the server reported an unknown error", "report it"),
+        401 | 403 => (ErrorKind::Credentials, "the server refused the client", "check client id and secret"),
         404 | 405 => (ErrorKind::Rejected, "there is no token endpoint", "check its URL"),
-        400..500 => (ErrorKind::Rejected, "the server refuses the request", "check scope, audience and URL"),
-        _ => (ErrorKind::Protocol, "the response makes no sense", "check the URL of the token endpoint"),
+        400..500 => (ErrorKind::Rejected, "the server refused the request", "check scope, audience and URL"),
+        _ => (ErrorKind::Protocol, "the response was not understood", "check the URL of the token endpoint"),
     };
-    Error::new(kind, happened).with_status(status).advise(advice)
+    Error::new(kind, reason).with_status(status).advise(advice)
 }
 
 fn unclear(what: &str) -> Error {
@@ -118,11 +118,12 @@ fn unclear(what: &str) -> Error {
         .advise("check the URL of the token endpoint")
 }
 
-/// Servers have been seen to repeat what they were sent.
+/// Some servers repeat what they were sent.
 fn without(text: &str, secret: &Secret) -> String {
     text.replace(secret.expose(), "…")
 }
 
+/// Well above the longest token that a header can carry.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_with_its_life_and_scope() {
+    fn a_token_is_read_with_its_lifetime_and_scope() {
         let issued = token(r#","expires_in":3600,"scope":"a b","unknown":{}"#).unwrap();
         assert_eq!((issued.token.expose(), issued.lifetime), ("abc", Some(Duration::from_secs(3600))));
         assert_eq!(issued.scope.as_deref(), Some("a b"));
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_is_a_number_its_text_or_unknown() {
+    fn a_lifetime_is_a_number_its_text_or_unknown() {
         for (more, lifetime) in [
             ("", None),
             (r#","expires_in":null"#, None),
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_usable_token_is_not_used() {
+    fn an_unusable_token_is_not_used() {
         for body in [
             "",
             "<html>",
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_the_server_repeats_is_taken_out() {
+    fn a_secret_that_the_server_repeats_is_removed() {
         for (code, description) in [("invalid_client", "hunter2-hunter2 is wrong"), ("hunter2-hunter2", "x")] {
             let body = format!(r#"{{"error":"{code}","error_description":"{description}"}}"#);
             let error = of(400, &body).unwrap_err();

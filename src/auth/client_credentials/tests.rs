@@ -1,7 +1,8 @@
 use super::*;
 use crate::auth::TokenCache;
-use crate::auth::scripted::Script;
+
 use crate::clock::FakeClock;
+use crate::http::{Script, Stage};
 
 const SECRET: &str = "s3cr3t:/ +ü";
 const ISSUED: &str = r#"{"access_token":"abc","token_type":"Bearer","expires_in":3600}"#;
@@ -31,9 +32,9 @@ fn of_issuer() -> ClientCredentials {
 }
 
 #[test]
-fn the_client_asks_with_form_encoded_basic_credentials_and_nothing_more_than_needed() {
+fn the_client_sends_form_encoded_basic_credentials_and_nothing_more_than_needed() {
     let setup = Setup::new();
-    setup.script.response(200, ISSUED);
+    setup.script.respond(200, ISSUED);
     let grant = setup.source(&client()).unwrap().fetch().unwrap();
     let sent = &setup.script.sent()[0];
     assert_eq!(sent.line, "POST https://auth.example/oauth2/token");
@@ -46,13 +47,13 @@ fn the_client_asks_with_form_encoded_basic_credentials_and_nothing_more_than_nee
     );
     assert!(sent.headers["authorization"].is_sensitive());
     assert_eq!((grant.bearer.expose(), grant.lifetime), ("abc", Duration::from_secs(3600)));
-    assert_eq!((grant.kind, grant.origin.to_string().as_str()), (TokenKind::OAuth, "https://account.example"));
+    assert_eq!(grant.origin.to_string(), "https://account.example");
 }
 
 #[test]
 fn scope_and_audience_are_sent_when_given() {
     let setup = Setup::new();
-    setup.script.response(200, ISSUED).response(200, ISSUED);
+    setup.script.respond(200, ISSUED).respond(200, ISSUED);
     let scoped = client().scope("session:role:INGEST offline").audience("https://api.example");
     setup.source(&scoped).unwrap().fetch().unwrap();
     setup.source(&client().scope("").audience(" ")).unwrap().fetch().unwrap();
@@ -67,9 +68,9 @@ fn scope_and_audience_are_sent_when_given() {
 }
 
 #[test]
-fn credentials_go_into_the_body_or_unencoded_only_when_asked_for() {
+fn credentials_are_sent_in_the_body_or_unencoded_only_if_so_configured() {
     let setup = Setup::new();
-    setup.script.response(200, ISSUED).response(200, ISSUED);
+    setup.script.respond(200, ISSUED).respond(200, ISSUED);
     setup.source(&client().authentication(ClientAuthentication::Body)).unwrap().fetch().unwrap();
     setup.source(&client().authentication(ClientAuthentication::BasicUnencoded)).unwrap().fetch().unwrap();
     let sent = setup.script.sent();
@@ -83,7 +84,7 @@ fn credentials_go_into_the_body_or_unencoded_only_when_asked_for() {
 fn the_token_endpoint_is_discovered_once_and_its_query_kept() {
     let setup = Setup::new();
     let document = r#"{"issuer":"https://auth.example","token_endpoint":"https://auth.example/t?tenant=1"}"#;
-    setup.script.response(200, document).response(200, ISSUED).response(200, ISSUED);
+    setup.script.respond(200, document).respond(200, ISSUED).respond(200, ISSUED);
     let source = setup.source(&of_issuer()).unwrap();
     source.fetch().unwrap();
     source.fetch().unwrap();
@@ -98,23 +99,23 @@ fn the_token_endpoint_is_discovered_once_and_its_query_kept() {
 }
 
 #[test]
-fn the_endpoint_that_was_given_stands_in_when_discovery_fails() {
+fn the_given_endpoint_is_used_when_discovery_fails() {
     let setup = Setup::new();
-    setup.script.response(404, "{}").response(200, ISSUED);
+    setup.script.respond(404, "{}").respond(200, ISSUED);
     setup.source(&of_issuer().fallback("https://auth.example/given")).unwrap().fetch().unwrap();
     assert_eq!(setup.script.lines()[1], "POST https://auth.example/given");
 }
 
 #[test]
-fn without_any_endpoint_the_failed_discovery_is_the_error() {
+fn without_a_given_endpoint_the_failed_discovery_is_the_error() {
     let setup = Setup::new();
-    setup.script.response(404, "{}");
+    setup.script.respond(404, "{}");
     let error = setup.source(&of_issuer()).unwrap().fetch().unwrap_err();
     assert_eq!((error.kind(), setup.script.lines().len()), (ErrorKind::Config, 1));
 }
 
 #[test]
-fn a_refused_client_asks_once_even_for_many_callers() {
+fn a_refused_client_sends_one_request_even_for_many_callers() {
     for code in [
         "invalid_request",
         "invalid_client",
@@ -124,7 +125,7 @@ fn a_refused_client_asks_once_even_for_many_callers() {
         "invalid_scope",
     ] {
         let setup = Setup::new();
-        setup.script.response(400, &format!(r#"{{"error":"{code}"}}"#));
+        setup.script.respond(400, &format!(r#"{{"error":"{code}"}}"#));
         let cache = TokenCache::new(Box::new(setup.source(&client()).unwrap()), setup.clock.clone());
         for _ in 0..5 {
             let error = cache.get().unwrap_err();
@@ -135,9 +136,14 @@ fn a_refused_client_asks_once_even_for_many_callers() {
 }
 
 #[test]
-fn a_failing_server_is_asked_again_and_a_lost_answer_does_no_harm() {
+fn a_failing_server_is_tried_again_and_a_lost_response_does_no_harm() {
     let setup = Setup::new();
-    setup.script.response(503, "").lose().answer_with(429, &[("retry-after", "0")], "").response(200, ISSUED);
+    setup
+        .script
+        .respond(503, "")
+        .fail(Stage::Receiving)
+        .respond_with(429, &[("retry-after", "0")], "")
+        .respond(200, ISSUED);
     let client = client();
     let origin = Origin::parse("https://account.example", "account URL").unwrap();
     let connect = |_: &Origin| Ok(setup.script.sender(&setup.clock, Duration::from_secs(120)));
@@ -147,21 +153,21 @@ fn a_failing_server_is_asked_again_and_a_lost_answer_does_no_harm() {
 }
 
 #[test]
-fn an_answer_that_points_elsewhere_is_not_followed() {
+fn a_redirect_is_not_followed() {
     let setup = Setup::new();
-    setup.script.answer_with(307, &[("location", "https://evil.example/")], "");
+    setup.script.respond_with(307, &[("location", "https://evil.example/")], "");
     let error = setup.source(&client()).unwrap().fetch().unwrap_err();
     assert_eq!((error.kind(), setup.script.lines().len()), (ErrorKind::Protocol, 1));
 }
 
 #[test]
-fn an_unknown_life_is_read_from_the_token_or_assumed_to_be_short() {
+fn an_unknown_lifetime_is_read_from_the_token_or_assumed_to_be_short() {
     let setup = Setup::new();
     let now = setup.clock.now().wall.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
     let jwt = format!("{}.{}.x", part("{}"), part(&format!(r#"{{"exp":{}}}"#, now + 1800)));
     let response = |token: &str| format!(r#"{{"access_token":"{token}","token_type":"bearer"}}"#);
-    setup.script.response(200, &response(&jwt)).response(200, &response("opaque"));
+    setup.script.respond(200, &response(&jwt)).respond(200, &response("opaque"));
     let source = setup.source(&client()).unwrap();
     let lifetime = source.fetch().unwrap().lifetime.as_secs();
     assert!((1799..=1800).contains(&lifetime), "{lifetime}");

@@ -1,6 +1,7 @@
 use super::*;
-use crate::auth::scripted::Script;
+
 use crate::clock::FakeClock;
+use crate::http::Script;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -14,7 +15,7 @@ impl Setup {
     fn new(issuer: &str) -> Setup {
         let (clock, script) = (Arc::new(FakeClock::new()), Script::default());
         let sender = Arc::new(script.sender(&clock, Duration::from_secs(2)));
-        let discovery = Discovery::new(&Issuer::parse(issuer).unwrap(), sender, clock.clone());
+        let discovery = Discovery::new(Issuer::parse(issuer).unwrap(), sender, clock.clone());
         Setup { clock, script, discovery }
     }
 
@@ -27,15 +28,15 @@ fn document(issuer: &str, token_endpoint: &str) -> String {
     format!(r#"{{"issuer":"{issuer}","token_endpoint":"{token_endpoint}","unknown":[],"jwks_uri":null}}"#)
 }
 
-/// The end of asking once and being answered so.
+/// The result of one request with this response.
 fn once(issuer: &str, status: u16, body: &str) -> Result<String, Error> {
     let setup = Setup::new(issuer);
-    setup.script.response(status, body);
+    setup.script.respond(status, body);
     setup.find()
 }
 
 #[test]
-fn the_document_lies_below_the_issuer_and_is_asked_for_plainly() {
+fn the_document_is_read_below_the_issuer_without_credentials() {
     for (issuer, url) in [
         ("https://a.example", "https://a.example/.well-known/openid-configuration"),
         ("https://a.example/", "https://a.example/.well-known/openid-configuration"),
@@ -45,7 +46,7 @@ fn the_document_lies_below_the_issuer_and_is_asked_for_plainly() {
     ] {
         let setup = Setup::new(issuer);
         let scheme = issuer.split("://").next().unwrap();
-        setup.script.response(200, &document(issuer, &format!("{scheme}://localhost/token")));
+        setup.script.respond(200, &document(issuer, &format!("{scheme}://localhost/token")));
         assert_eq!(setup.find().unwrap(), format!("{scheme}://localhost/token"));
         assert_eq!(setup.script.lines(), [format!("GET {url}")]);
         assert!(!setup.script.sent()[0].headers.contains_key("authorization"));
@@ -53,7 +54,7 @@ fn the_document_lies_below_the_issuer_and_is_asked_for_plainly() {
 }
 
 #[test]
-fn an_issuer_is_compared_byte_for_byte_but_for_the_slash_of_an_empty_path() {
+fn an_issuer_is_compared_byte_for_byte_except_for_the_slash_of_an_empty_path() {
     for (ours, theirs, same) in [
         ("https://a.example", "https://a.example", true),
         ("https://a.example", "https://a.example/", true),
@@ -75,7 +76,7 @@ fn an_issuer_is_compared_byte_for_byte_but_for_the_slash_of_an_empty_path() {
 }
 
 #[test]
-fn what_is_no_issuer_is_refused_before_anything_is_sent() {
+fn an_invalid_issuer_is_refused_before_anything_is_sent() {
     for issuer in [
         "",
         "a.example",
@@ -89,7 +90,7 @@ fn what_is_no_issuer_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn a_document_is_used_only_if_it_is_sound() {
+fn a_document_is_used_only_if_it_is_valid() {
     let issuer = "https://a.example";
     for (status, body, kind) in [
         (200, document(issuer, "http://a.example/token"), ErrorKind::Config),
@@ -107,7 +108,7 @@ fn a_document_is_used_only_if_it_is_sound() {
     ] {
         let setup = Setup::new(issuer);
         for _ in 0..20 {
-            setup.script.response(status, &body);
+            setup.script.respond(status, &body);
         }
         let error = setup.find().unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {:.80}: {error}", body);
@@ -116,7 +117,7 @@ fn a_document_is_used_only_if_it_is_sound() {
 }
 
 #[test]
-fn a_missing_list_of_grants_is_no_objection_and_one_without_ours_is() {
+fn a_missing_list_of_grants_is_accepted_and_one_without_ours_is_not() {
     let with = |grants: &str| {
         let body = format!(r#"{{"issuer":"https://a.example","token_endpoint":"https://a.example/t"{grants}}}"#);
         once("https://a.example", 200, &body)
@@ -135,7 +136,7 @@ fn a_document_is_kept_as_long_as_the_server_says_within_bounds() {
         let setup = Setup::new("https://a.example");
         let body = document("https://a.example", "https://a.example/t");
         for _ in 0..2 {
-            setup.script.answer_with(200, &[("cache-control", directives)], &body);
+            setup.script.respond_with(200, &[("cache-control", directives)], &body);
         }
         setup.find().unwrap();
         setup.clock.pass(Duration::from_secs(minutes * 60 - 1));
@@ -148,13 +149,13 @@ fn a_document_is_kept_as_long_as_the_server_says_within_bounds() {
 }
 
 #[test]
-fn a_known_endpoint_serves_for_a_day_while_the_issuer_cannot_be_reached() {
+fn a_cached_endpoint_is_used_for_a_day_while_the_issuer_cannot_be_reached() {
     let setup = Setup::new("https://a.example");
-    setup.script.response(200, &document("https://a.example", "https://a.example/t"));
+    setup.script.respond(200, &document("https://a.example", "https://a.example/t"));
     setup.find().unwrap();
     setup.clock.pass(2 * HOUR);
     assert_eq!(setup.find().unwrap(), "https://a.example/t");
-    setup.script.response(404, "{}");
+    setup.script.respond(404, "{}");
     assert_eq!(setup.find().unwrap_err().kind(), ErrorKind::Config, "a response is not an outage");
     setup.clock.pass(22 * HOUR);
     assert_eq!(setup.find().unwrap_err().kind(), ErrorKind::Unavailable);
@@ -163,13 +164,13 @@ fn a_known_endpoint_serves_for_a_day_while_the_issuer_cannot_be_reached() {
 #[test]
 fn an_endpoint_that_moves_to_another_host_is_not_followed() {
     let setup = Setup::new("https://a.example");
-    setup.script.response(200, &document("https://a.example", "https://a.example/t"));
+    setup.script.respond(200, &document("https://a.example", "https://a.example/t"));
     setup.find().unwrap();
     setup.clock.pass(HOUR);
-    setup.script.response(200, &document("https://a.example", "https://evil.example/t"));
+    setup.script.respond(200, &document("https://a.example", "https://evil.example/t"));
     let error = setup.find().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(error.to_string().contains("https://evil.example"), "{error}");
-    setup.script.response(200, &document("https://a.example", "https://a.example/t2"));
+    setup.script.respond(200, &document("https://a.example", "https://a.example/t2"));
     assert_eq!(setup.find().unwrap(), "https://a.example/t2", "another path on the same host is no move");
 }

@@ -19,7 +19,7 @@ fn body(pem: &str) -> String {
     pem.lines().filter(|line| !line.contains("-----")).collect()
 }
 
-/// Says it, is about the configuration, and holds no eight characters of the key.
+/// The error contains `says`, is a matter of configuration, and repeats no eight characters of the key.
 fn assert_refused(result: Result<PrivateKey, Error>, says: &str, key: &str) {
     let error = result.unwrap_err();
     let shown = format!("{error} {error:?}");
@@ -34,7 +34,7 @@ fn assert_refused(result: Result<PrivateKey, Error>, says: &str, key: &str) {
 }
 
 #[test]
-fn a_key_is_read_in_whatever_state_its_text_arrived() {
+fn a_key_is_read_in_every_accepted_form() {
     let plain = text("plain.p8");
     let lines: Vec<&str> = plain.lines().collect();
     let forms = [
@@ -85,7 +85,7 @@ fn longer_keys_are_read() {
 }
 
 #[test]
-fn an_encrypted_key_is_read_under_every_modern_scheme() {
+fn an_encrypted_key_is_read_with_every_modern_scheme() {
     let passphrase = Secret::new(PASSPHRASE);
     for name in
         ["aes256-sha256.p8", "aes128-sha1.p8", "aes192-sha512.p8", "des3-sha256.p8", "des3-sha1.p8", "scrypt.p8"]
@@ -98,7 +98,7 @@ fn an_encrypted_key_is_read_under_every_modern_scheme() {
 }
 
 #[test]
-fn a_passphrase_for_a_key_that_is_not_encrypted_does_no_harm() {
+fn a_passphrase_for_an_unencrypted_key_does_no_harm() {
     let key = PrivateKey::from_encrypted_file(fixture("plain.p8"), &Secret::new("whatever")).unwrap();
     assert_eq!(key.fingerprint(), fingerprint());
 }
@@ -115,7 +115,7 @@ fn an_encrypted_key_needs_its_passphrase() {
 }
 
 #[test]
-fn a_damaged_encrypted_key_is_refused_though_its_passphrase_is_right() {
+fn a_damaged_encrypted_key_is_refused_although_its_passphrase_is_right() {
     let der = STANDARD.decode(body(&text("aes256-sha256.p8"))).unwrap();
     for (at, says) in [(der.len() / 2, "is damaged"), (der.len() - 1, "or the key is damaged")] {
         let mut damaged = der.clone();
@@ -145,11 +145,11 @@ fn a_key_that_would_take_hours_to_decrypt_is_refused() {
         parameters.kdf = kdf;
         let info = EncryptedPrivateKeyInfo { encryption_algorithm: parameters.into(), encrypted_data: &[0; 32] };
         let text = STANDARD.encode(info.to_der().unwrap());
-        assert_refused(PrivateKey::from_encrypted_pem(&text, &Secret::new(PASSPHRASE)), "absurdly long", "");
+        assert_refused(PrivateKey::from_encrypted_pem(&text, &Secret::new(PASSPHRASE)), "hours or gigabytes", "");
     }
 }
 
-/// Bytes changed, lost and doubled at random: whatever arrives is read or refused.
+/// Bytes changed, lost and doubled at random: the result is read or refused.
 #[test]
 fn no_damage_makes_reading_a_key_panic() {
     let passphrase = Secret::new(PASSPHRASE);
@@ -160,7 +160,7 @@ fn no_damage_makes_reading_a_key_panic() {
     for round in 0..800 {
         let mut bytes = forms[round % forms.len()].clone();
         for _ in 0..random.usize(1..4) {
-            // Most of what decides stands at the beginning.
+            // The decisive bytes are mostly at the beginning.
             let end = if random.bool() { 120 } else { bytes.len() };
             let at = random.usize(..end.min(bytes.len()));
             match random.u8(..4) {
@@ -176,7 +176,7 @@ fn no_damage_makes_reading_a_key_panic() {
 }
 
 #[test]
-fn a_passphrase_that_passes_the_padding_check_by_chance_is_wrong_all_the_same() {
+fn a_wrong_passphrase_that_passes_the_padding_check_is_refused() {
     let sealed = text("aes256-sha256.p8");
     for n in 0..300 {
         let result = PrivateKey::from_encrypted_pem(&sealed, &Secret::new(format!("guess {n}")));
@@ -185,9 +185,9 @@ fn a_passphrase_that_passes_the_padding_check_by_chance_is_wrong_all_the_same() 
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_its_own_reason_and_cure() {
+fn each_unusable_key_is_refused_with_its_own_reason_and_advice() {
     let passphrase = Secret::new(PASSPHRASE);
-    for (name, says, cure) in [
+    for (name, says, advice) in [
         ("legacy-encrypted.pem", "DEK-Info", "openssl pkcs8 -topk8"),
         ("pbes1-sha1-3des.p8", "PBES1", "openssl pkcs8 -topk8"),
         ("short.p8", "only 1024 bits", "openssl genrsa 2048"),
@@ -201,7 +201,7 @@ fn what_cannot_be_used_is_refused_with_its_own_reason_and_cure() {
     ] {
         let key = text(name);
         assert_refused(PrivateKey::from_encrypted_file(fixture(name), &passphrase), says, &key);
-        assert_refused(PrivateKey::from_encrypted_file(fixture(name), &passphrase), cure, &key);
+        assert_refused(PrivateKey::from_encrypted_file(fixture(name), &passphrase), advice, &key);
         assert_refused(PrivateKey::from_encrypted_file(fixture(name), &passphrase), name, &key);
         if name != "legacy-encrypted.pem" {
             assert_refused(PrivateKey::from_encrypted_pem(&body(&key), &passphrase), says, &key);
@@ -210,7 +210,7 @@ fn what_cannot_be_used_is_refused_with_its_own_reason_and_cure() {
 }
 
 #[test]
-fn what_is_no_key_at_all_is_refused_with_a_hint() {
+fn anything_but_a_key_is_refused_with_a_hint() {
     let plain = text("plain.p8");
     let cut = &plain[..plain.len() / 2];
     let lost_end = format!("{cut}\n-----END PRIVATE KEY-----\n");

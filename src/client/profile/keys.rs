@@ -1,6 +1,6 @@
-//! Which keys a profile may have.
+//! The keys that a profile may have.
 
-/// Those that mean something here.
+/// Keys that this library reads.
 pub(super) const KNOWN: &[&str] = &[
     "account",
     "authorization_type",
@@ -28,7 +28,7 @@ pub(super) const KNOWN: &[&str] = &[
     "user",
 ];
 
-/// Further variables in common use, and the keys they stand for.
+/// Further variables in common use, and the keys they mean.
 pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("SNOWFLAKE_PRIVATE_KEY_PATH", "private_key_file"),
     ("SNOWFLAKE_PRIVATE_KEY_FILE_PWD", "private_key_passphrase"),
@@ -36,12 +36,12 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("SNOWFLAKE_PAT", "personal_access_token"),
 ];
 
-/// Tunes the official SDK, or says what our calls take as arguments.
+/// Whether a key tunes the official SDK, or says what is an argument of a call here.
 pub(super) fn is_ignored(key: &str) -> bool {
     IGNORED.contains(&key) || IGNORED_FAMILIES.iter().any(|family| key.starts_with(family))
 }
 
-/// The known key that a misspelt one probably means.
+/// The known key that a misspelt key probably means.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let key = key.trim().to_ascii_lowercase();
     let tolerated = (key.len() / 3).max(1);
@@ -53,7 +53,7 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
     (distance(&near) <= tolerated).then_some(near)
 }
 
-/// How many letters must be changed, added or taken away to make one text of the other (Levenshtein).
+/// How many characters must be changed, added or removed to turn one text into the other (Levenshtein).
 fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

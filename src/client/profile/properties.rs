@@ -9,12 +9,12 @@ use crate::client::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
-/// Texts by their keys: every one might be secret.
+/// Texts by key; any of them may be secret.
 #[derive(Debug, Default)]
 pub(super) struct Properties {
     values: BTreeMap<String, Secret>,
-    /// How a key is written where these come from.
-    origin: Spelling,
+    /// How keys are written where these come from.
+    spelling: Spelling,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,16 +25,16 @@ enum Spelling {
 }
 
 impl Properties {
-    /// A JSON object of texts, numbers and truth values; null counts as absent.
+    /// A JSON object of texts, numbers and booleans; null counts as absent.
     pub(super) fn from_json(text: &str) -> Result<Properties, Error> {
-        // The words of the parser may quote the text, so only the place is told.
+        // The parser's message may quote the text, so only the position is reported.
         let entries: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|error| {
-            let happened = match error.classify() {
+            let reason = match error.classify() {
                 serde_json::error::Category::Data => "is not a JSON object",
                 _ => "is not JSON",
             };
             let place = format!("line {}, column {}", error.line(), error.column());
-            Error::new(ErrorKind::Config, format!("it {happened} ({place})")).advise(EXAMPLE)
+            Error::new(ErrorKind::Config, format!("it {reason} ({place})")).advise(EXAMPLE)
         })?;
         let mut values = BTreeMap::new();
         for (key, value) in entries {
@@ -55,7 +55,7 @@ impl Properties {
                 }
             }
         }
-        Ok(Properties { values, origin: Spelling::Profile })
+        Ok(Properties { values, spelling: Spelling::Profile })
     }
 
     /// `SNOWFLAKE_` and the key in upper case.
@@ -70,7 +70,7 @@ impl Properties {
                 }
             }
         }
-        Ok(Properties { values, origin: Spelling::Environment })
+        Ok(Properties { values, spelling: Spelling::Environment })
     }
 
     pub(super) fn secret(&self, key: &str) -> Option<&Secret> {
@@ -87,7 +87,7 @@ impl Properties {
         self.secret(key).ok_or_else(|| self.missing(&[key], because))
     }
 
-    /// `keys` are ways to say the same.
+    /// `keys` are alternatives.
     pub(super) fn missing(&self, keys: &[&str], because: &str) -> Error {
         let names: Vec<_> = keys.iter().map(|key| self.name(key)).collect();
         Error::new(ErrorKind::Config, format!("{} is missing: {because}", names.join(" or "))).advise("add it")
@@ -101,9 +101,9 @@ impl Properties {
         Err(Error::new(ErrorKind::Config, format!("both {first} and {second} are given")).advise("leave one out"))
     }
 
-    /// The key as the reader of a message would look for it.
+    /// The key as the user writes it.
     pub(super) fn name(&self, key: &str) -> String {
-        match self.origin {
+        match self.spelling {
             Spelling::Profile => key.to_owned(),
             Spelling::Environment => variable(key),
         }

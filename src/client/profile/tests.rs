@@ -48,7 +48,7 @@ fn paths_in_a_profile_file_are_relative_to_it() {
 }
 
 #[test]
-fn a_key_may_stand_in_the_profile_itself() {
+fn a_key_may_be_in_the_profile_itself() {
     let pem = fs::read_to_string(format!("{KEYS}/plain.p8")).unwrap();
     let bare: String = pem.lines().filter(|line| !line.contains("-----")).collect();
     for key in [serde_json::to_string(&pem).unwrap(), format!("{bare:?}")] {
@@ -107,7 +107,7 @@ fn an_oauth_client_is_read_with_its_issuer_or_its_endpoint() {
 }
 
 #[test]
-fn a_host_takes_the_place_of_a_url() {
+fn a_host_can_be_given_instead_of_a_url() {
     let with = |more: &str| {
         let text = format!(r#"{{"account": "a", "authorization_type": "PAT", "personal_access_token": "x", {more}}}"#);
         read(&text).map(|profile| profile.url().map(str::to_owned))
@@ -122,7 +122,7 @@ fn a_host_takes_the_place_of_a_url() {
 }
 
 #[test]
-fn what_is_wrong_with_a_profile_is_named() {
+fn an_error_names_what_is_wrong_with_a_profile() {
     let pat = r#""authorization_type": "PAT", "personal_access_token": "open-sesame""#;
     for (text, names) in [
         (r#"{"user": "u"}"#.to_owned(), "account is missing"),

@@ -1,10 +1,10 @@
-//! How long a token serves, by whatever clock.
+//! How long a token is used, by each clock.
 
 use super::*;
 
 #[test]
-fn a_token_serves_until_near_its_end() {
-    let bench = Bench::with_life(HOUR);
+fn a_token_is_used_until_shortly_before_its_expiry() {
+    let bench = Bench::with_lifetime(HOUR);
     for _ in 0..54 {
         assert_eq!(bench.cache.get().unwrap().generation, 1);
         bench.clock.pass(MINUTE);
@@ -15,12 +15,12 @@ fn a_token_serves_until_near_its_end() {
 }
 
 #[test]
-fn a_failed_early_renewal_keeps_the_good_token_and_backs_off() {
+fn a_failed_early_renewal_keeps_the_valid_token_and_backs_off() {
     let clock = Arc::new(FakeClock::new());
     let ours = Arc::clone(&clock);
     let bench = Bench::scripted(clock, move |number| match number {
         1 => Ok(grant(&*ours, number, HOUR)),
-        // Not even a permanent failure spoils a good token.
+        // Not even a permanent failure replaces a valid token.
         2 => Err(Error::new(ErrorKind::Credentials, "refused")),
         3 => Err(unavailable()),
         _ => Ok(grant(&*ours, number, HOUR)),
@@ -35,7 +35,7 @@ fn a_failed_early_renewal_keeps_the_good_token_and_backs_off() {
 }
 
 #[test]
-fn a_renewal_that_fails_when_the_token_is_at_its_end_is_an_error() {
+fn a_renewal_that_fails_when_the_token_has_expired_is_an_error() {
     let clock = Arc::new(FakeClock::new());
     let ours = Arc::clone(&clock);
     let bench = Bench::scripted(clock, move |number| match number {
@@ -48,9 +48,9 @@ fn a_renewal_that_fails_when_the_token_is_at_its_end_is_an_error() {
 }
 
 #[test]
-fn a_life_of_nothing_is_used_once_and_not_looped_on() {
+fn a_token_that_expires_at_once_is_used_once_and_not_looped_on() {
     for lifetime in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1)] {
-        let bench = Bench::with_life(lifetime);
+        let bench = Bench::with_lifetime(lifetime);
         for number in 1..=3 {
             assert_eq!(bench.cache.get().unwrap().generation, u64::from(number));
             assert_eq!(bench.fetches(), number);
@@ -60,8 +60,8 @@ fn a_life_of_nothing_is_used_once_and_not_looped_on() {
 }
 
 #[test]
-fn a_life_of_a_second_serves_for_most_of_it() {
-    let bench = Bench::with_life(Duration::from_secs(1));
+fn a_token_of_a_second_is_used_for_most_of_it() {
+    let bench = Bench::with_lifetime(Duration::from_secs(1));
     for _ in 0..3 {
         bench.cache.get().unwrap();
         bench.clock.pass(Duration::from_millis(250));
@@ -70,16 +70,16 @@ fn a_life_of_a_second_serves_for_most_of_it() {
 }
 
 #[test]
-fn an_absurd_life_is_a_long_one() {
-    let bench = Bench::with_life(Duration::MAX);
+fn an_absurd_lifetime_is_a_long_one() {
+    let bench = Bench::with_lifetime(Duration::MAX);
     bench.cache.get().unwrap();
     bench.clock.pass(365 * 24 * HOUR);
     assert_eq!((bench.cache.get().unwrap().generation, bench.fetches()), (1, 1));
 }
 
 #[test]
-fn a_wall_clock_stepped_back_makes_no_token_live_longer() {
-    let bench = Bench::with_life(HOUR);
+fn a_wall_clock_stepped_back_does_not_extend_a_lifetime() {
+    let bench = Bench::with_lifetime(HOUR);
     bench.cache.get().unwrap();
     bench.clock.step_wall(-3600);
     bench.clock.pass(30 * MINUTE);
@@ -90,7 +90,7 @@ fn a_wall_clock_stepped_back_makes_no_token_live_longer() {
 
 #[test]
 fn a_wall_clock_stepped_forward_costs_one_fetch() {
-    let bench = Bench::with_life(HOUR);
+    let bench = Bench::with_lifetime(HOUR);
     bench.cache.get().unwrap();
     bench.clock.step_wall(3600);
     for _ in 0..3 {
@@ -100,8 +100,8 @@ fn a_wall_clock_stepped_forward_costs_one_fetch() {
 }
 
 #[test]
-fn a_machine_that_slept_over_the_end_of_its_token_fetches_another() {
-    let bench = Bench::with_life(HOUR);
+fn a_machine_that_was_suspended_past_the_expiry_fetches_another_token() {
+    let bench = Bench::with_lifetime(HOUR);
     bench.cache.get().unwrap();
     // The monotonic clock stands still in a suspended machine.
     bench.clock.step_wall(8 * 3600);

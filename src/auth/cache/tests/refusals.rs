@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_permanent_failure_is_told_again_for_some_seconds_without_asking() {
+fn a_permanent_failure_is_reported_again_for_some_seconds_without_a_fetch() {
     let clock = Arc::new(FakeClock::new());
     let bench = Bench::scripted(clock, |_| Err(Error::new(ErrorKind::Credentials, "refused")));
     for (passed, fetches) in [(0, 1), (0, 1), (9, 1), (1, 2), (5, 2)] {
@@ -14,7 +14,7 @@ fn a_permanent_failure_is_told_again_for_some_seconds_without_asking() {
 }
 
 #[test]
-fn a_transient_failure_is_told_again_as_long_as_the_service_asked_to_wait() {
+fn a_transient_failure_is_reported_again_as_long_as_the_service_asked_to_wait() {
     let clock = Arc::new(FakeClock::new());
     let ours = Arc::clone(&clock);
     let bench = Bench::scripted(clock, move |number| match number {
@@ -23,7 +23,7 @@ fn a_transient_failure_is_told_again_as_long_as_the_service_asked_to_wait() {
         _ => Ok(grant(&*ours, number, HOUR)),
     });
     assert_eq!(bench.cache.get().unwrap_err().kind(), ErrorKind::Unavailable);
-    assert_eq!(bench.cache.get().unwrap_err().kind(), ErrorKind::Throttled, "asked again at once");
+    assert_eq!(bench.cache.get().unwrap_err().kind(), ErrorKind::Throttled, "fetched again at once");
     bench.clock.pass(Duration::from_secs(20));
     let again = bench.cache.get().unwrap_err();
     assert_eq!((again.retry_after(), bench.fetches()), (Some(Duration::from_secs(10)), 2));
@@ -32,7 +32,7 @@ fn a_transient_failure_is_told_again_as_long_as_the_service_asked_to_wait() {
 }
 
 #[test]
-fn a_refused_token_is_not_handed_out_again_even_if_its_renewal_fails() {
+fn a_refused_token_is_not_returned_again_even_if_its_renewal_fails() {
     let clock = Arc::new(FakeClock::new());
     let ours = Arc::clone(&clock);
     let bench = Bench::scripted(clock, move |number| match number {
@@ -46,54 +46,54 @@ fn a_refused_token_is_not_handed_out_again_even_if_its_renewal_fails() {
 }
 
 #[test]
-fn a_storm_of_denials_costs_one_fetch_in_a_tokens_life() {
-    let bench = Bench::with_life(HOUR);
+fn a_storm_of_denials_costs_one_fetch_in_a_tokens_lifetime() {
+    let bench = Bench::with_lifetime(HOUR);
     bench.cache.get().unwrap();
     bench.clock.pass(2 * MINUTE);
     let request = || {
         let token = bench.cache.get().unwrap();
-        bench.cache.renew_after_denial(&token).is_some()
+        bench.cache.renew_after_denial(&token).unwrap().generation != token.generation
     };
     let renewed: Vec<_> = in_threads(64, || (0..10).filter(|_| request()).count());
     assert_eq!(bench.fetches(), 2, "{renewed:?}");
     bench.clock.pass(40 * MINUTE);
-    assert!(!request(), "the new token is the fruit of a renewal for a denial");
+    assert!(!request(), "the new token comes from a renewal for a denial");
     bench.clock.pass(20 * MINUTE);
     assert_eq!(bench.cache.get().unwrap().generation, 3);
     bench.clock.pass(2 * MINUTE);
-    assert!(request(), "the next token has a try of its own");
+    assert!(request(), "the next token may be renewed for a denial again");
     assert_eq!(bench.fetches(), 4);
 }
 
 #[test]
 fn a_young_token_is_not_renewed_for_a_denial() {
-    let bench = Bench::with_life(HOUR);
+    let bench = Bench::with_lifetime(HOUR);
     let token = bench.cache.get().unwrap();
     bench.clock.pass(Duration::from_secs(59));
-    assert!(bench.cache.renew_after_denial(&token).is_none());
+    assert_eq!(bench.cache.renew_after_denial(&token).unwrap().generation, 1);
     bench.clock.pass(Duration::from_secs(1));
-    assert_eq!(bench.cache.renew_after_denial(&token).unwrap().unwrap().generation, 2);
+    assert_eq!(bench.cache.renew_after_denial(&token).unwrap().generation, 2);
 }
 
 #[test]
-fn a_young_token_near_its_end_is_renewed_for_a_denial() {
-    let bench = Bench::with_life(Duration::from_secs(10));
+fn a_young_token_that_expires_soon_is_renewed_for_a_denial() {
+    let bench = Bench::with_lifetime(Duration::from_secs(10));
     let token = bench.cache.get().unwrap();
     bench.clock.pass(Duration::from_secs(9));
-    assert_eq!(bench.cache.renew_after_denial(&token).unwrap().unwrap().generation, 2);
+    assert_eq!(bench.cache.renew_after_denial(&token).unwrap().generation, 2);
 }
 
 #[test]
 fn a_late_denial_of_an_old_token_gets_the_current_one_without_a_fetch() {
-    let bench = Bench::with_life(HOUR);
+    let bench = Bench::with_lifetime(HOUR);
     let old = bench.cache.get().unwrap();
     bench.cache.refresh().unwrap();
-    assert_eq!(bench.cache.renew_after_denial(&old).unwrap().unwrap().generation, 2);
+    assert_eq!(bench.cache.renew_after_denial(&old).unwrap().generation, 2);
     assert_eq!(bench.fetches(), 2);
 }
 
 #[test]
-fn a_failed_renewal_for_a_denial_is_not_repeated_and_costs_no_good_token() {
+fn a_failed_renewal_for_a_denial_is_not_repeated_and_keeps_the_valid_token() {
     let clock = Arc::new(FakeClock::new());
     let ours = Arc::clone(&clock);
     let bench = Bench::scripted(clock, move |number| match number {
@@ -102,17 +102,17 @@ fn a_failed_renewal_for_a_denial_is_not_repeated_and_costs_no_good_token() {
     });
     let token = bench.cache.get().unwrap();
     bench.clock.pass(2 * MINUTE);
-    assert!(bench.cache.renew_after_denial(&token).unwrap().is_err());
-    assert!(bench.cache.renew_after_denial(&token).is_none());
+    assert!(bench.cache.renew_after_denial(&token).is_err());
+    assert_eq!(bench.cache.renew_after_denial(&token).unwrap().generation, 1);
     assert_eq!((bench.cache.get().unwrap().generation, bench.fetches()), (1, 2));
 }
 
 #[test]
-fn a_source_that_has_but_one_token_keeps_its_generation() {
+fn a_source_with_only_one_token_stays_at_one_generation() {
     let clock = Arc::new(FakeClock::new());
     let ours = Arc::clone(&clock);
     let asked = clock.now();
-    // The same token, whose end comes nearer.
+    // Always the same token, whose remaining lifetime shrinks.
     let bench = Bench::scripted(clock, move |_| Ok(grant(&*ours, 7, HOUR - ours.now().since(asked))));
     for minute in 0..60 {
         assert_eq!(bench.cache.get().unwrap().generation, 1, "minute {minute}");

@@ -1,4 +1,4 @@
-//! Many threads and processes at one cache.
+//! Many threads and processes with one cache.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn sixty_four_threads_and_an_empty_cache_make_one_fetch() {
 
 #[test]
 fn sixty_four_threads_refused_on_one_generation_make_one_fetch_and_a_late_refusal_none() {
-    let bench = Bench::with_life(HOUR);
+    let bench = Bench::with_lifetime(HOUR);
     let first = bench.cache.get().unwrap();
     let renewed = in_threads(64, || bench.cache.renew_after(&first).unwrap().generation);
     assert_eq!((renewed, bench.fetches()), (vec![2; 64], 2));
@@ -30,7 +30,7 @@ fn sixty_four_threads_refused_on_one_generation_make_one_fetch_and_a_late_refusa
 }
 
 #[test]
-fn near_the_end_one_caller_renews_and_the_others_go_on() {
+fn shortly_before_the_expiry_one_caller_renews_and_the_others_go_on() {
     let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
     let (ours, theirs) = (Arc::clone(&clock), gate.clone());
     let bench = Bench::scripted(clock, move |number| {
@@ -44,7 +44,7 @@ fn near_the_end_one_caller_renews_and_the_others_go_on() {
     thread::scope(|scope| {
         let renewing = scope.spawn(|| bench.cache.get().unwrap().generation);
         bench.wait_for_waiters(0);
-        // The gate is still closed: whoever waited for the renewal would wait for ever.
+        // The gate is still closed: a thread that waited for the renewal would wait for ever.
         assert_eq!(in_threads(8, || bench.cache.get().unwrap().generation), vec![1; 8]);
         gate.open();
         assert_eq!(renewing.join().unwrap(), 2);
@@ -53,7 +53,7 @@ fn near_the_end_one_caller_renews_and_the_others_go_on() {
 }
 
 #[test]
-fn a_panic_in_a_fetch_wakes_those_who_wait_for_it() {
+fn a_panic_in_a_fetch_wakes_the_waiting_threads() {
     let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
     let (ours, theirs) = (Arc::clone(&clock), gate.clone());
     let bench = Bench::scripted(clock, move |number| {
@@ -68,7 +68,7 @@ fn a_panic_in_a_fetch_wakes_those_who_wait_for_it() {
         bench.wait_for_waiters(7);
         gate.open();
         let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
-        assert_eq!(ends.iter().filter(|end| end.is_err()).count(), 1, "the leader panics");
+        assert_eq!(ends.iter().filter(|end| end.is_err()).count(), 1, "the fetching thread panics");
         for error in ends.into_iter().flatten().map(Result::unwrap_err) {
             assert!(error.is_retryable() && error.to_string().contains("panicked"), "{error}");
         }
@@ -78,7 +78,7 @@ fn a_panic_in_a_fetch_wakes_those_who_wait_for_it() {
 
 #[test]
 fn two_refreshes_make_two_fetches_whatever_is_held_or_remembered() {
-    let bench = Bench::with_life(HOUR);
+    let bench = Bench::with_lifetime(HOUR);
     bench.cache.get().unwrap();
     assert_eq!(bench.cache.refresh().unwrap().generation, 2);
     assert_eq!(bench.cache.refresh().unwrap().generation, 3);
@@ -113,7 +113,7 @@ fn a_refresh_does_not_settle_for_a_fetch_that_began_before_it() {
 }
 
 #[test]
-fn a_failed_refresh_tells_so_and_keeps_the_good_token() {
+fn a_failed_refresh_is_an_error_and_keeps_the_valid_token() {
     let clock = Arc::new(FakeClock::new());
     let ours = Arc::clone(&clock);
     let bench = Bench::scripted(clock, move |number| match number {
@@ -126,7 +126,7 @@ fn a_failed_refresh_tells_so_and_keeps_the_good_token() {
 }
 
 #[test]
-fn those_who_wait_share_the_failure_instead_of_provoking_it_one_after_another() {
+fn waiting_threads_share_the_failure_instead_of_provoking_it_one_after_another() {
     let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
     let theirs = gate.clone();
     let bench = Bench::scripted(clock, move |_| {
@@ -195,7 +195,7 @@ fn a_logger_may_ask_for_a_token_itself() {
 }
 
 #[test]
-fn each_waiter_has_its_own_time() {
+fn each_waiting_thread_has_its_own_timeout() {
     let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
     let (ours, theirs) = (Arc::clone(&clock), gate.clone());
     let mut bench = Bench::scripted(clock, move |number| {
@@ -213,22 +213,22 @@ fn each_waiter_has_its_own_time() {
 }
 
 #[test]
-fn a_fetch_under_way_in_the_process_before_a_fork_is_nothing_to_wait_for() {
-    let bench = Bench::with_life(HOUR);
-    bench.cache.state.lock().flight = Some(Flight::of_process(std::process::id().wrapping_add(1)));
+fn a_fetch_that_was_in_progress_before_a_fork_is_not_waited_for() {
+    let bench = Bench::with_lifetime(HOUR);
+    bench.cache.state.lock().fetch = Some(Fetch::in_process(std::process::id().wrapping_add(1)));
     assert_eq!(bench.cache.get().unwrap().generation, 1);
 }
 
 #[test]
 fn an_empty_cache_and_a_full_one_print_no_token() {
-    let bench = Bench::with_life(HOUR);
+    let bench = Bench::with_lifetime(HOUR);
     let token = bench.cache.get().unwrap();
     bench.cache.renew_after(&token).unwrap();
     let shown = format!("{:?} {token:?}", bench.cache);
     assert!(!shown.contains("token-"), "{shown}");
 }
 
-/// Many threads, tokens of milliseconds, failures and refusals at random; then the books are checked.
+/// Many threads, tokens of milliseconds, random failures and refusals; then the counts are checked.
 #[test]
 fn under_stress_no_thread_hangs_no_refused_token_comes_back_and_no_fetched_one_is_lost() {
     const THREADS: usize = 16;
@@ -253,13 +253,13 @@ fn under_stress_no_thread_hangs_no_refused_token_comes_back_and_no_fetched_one_i
     let cache = TokenCache::new(Box::new(source), Arc::new(SystemClock));
     in_threads(THREADS, || hammer(&cache, ROUNDS));
     let state = cache.state.lock();
-    assert!(state.flight.is_none());
+    assert!(state.fetch.is_none());
     assert_eq!(state.generation, u64::from(successes.load(Ordering::SeqCst)));
     // A call causes a renewal and at most one more fetch after a refusal.
     assert!(fetches.load(Ordering::SeqCst) <= 2 * (THREADS * ROUNDS) as u32);
 }
 
-/// Takes, refreshes and refuses tokens at random; its own never get older.
+/// Gets, refreshes and refuses tokens at random, and checks that they never get older.
 fn hammer(cache: &TokenCache, rounds: usize) {
     let mut newest = 0;
     for _ in 0..rounds {

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -6,14 +5,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Grant, PrivateKey, TokenKind, TokenSource};
-use crate::clock::{Clock, ServerClock};
+use super::LoginContext;
+use crate::auth::{Grant, PrivateKey, TokenSource};
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::Origin;
 use crate::secret::Secret;
 use crate::snowflake::account::Account;
 
-/// Mints key-pair JWTs, each one new ("Using key-pair authentication" in Snowflake's SQL API documentation); no network.
+/// Mints key-pair JWTs ("Using key-pair authentication" in Snowflake's SQL API documentation). Sends nothing.
 #[derive(Debug)]
 pub(crate) struct KeyPair {
     subject: String,
@@ -21,32 +19,26 @@ pub(crate) struct KeyPair {
     audience: Option<String>,
     key: PrivateKey,
     lifetime: Duration,
-    origin: Origin,
-    clock: Arc<dyn Clock>,
-    server_clock: Arc<ServerClock>,
+    context: LoginContext,
 }
 
 impl KeyPair {
-    pub(crate) fn new(
-        account: &Account,
-        user: &str,
-        key: PrivateKey,
-        lifetime: Duration,
-        origin: Origin,
-        clock: Arc<dyn Clock>,
-        server_clock: Arc<ServerClock>,
-    ) -> Result<KeyPair, Error> {
-        let user = login_name(user)?;
-        let lifetime = whole_life(lifetime)?;
-        let subject = format!("{}.{user}", account.jwt_name());
+    pub(crate) fn new(account: &Account, user: &str, key: PrivateKey, context: LoginContext) -> Result<KeyPair, Error> {
+        let subject = format!("{}.{}", account.jwt_name(), login_name(user)?);
         let issuer = format!("{subject}.{}", key.fingerprint());
-        Ok(KeyPair { subject, issuer, audience: None, key, lifetime, origin, clock, server_clock })
+        Ok(KeyPair { subject, issuer, audience: None, key, lifetime: MAX_LIFETIME, context })
     }
 
-    /// The service asks for none; a proxy in front of it may.
+    /// The service does not need one; a proxy before it may.
     pub(crate) fn audience(mut self, audience: Option<String>) -> KeyPair {
         self.audience = audience;
         self
+    }
+
+    /// Instead of [`MAX_LIFETIME`].
+    pub(crate) fn lifetime(mut self, lifetime: Duration) -> Result<KeyPair, Error> {
+        self.lifetime = whole_seconds(lifetime)?;
+        Ok(self)
     }
 
     /// RFC 7515, section 3.1: header and claims, a dot between them, then the signature over both.
@@ -76,11 +68,11 @@ impl KeyPair {
 
 impl TokenSource for KeyPair {
     fn fetch(&self) -> Result<Grant, Error> {
-        let asked = self.clock.now();
-        let bearer = self.mint(self.server_clock.at(asked.wall))?;
-        // The service may read another time than we do: a token is given up as if its clock were ahead.
+        let asked = self.context.clock.now();
+        let bearer = self.mint(self.context.server_clock.at(asked.wall))?;
+        // The service's clock may be a little ahead of what we know of it, and then the token expires earlier.
         let lifetime = self.lifetime - SKEW.min(self.lifetime / 10);
-        Ok(Grant { bearer, kind: TokenKind::KeyPairJwt, origin: self.origin.clone(), lifetime, asked })
+        Ok(Grant { bearer, origin: self.context.origin.clone(), lifetime, asked })
     }
 }
 
@@ -88,10 +80,10 @@ impl TokenSource for KeyPair {
 struct Claims<'c> {
     iss: &'c str,
     sub: &'c str,
-    /// Seconds, as `exp` (RFC 7519, section 2, NumericDate).
+    /// In seconds, like `exp` (RFC 7519, section 2, NumericDate).
     iat: u64,
     exp: u64,
-    /// No two tokens are equal.
+    /// Makes every token different.
     jti: &'c str,
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<&'c str>,
@@ -112,36 +104,40 @@ fn login_name(user: &str) -> Result<String, Error> {
     Ok(user.to_uppercase())
 }
 
-fn whole_life(lifetime: Duration) -> Result<Duration, Error> {
+fn whole_seconds(lifetime: Duration) -> Result<Duration, Error> {
     let whole = Duration::from_secs(lifetime.as_secs());
     if whole.is_zero() {
         return Err(Error::new(ErrorKind::Config, format!("a JWT lifetime of {lifetime:?} is shorter than a second"))
-            .advise("give a second at least, an hour at most"));
+            .advise("give at least a second and at most an hour"));
     }
     if lifetime > MAX_LIFETIME {
-        let happened =
-            format!("a JWT lifetime of {} s is longer than the hour that the service honours", lifetime.as_secs());
-        return Err(Error::new(ErrorKind::Config, happened).advise("give an hour at most"));
+        let reason =
+            format!("a JWT lifetime of {} s is longer than the hour that the service accepts", lifetime.as_secs());
+        return Err(Error::new(ErrorKind::Config, reason).advise("give at most an hour"));
     }
     Ok(whole)
 }
 
 fn before_1970() -> Error {
-    Error::new(ErrorKind::Clock, "this machine's clock shows a time before 1970").advise("set it right")
+    Error::new(ErrorKind::Clock, "this machine's clock shows a time before 1970").advise("set it by NTP")
 }
 
-/// Counted from `iat`, however late `exp` may be.
+/// The service accepts a JWT for an hour after `iat`, however late its `exp` is.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
 const HEADER: &str = r#"{"alg":"RS256","typ":"JWT"}"#;
+/// Allows for the error of the measured clock offset, which is a few seconds at most.
 const SKEW: Duration = Duration::from_secs(60);
-/// A token signed with 4096 bits, so that growing leaves no copies in memory.
+/// Holds a token signed with 4096 bits: growing a buffer leaves copies of it in memory.
 const TYPICAL_LENGTH: usize = 1200;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::clock::FakeClock;
+    use crate::clock::{Clock, FakeClock, ServerClock};
+    use crate::http::Origin;
 
     struct Setup {
         clock: Arc<FakeClock>,
@@ -155,8 +151,12 @@ mod tests {
 
         fn key_pair(&self, user: &str, lifetime: Duration) -> Result<KeyPair, Error> {
             let account = Account::parse("myorg-account_1.privatelink").unwrap();
-            let origin = Origin::parse("https://a.example", "test URL").unwrap();
-            KeyPair::new(&account, user, key(), lifetime, origin, self.clock.clone(), self.server_clock.clone())
+            let context = LoginContext {
+                origin: Origin::parse("https://a.example", "test URL").unwrap(),
+                clock: self.clock.clone(),
+                server_clock: self.server_clock.clone(),
+            };
+            KeyPair::new(&account, user, key(), context)?.lifetime(lifetime)
         }
 
         fn now(&self) -> u64 {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jwt_says_who_asks_since_when_and_until_when() {
+    fn a_jwt_names_user_and_key_and_its_times() {
         let setup = Setup::new();
         let grant = setup.key_pair(" loader ", MAX_LIFETIME).unwrap().fetch().unwrap();
         let token = grant.bearer.expose();
@@ -187,7 +187,7 @@ mod tests {
         let id: Uuid = claims["jti"].as_str().unwrap().parse().unwrap();
         assert_eq!(id.get_version_num(), 4);
         assert_eq!(claims.as_object().unwrap().len(), 5, "{claims}");
-        assert_eq!((grant.kind, grant.asked), (TokenKind::KeyPairJwt, setup.clock.now()));
+        assert_eq!(grant.asked, setup.clock.now());
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_is_claimed_only_when_asked_for() {
+    fn an_audience_is_claimed_only_if_one_is_set() {
         let source = Setup::new().key_pair("u", MAX_LIFETIME).unwrap().audience(Some("https://proxy.example".into()));
         assert_eq!(part(source.fetch().unwrap().bearer.expose(), 1)["aud"], "https://proxy.example");
     }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn its_times_are_the_servers() {
+    fn its_times_are_by_the_clock_of_the_server() {
         for ahead in [-600i64, 600] {
             let setup = Setup::new();
             let now = setup.clock.now();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_given_up_a_minute_early_or_a_tenth_of_its_life() {
+    fn it_is_given_up_a_minute_or_a_tenth_of_its_lifetime_early() {
         let setup = Setup::new();
         for (lifetime, good) in [(3600, 3540.0), (600, 540.0), (60, 54.0), (1, 0.9)] {
             let grant = setup.key_pair("u", Duration::from_secs(lifetime)).unwrap().fetch().unwrap();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_beyond_an_hour_or_below_a_second_and_an_empty_user_are_refused() {
+    fn a_lifetime_over_an_hour_or_under_a_second_and_an_empty_user_are_refused() {
         let setup = Setup::new();
         let hour = Duration::from_secs(3600);
         for (user, lifetime) in [

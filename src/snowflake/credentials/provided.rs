@@ -1,121 +1,88 @@
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-
+use super::LoginContext;
 use super::key_pair::MAX_LIFETIME;
-use super::{Grant, TokenKind, TokenSource};
-use crate::clock::{Clock, ServerClock};
+use crate::auth::{Grant, JwtTimes, TokenSource};
 use crate::error::{Error, ErrorKind};
-use crate::http::Origin;
 use crate::secret::Secret;
+use crate::snowflake::token_kind::TokenKind;
 
-/// A token that the caller gave: handed out while it is good, and never renewed by us.
+/// A token given by the caller, used until it expires and never renewed.
 #[derive(Debug)]
 pub(crate) struct Provided {
     bearer: Secret,
     kind: TokenKind,
-    /// In the server's time; unknown for a token that does not tell.
-    end: Option<SystemTime>,
-    origin: Origin,
-    clock: Arc<dyn Clock>,
-    server_clock: Arc<ServerClock>,
+    /// By the server's clock; `None` if the token does not say.
+    expiry: Option<SystemTime>,
+    context: LoginContext,
 }
 
 impl Provided {
-    pub(crate) fn new(
-        bearer: &Secret,
-        kind: TokenKind,
-        origin: Origin,
-        clock: Arc<dyn Clock>,
-        server_clock: Arc<ServerClock>,
-    ) -> Result<Provided, Error> {
-        let bearer = tidy(bearer, kind)?;
-        let end = end(&bearer, kind)?;
-        Ok(Provided { bearer, kind, end, origin, clock, server_clock })
+    pub(crate) fn new(bearer: &Secret, kind: TokenKind, context: LoginContext) -> Result<Provided, Error> {
+        let bearer = trimmed(bearer, kind)?;
+        let expiry = expiry(&bearer, kind)?;
+        Ok(Provided { bearer, kind, expiry, context })
     }
 }
 
 impl TokenSource for Provided {
     fn fetch(&self) -> Result<Grant, Error> {
-        let asked = self.clock.now();
-        let lifetime = match self.end {
-            None => Duration::MAX,
-            Some(end) => left(end, self.server_clock.at(asked.wall)).map_err(|ago| {
-                let happened = format!("the {} that was given expired {} s ago", self.kind, ago.as_secs());
-                Error::new(ErrorKind::Credentials, happened + BY_OUR_CLOCK)
-                    .advise("obtain a new one and build a new client; check the clock")
-            })?,
+        let asked = self.context.clock.now();
+        let lifetime = match time_left(self.expiry, self.context.server_clock.at(asked.wall)) {
+            TimeLeft::Left(lifetime) => lifetime,
+            TimeLeft::Expired(ago) => {
+                let ago = ago.as_secs();
+                let reason = format!("the {} that was given expired {ago} s ago by this machine's clock", self.kind);
+                return Err(Error::new(ErrorKind::Credentials, reason)
+                    .advise("obtain a new one and build a new client; check the clock"));
+            }
         };
-        Ok(Grant { bearer: self.bearer.clone(), kind: self.kind, origin: self.origin.clone(), lifetime, asked })
+        Ok(Grant { bearer: self.bearer.clone(), origin: self.context.origin.clone(), lifetime, asked })
     }
 
     fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
         if refused.bearer == self.bearer {
-            let happened = format!("the service refused the {} that was given, and it cannot be renewed", self.kind);
+            let reason = format!("the service refused the {} that was given, and it cannot be renewed", self.kind);
             return Err(
-                Error::new(ErrorKind::Credentials, happened).advise("obtain a new one and build a new client with it")
+                Error::new(ErrorKind::Credentials, reason).advise("obtain a new one and build a new client with it")
             );
         }
         self.fetch()
     }
 }
 
-/// When the token ends by its own words; it is an error if one that must be a JWT is none.
-pub(super) fn end(bearer: &Secret, kind: TokenKind) -> Result<Option<SystemTime>, Error> {
+/// When the token expires, if it says so. A key-pair JWT must.
+pub(super) fn expiry(bearer: &Secret, kind: TokenKind) -> Result<Option<SystemTime>, Error> {
     let times = JwtTimes::of(bearer.expose());
     match kind {
-        TokenKind::KeyPairJwt => Ok(Some(times.ok_or_else(not_a_jwt)?.end_by(MAX_LIFETIME))),
-        TokenKind::OAuth => Ok(times.map(|times| moment(times.exp))),
+        TokenKind::KeyPairJwt => Ok(Some(times.ok_or_else(not_a_jwt)?.expiry_within(MAX_LIFETIME))),
+        TokenKind::OAuth => Ok(times.map(|times| times.expiry())),
         TokenKind::ProgrammaticAccessToken => Ok(None),
     }
 }
 
-/// Time left, or how long ago the end was, when that is more than clocks differ.
-pub(super) fn left(end: SystemTime, now: SystemTime) -> Result<Duration, Duration> {
-    match end.duration_since(now) {
-        Ok(left) => Ok(left),
-        Err(past) if past.duration() <= TOLERANCE => Ok(Duration::ZERO),
-        Err(past) => Err(past.duration()),
+/// How long a token can still be used.
+pub(super) enum TimeLeft {
+    Left(Duration),
+    /// It expired this long ago, longer than clocks differ.
+    Expired(Duration),
+}
+
+pub(super) fn time_left(expiry: Option<SystemTime>, now: SystemTime) -> TimeLeft {
+    let Some(expiry) = expiry else { return TimeLeft::Left(Duration::MAX) };
+    match expiry.duration_since(now) {
+        Ok(left) => TimeLeft::Left(left),
+        // The service may still accept it; a refusal costs one request.
+        Err(past) if past.duration() <= TOLERANCE => TimeLeft::Left(Duration::ZERO),
+        Err(past) => TimeLeft::Expired(past.duration()),
     }
 }
 
-/// What a JWT tells of its times (RFC 7519, section 4.1), in seconds, or milliseconds as the service accepts them too.
-#[derive(Deserialize)]
-struct JwtTimes {
-    exp: f64,
-    iat: Option<f64>,
-}
-
-impl JwtTimes {
-    /// Nothing for what is no JWT, or tells no end. The signature is the service's to check.
-    fn of(token: &str) -> Option<JwtTimes> {
-        let [header, claims, _signature] = token.split('.').collect::<Vec<_>>()[..] else {
-            return None;
-        };
-        let _: serde::de::IgnoredAny = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
-    }
-
-    /// The service counts no more than this from `iat`.
-    fn end_by(&self, longest: Duration) -> SystemTime {
-        let exp = moment(self.exp);
-        self.iat.map_or(exp, |iat| exp.min(moment(iat) + longest))
-    }
-}
-
-fn moment(numeric_date: f64) -> SystemTime {
-    let seconds = if numeric_date > MILLISECONDS_FROM { numeric_date / 1000.0 } else { numeric_date };
-    // A clock can tell neither negative nor absurd times.
-    SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds.clamp(0.0, LATEST))
-}
-
-/// Line ends come with files and shells; what else no header can carry is refused without being repeated.
-pub(super) fn tidy(bearer: &Secret, kind: TokenKind) -> Result<Secret, Error> {
+/// Without the line ends that files and shells add. Anything else that a header cannot carry is an error, which does not
+/// repeat the token.
+pub(super) fn trimmed(bearer: &Secret, kind: TokenKind) -> Result<Secret, Error> {
     let text = bearer.expose().trim();
-    let refuse = |happened: &str| Error::new(ErrorKind::Config, format!("the {kind} {happened}"));
+    let refuse = |reason: &str| Error::new(ErrorKind::Config, format!("the {kind} {reason}"));
     if text.is_empty() {
         return Err(refuse("is empty").advise("check the file or the variable that should hold it"));
     }
@@ -133,20 +100,20 @@ fn not_a_jwt() -> Error {
         .advise("give it whole, or use the constructor for the kind of token it is")
 }
 
-pub(super) const BY_OUR_CLOCK: &str = " by this machine's clock";
-
-/// No date in seconds is so large for 3000 years.
-const MILLISECONDS_FROM: f64 = 1e11;
-/// The year 9999.
-const LATEST: f64 = 253_402_300_799.0;
-/// Clocks differ.
+/// Clocks that differ by more than a minute are noticed and corrected for.
 const TOLERANCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
     use crate::auth::TokenCache;
-    use crate::clock::FakeClock;
+    use crate::clock::{Clock, FakeClock};
+    use crate::http::Origin;
 
     fn seconds(time: SystemTime) -> u64 {
         time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
@@ -159,7 +126,8 @@ mod tests {
 
     fn provided(token: &str, kind: TokenKind, clock: &Arc<FakeClock>) -> Result<Provided, Error> {
         let origin = Origin::parse("https://a.example", "test URL").unwrap();
-        Provided::new(&token.into(), kind, origin, clock.clone(), Arc::default())
+        let context = LoginContext { origin, clock: clock.clone(), server_clock: Arc::default() };
+        Provided::new(&token.into(), kind, context)
     }
 
     fn lifetime(claims: &str, clock: &Arc<FakeClock>) -> Result<Duration, Error> {
@@ -167,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_jwt_is_read_from_it_in_seconds_or_milliseconds() {
+    fn the_expiry_of_a_jwt_is_read_from_it_in_seconds_or_milliseconds() {
         let clock = Arc::new(FakeClock::new());
         let exp = seconds(clock.now().wall) + 600;
         for claims in [format!(r#"{{"exp":{exp}}}"#), format!(r#"{{"exp":{exp}000}}"#), format!(r#"{{"exp":{exp}.5}}"#)]
@@ -178,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jwt_is_good_for_an_hour_from_its_making_at_most() {
+    fn a_jwt_is_valid_for_at_most_an_hour_after_its_iat() {
         let clock = Arc::new(FakeClock::new());
         let iat = seconds(clock.now().wall) - 1800;
         let lifetime = lifetime(&format!(r#"{{"iat":{iat},"exp":{}}}"#, iat + 86_400), &clock).unwrap().as_secs();
@@ -186,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_jwt_is_reported_without_asking_anybody() {
+    fn an_expired_jwt_is_reported_without_a_request() {
         let clock = Arc::new(FakeClock::new());
         let source =
             provided(&jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 10)), TokenKind::KeyPairJwt, &clock);
@@ -215,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused_without_being_repeated() {
+    fn an_invalid_token_is_refused_without_being_repeated() {
         let clock = Arc::new(FakeClock::new());
         for (text, kind) in [
             ("not-a-jwt-at-all", TokenKind::KeyPairJwt),
@@ -242,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_that_happens_to_be_a_jwt_tells_its_end() {
+    fn an_access_token_that_happens_to_be_a_jwt_says_when_it_expires() {
         let clock = Arc::new(FakeClock::new());
         let token = jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 7200));
         let lifetime = provided(&token, TokenKind::OAuth, &clock).unwrap().fetch().unwrap().lifetime.as_secs();
@@ -252,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_without_asking_again_and_forgotten_after_some_seconds() {
+    fn a_refusal_is_reported_again_without_a_request_and_forgotten_after_some_seconds() {
         let clock = Arc::new(FakeClock::new());
         let source = provided("token", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
         let cache = TokenCache::new(Box::new(source), clock.clone());
@@ -268,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_refusal_there_is_no_other() {
+    fn a_refused_token_cannot_be_replaced() {
         let clock = Arc::new(FakeClock::new());
         let source = provided("token", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
         let grant = source.fetch().unwrap();

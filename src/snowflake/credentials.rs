@@ -1,23 +1,28 @@
+mod key_pair;
+mod provided;
+mod token_file;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::client_credentials::{ClientCredentials, Connect};
-use super::key_pair::{KeyPair, MAX_LIFETIME};
-use super::provided::Provided;
-use super::token_file::TokenFile;
-use super::{PrivateKey, TokenKind, TokenSource};
+use self::key_pair::{KeyPair, MAX_LIFETIME};
+use self::provided::Provided;
+use self::token_file::TokenFile;
+use crate::auth::{ClientCredentials, Connect, PrivateKey, TokenSource};
 use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::Origin;
 use crate::secret::Secret;
+use crate::session::Principal;
 use crate::snowflake::account::Account;
+use crate::snowflake::token_kind::TokenKind;
 
-/// Who logs in, and by what: one constructor for each way; cheap to clone, and never printed.
+/// Who logs in, and how: one constructor for each way. Cheap to clone; secrets are never printed.
 ///
-/// Nothing is checked here that could fail: a token that is none, or a lifetime that is too long, is an error when the client
-/// is built, before anything is sent.
+/// The constructors check nothing: an invalid token, or a lifetime that is too long, is an error when the client is built,
+/// before anything is sent.
 ///
 /// ```
 /// use snowpipe_streaming::Credentials;
@@ -28,9 +33,7 @@ use crate::snowflake::account::Account;
 #[derive(Clone)]
 pub struct Credentials {
     login: Login,
-    jwt_lifetime: Option<Duration>,
-    jwt_account: Option<String>,
-    jwt_audience: Option<String>,
+    jwt: JwtSettings,
 }
 
 #[derive(Clone)]
@@ -41,8 +44,26 @@ enum Login {
     Client(ClientCredentials),
 }
 
+/// For the JWTs of a key pair; other credentials refuse them.
+#[derive(Clone, Default)]
+struct JwtSettings {
+    lifetime: Option<Duration>,
+    account: Option<String>,
+    audience: Option<String>,
+}
+
+/// What every source of the account's tokens needs: its host, and the clocks for the lifetimes of tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct LoginContext {
+    /// The only place that login tokens are sent to.
+    pub(crate) origin: Origin,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Of the account's host.
+    pub(crate) server_clock: Arc<ServerClock>,
+}
+
 impl Credentials {
-    /// A user with a key pair: the client makes its JWTs itself, on this machine, and renews them.
+    /// A user with a key pair: the client mints its JWTs on this machine, and renews them.
     ///
     /// `user` is the `LOGIN_NAME`; the public key must be registered with it (`ALTER USER … SET RSA_PUBLIC_KEY`).
     ///
@@ -56,7 +77,7 @@ impl Credentials {
         Credentials::of(Login::KeyPair { user: user.into(), key })
     }
 
-    /// A key-pair JWT made elsewhere: good until its `exp`, an hour from its `iat` at most, and never renewed.
+    /// A key-pair JWT minted elsewhere: valid until its `exp`, at most an hour after its `iat`, and never renewed.
     ///
     /// ```
     /// use snowpipe_streaming::Credentials;
@@ -68,7 +89,7 @@ impl Credentials {
         Credentials::of(Login::Provided { bearer: token.into(), kind: TokenKind::KeyPairJwt })
     }
 
-    /// A programmatic access token: good until its owner's policy ends it, days or months.
+    /// A programmatic access token: valid for days or months, until the policy of its owner ends it.
     ///
     /// ```
     /// use snowpipe_streaming::Credentials;
@@ -80,7 +101,7 @@ impl Credentials {
         Credentials::of(Login::Provided { bearer: token.into(), kind: TokenKind::ProgrammaticAccessToken })
     }
 
-    /// An OAuth access token made elsewhere, of Snowflake OAuth or External OAuth: never renewed.
+    /// An OAuth access token of Snowflake OAuth or External OAuth, obtained elsewhere: never renewed.
     ///
     /// ```
     /// use snowpipe_streaming::Credentials;
@@ -92,7 +113,7 @@ impl Credentials {
         Credentials::of(Login::Provided { bearer: token.into(), kind: TokenKind::OAuth })
     }
 
-    /// A file in which somebody else keeps a fresh key-pair JWT: read again before its end, and when it is refused.
+    /// A file in which another process keeps a fresh key-pair JWT: read again every minute, and when the JWT is refused.
     ///
     /// ```
     /// use snowpipe_streaming::Credentials;
@@ -114,8 +135,8 @@ impl Credentials {
         Credentials::of(Login::File { path: path.into(), kind: TokenKind::ProgrammaticAccessToken })
     }
 
-    /// A file in which somebody else keeps a fresh OAuth access token, as in Snowpark Container Services
-    /// (`/snowflake/session/token`) or beside an agent of a workload identity: read again every minute.
+    /// A file in which another process keeps a fresh OAuth access token, as in Snowpark Container Services
+    /// (`/snowflake/session/token`) or with the agent of a workload identity: read again every minute.
     ///
     /// ```
     /// use snowpipe_streaming::Credentials;
@@ -139,7 +160,7 @@ impl Credentials {
         Credentials::of(Login::Client(client))
     }
 
-    /// How long a JWT made from the key pair is good for; an hour, if not said, which is also the most the service honours.
+    /// How long a JWT minted from the key pair is valid. Default and maximum: an hour.
     ///
     /// ```
     /// # use snowpipe_streaming::Credentials;
@@ -149,13 +170,14 @@ impl Credentials {
     /// ```
     #[must_use]
     pub fn jwt_lifetime(mut self, lifetime: Duration) -> Credentials {
-        self.jwt_lifetime = Some(lifetime);
+        self.jwt.lifetime = Some(lifetime);
         self
     }
 
-    /// The account as the JWT shall name it, for the rare one whose name does not follow from the account identifier.
+    /// The account name in the JWT, for the rare account whose name does not follow from its identifier.
     ///
-    /// The rule: what precedes the first dot, in upper case; what precedes the first hyphen if a later part is `global`.
+    /// The rule: the part before the first dot, in upper case; if a later part is `global`, the part before the first
+    /// hyphen.
     ///
     /// ```
     /// # use snowpipe_streaming::Credentials;
@@ -165,11 +187,11 @@ impl Credentials {
     /// ```
     #[must_use]
     pub fn jwt_account(mut self, account: impl Into<String>) -> Credentials {
-        self.jwt_account = Some(account.into());
+        self.jwt.account = Some(account.into());
         self
     }
 
-    /// The claim `aud` of the JWT; the service asks for none.
+    /// The claim `aud` of the JWT. The service does not need one; a proxy before it may.
     ///
     /// ```
     /// # use snowpipe_streaming::Credentials;
@@ -179,17 +201,17 @@ impl Credentials {
     /// ```
     #[must_use]
     pub fn jwt_audience(mut self, audience: impl Into<String>) -> Credentials {
-        self.jwt_audience = Some(audience.into());
+        self.jwt.audience = Some(audience.into());
         self
     }
 
-    /// A key-pair JWT for the account, for requests that are not made through this library; nothing is sent.
+    /// Mints a key-pair JWT for the account, for requests that are not made through this library. Sends nothing.
     ///
-    /// Its times are those of this machine's clock. A client mints its own, by the server's clock.
+    /// Its times come from this machine's clock. A client mints its own, by the server's clock.
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when these credentials are no key pair, or something about them is wrong.
+    /// [`Config`](ErrorKind::Config) when these credentials are not a key pair, or something about them is wrong.
     ///
     /// ```no_run
     /// use snowpipe_streaming::{Credentials, PrivateKey};
@@ -200,54 +222,42 @@ impl Credentials {
     /// ```
     pub fn mint_jwt(&self, account: &str) -> Result<Secret, Error> {
         let Login::KeyPair { user, key } = &self.login else {
-            return Err(
-                Error::new(ErrorKind::Config, format!("a {} makes no JWT", self.kind())).advise("give a key pair")
-            );
+            let reason = format!("no JWT can be minted with a credential of the kind {}", self.kind());
+            return Err(Error::new(ErrorKind::Config, reason).advise("use Credentials::key_pair"));
         };
         let account = Account::parse(account)?;
         let origin = Origin::parse(&format!("https://{}", account.host()), "account URL")?;
-        let source = self.key_pair_source(user, key, &account, origin, Arc::new(SystemClock), Arc::default())?;
-        Ok(source.fetch()?.bearer)
+        let context = LoginContext { origin, clock: Arc::new(SystemClock), server_clock: Arc::default() };
+        Ok(self.key_pair_source(user, key, &account, context)?.fetch()?.bearer)
     }
 
     fn of(login: Login) -> Credentials {
-        Credentials { login, jwt_lifetime: None, jwt_account: None, jwt_audience: None }
+        Credentials { login, jwt: JwtSettings::default() }
     }
 }
 
 impl Credentials {
-    /// The source of login tokens for the account behind the origin; all that can be wrong is found here.
+    /// The source of login tokens for the account. Finds everything that is wrong with the credentials.
     ///
-    /// `connect` is used by those that ask a server other than the service.
+    /// `connect` is for sources that fetch their tokens from another server.
     pub(crate) fn source(
         &self,
         account: &Account,
-        origin: &Origin,
-        clock: &Arc<dyn Clock>,
-        server_clock: &Arc<ServerClock>,
+        context: LoginContext,
         connect: &Connect<'_>,
     ) -> Result<Box<dyn TokenSource>, Error> {
-        let (origin, clock, server_clock) = (origin.clone(), Arc::clone(clock), Arc::clone(server_clock));
-        match &self.login {
-            Login::KeyPair { user, key } => {
-                Ok(Box::new(self.key_pair_source(user, key, account, origin, clock, server_clock)?))
-            }
-            Login::Provided { bearer, kind } => {
-                self.refuse_jwt_settings()?;
-                Ok(Box::new(Provided::new(bearer, *kind, origin, clock, server_clock)?))
-            }
-            Login::File { path, kind } => {
-                self.refuse_jwt_settings()?;
-                Ok(Box::new(TokenFile::new(path.clone(), *kind, origin, clock, server_clock)))
-            }
-            Login::Client(client) => {
-                self.refuse_jwt_settings()?;
-                Ok(Box::new(client.source(origin, clock, connect)?))
-            }
+        if !matches!(self.login, Login::KeyPair { .. }) {
+            self.refuse_jwt_settings()?;
         }
+        Ok(match &self.login {
+            Login::KeyPair { user, key } => Box::new(self.key_pair_source(user, key, account, context)?),
+            Login::Provided { bearer, kind } => Box::new(Provided::new(bearer, *kind, context)?),
+            Login::File { path, kind } => Box::new(TokenFile::new(path.clone(), *kind, context)),
+            Login::Client(client) => Box::new(client.source(context.origin, context.clock, connect)?),
+        })
     }
 
-    /// What the tokens of the source are.
+    /// The kind of the tokens of the source.
     pub(crate) fn kind(&self) -> TokenKind {
         match &self.login {
             Login::KeyPair { .. } => TokenKind::KeyPairJwt,
@@ -256,8 +266,12 @@ impl Credentials {
         }
     }
 
-    /// What the service is told, for the diagnosis of a refusal; nothing secret.
-    pub(crate) fn describe(&self, account: &Account) -> String {
+    /// Whom the tokens claim to be, for the diagnosis of a refusal.
+    pub(crate) fn principal(&self, account: &Account) -> Principal {
+        Principal { identity: self.identity(account), advice: self.advice() }
+    }
+
+    fn identity(&self, account: &Account) -> String {
         match &self.login {
             Login::KeyPair { user, key } => {
                 let account = self.claimed(account).unwrap_or_else(|_| account.clone());
@@ -274,8 +288,7 @@ impl Credentials {
         }
     }
 
-    /// What to try after a refusal.
-    pub(crate) fn cure(&self) -> &'static str {
+    fn advice(&self) -> &'static str {
         match &self.login {
             Login::KeyPair { .. } => {
                 "compare the user's key and login name with DESC USER, and the account with the account URL"
@@ -285,7 +298,7 @@ impl Credentials {
                 "see SHOW USER PROGRAMMATIC ACCESS TOKENS for its end, and whether its user has the network policy it needs"
             }
             Login::Provided { .. } => "obtain a new one and build a new client with it",
-            Login::File { .. } => "see to whoever renews the file",
+            Login::File { .. } => "check the process that renews the file",
             Login::Client(_) => "check that the account trusts the issuer, and which user its tokens stand for",
         }
     }
@@ -295,33 +308,29 @@ impl Credentials {
         user: &str,
         key: &PrivateKey,
         account: &Account,
-        origin: Origin,
-        clock: Arc<dyn Clock>,
-        server_clock: Arc<ServerClock>,
+        context: LoginContext,
     ) -> Result<KeyPair, Error> {
-        let lifetime = self.jwt_lifetime.unwrap_or(MAX_LIFETIME);
-        let account = self.claimed(account)?;
-        let source = KeyPair::new(&account, user, key.clone(), lifetime, origin, clock, server_clock)?;
-        Ok(source.audience(self.jwt_audience.clone()))
+        let source = KeyPair::new(&self.claimed(account)?, user, key.clone(), context)?;
+        source.audience(self.jwt.audience.clone()).lifetime(self.jwt.lifetime.unwrap_or(MAX_LIFETIME))
     }
 
     fn claimed(&self, account: &Account) -> Result<Account, Error> {
-        match &self.jwt_account {
+        match &self.jwt.account {
             Some(name) => account.clone().with_jwt_name(name),
             None => Ok(account.clone()),
         }
     }
 
-    /// A setting that can have no effect is a misunderstanding.
+    /// A setting without any effect is a misunderstanding.
     fn refuse_jwt_settings(&self) -> Result<(), Error> {
-        let setting = match (&self.jwt_lifetime, &self.jwt_account, &self.jwt_audience) {
-            (Some(_), _, _) => "jwt_lifetime",
-            (_, Some(_), _) => "jwt_account",
-            (_, _, Some(_)) => "jwt_audience",
-            (None, None, None) => return Ok(()),
+        let setting = match &self.jwt {
+            JwtSettings { lifetime: Some(_), .. } => "jwt_lifetime",
+            JwtSettings { account: Some(_), .. } => "jwt_account",
+            JwtSettings { audience: Some(_), .. } => "jwt_audience",
+            JwtSettings { lifetime: None, account: None, audience: None } => return Ok(()),
         };
-        let happened = format!("{setting} was set, but these credentials make no JWT: they are a {}", self.kind());
-        Err(Error::new(ErrorKind::Config, happened).advise("leave it out, or give a key pair"))
+        let reason = format!("{setting} is set, but no JWT is minted with a credential of the kind {}", self.kind());
+        Err(Error::new(ErrorKind::Config, reason).advise("leave it out, or use a key pair"))
     }
 }
 
@@ -353,21 +362,20 @@ mod tests {
 
     fn source(credentials: &Credentials) -> Result<Box<dyn TokenSource>, Error> {
         let origin = Origin::parse("https://a.example", "test URL").unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(FakeClock::new());
+        let context = LoginContext { origin, clock: Arc::new(FakeClock::new()), server_clock: Arc::default() };
         let connect = |_: &Origin| Err(Error::new(ErrorKind::Unavailable, "not in this test"));
-        credentials.source(&account(), &origin, &clock, &Arc::default(), &connect)
+        credentials.source(&account(), context, &connect)
     }
 
     #[test]
-    fn each_way_to_log_in_yields_tokens_of_its_kind() {
+    fn each_way_to_log_in_yields_tokens_for_the_account_of_its_kind() {
         for (credentials, kind) in [
             (Credentials::key_pair("u", key()), TokenKind::KeyPairJwt),
             (Credentials::programmatic_access_token("t"), TokenKind::ProgrammaticAccessToken),
             (Credentials::oauth_token("t"), TokenKind::OAuth),
         ] {
             let grant = source(&credentials).unwrap().fetch().unwrap();
-            assert_eq!((grant.kind, credentials.kind()), (kind, kind));
-            assert_eq!(grant.origin.to_string(), "https://a.example");
+            assert_eq!((credentials.kind(), grant.origin.to_string().as_str()), (kind, "https://a.example"));
         }
     }
 
@@ -388,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_pair_mints_a_jwt_for_others_and_nothing_else_does() {
+    fn only_a_key_pair_mints_a_jwt_for_other_requests() {
         let credentials = Credentials::key_pair("loader", key());
         let jwt = credentials.mint_jwt("myorg-account1").unwrap();
         assert_eq!(jwt.expose().split('.').count(), 3);
@@ -398,15 +406,15 @@ mod tests {
     }
 
     #[test]
-    fn a_description_tells_who_is_claimed_and_nothing_secret() {
+    fn an_identity_names_what_is_claimed_and_nothing_secret() {
         let credentials = Credentials::key_pair("loader", key()).jwt_account("other");
         assert_eq!(
-            credentials.describe(&account()),
+            credentials.identity(&account()),
             format!("account OTHER, user LOADER, public key {}", key().fingerprint())
         );
         let credentials = Credentials::programmatic_access_token("open-sesame");
         assert_eq!(
-            credentials.describe(&account()),
+            credentials.identity(&account()),
             "account myorg-account1, the programmatic access token given by the caller, which is never renewed"
         );
         assert_eq!(format!("{credentials:?}"), "Credentials { kind: ProgrammaticAccessToken, .. }");

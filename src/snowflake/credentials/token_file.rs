@@ -1,37 +1,28 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::provided::{BY_OUR_CLOCK, end, left, tidy};
-use super::{Grant, TokenKind, TokenSource};
-use crate::clock::{Clock, ServerClock};
+use super::LoginContext;
+use super::provided::{TimeLeft, expiry, time_left, trimmed};
+use crate::auth::{Grant, TokenSource};
 use crate::error::{Error, ErrorKind};
-use crate::http::Origin;
 use crate::secret::Secret;
+use crate::snowflake::token_kind::TokenKind;
 
-/// A token in a file that somebody else renews; read again for every fetch.
+/// A token in a file that another process renews; read again for every fetch.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     path: PathBuf,
     kind: TokenKind,
-    origin: Origin,
-    clock: Arc<dyn Clock>,
-    server_clock: Arc<ServerClock>,
+    context: LoginContext,
 }
 
 impl TokenFile {
-    pub(crate) fn new(
-        path: PathBuf,
-        kind: TokenKind,
-        origin: Origin,
-        clock: Arc<dyn Clock>,
-        server_clock: Arc<ServerClock>,
-    ) -> TokenFile {
-        TokenFile { path, kind, origin, clock, server_clock }
+    pub(crate) fn new(path: PathBuf, kind: TokenKind, context: LoginContext) -> TokenFile {
+        TokenFile { path, kind, context }
     }
 
     fn read(&self) -> Result<Secret, Error> {
@@ -39,14 +30,14 @@ impl TokenFile {
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| self.unreadable(error))?;
         if bytes.len() > MAX_BYTES {
-            let happened = format!("the token file {} is longer than {MAX_BYTES} bytes", self.path.display());
-            return Err(Error::new(ErrorKind::Config, happened).advise("check that it is the token file"));
+            let reason = format!("the token file {} is longer than {MAX_BYTES} bytes", self.path.display());
+            return Err(Error::new(ErrorKind::Config, reason).advise("check that it is the token file"));
         }
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             Error::new(ErrorKind::Config, format!("the token file {} is not text", self.path.display()))
                 .advise("check that it is the token file")
         })?;
-        tidy(&Secret::new(text), self.kind).map_err(|error| error.attempting(self.attempted()))
+        trimmed(&Secret::new(text), self.kind).map_err(|error| error.attempting(self.attempted()))
     }
 
     fn attempted(&self) -> String {
@@ -54,49 +45,56 @@ impl TokenFile {
     }
 
     fn unreadable(&self, error: std::io::Error) -> Error {
-        let happened = format!("the token file {} cannot be read: {}", self.path.display(), error.kind());
-        Error::new(ErrorKind::Config, happened)
-            .advise("check the path, the permissions and whoever writes the file")
+        let reason = format!("the token file {} cannot be read: {}", self.path.display(), error.kind());
+        Error::new(ErrorKind::Config, reason)
+            .advise("check the path, the permissions and the process that writes the file")
             .with_source(error)
     }
 }
 
 impl TokenSource for TokenFile {
     fn fetch(&self) -> Result<Grant, Error> {
-        let asked = self.clock.now();
+        let asked = self.context.clock.now();
         let bearer = self.read()?;
-        let end = end(&bearer, self.kind).map_err(|error| error.attempting(self.attempted()))?;
-        let left = end.map_or(Ok(Duration::MAX), |end| left(end, self.server_clock.at(asked.wall)));
-        let left = left.map_err(|ago| {
-            let (kind, path, ago) = (self.kind, self.path.display(), ago.as_secs());
-            Error::new(ErrorKind::Credentials, format!("the {kind} in {path} expired {ago} s ago{BY_OUR_CLOCK}"))
-                .advise("see to whoever renews the file; check the clock")
-        })?;
-        let lifetime = left.min(READ_AGAIN);
-        Ok(Grant { bearer, kind: self.kind, origin: self.origin.clone(), lifetime, asked })
+        let expiry = expiry(&bearer, self.kind).map_err(|error| error.attempting(self.attempted()))?;
+        match time_left(expiry, self.context.server_clock.at(asked.wall)) {
+            TimeLeft::Left(left) => {
+                let lifetime = left.min(READ_AGAIN_AFTER);
+                Ok(Grant { bearer, origin: self.context.origin.clone(), lifetime, asked })
+            }
+            TimeLeft::Expired(ago) => {
+                let (kind, path, ago) = (self.kind, self.path.display(), ago.as_secs());
+                let reason = format!("the {kind} in {path} expired {ago} s ago by this machine's clock");
+                Err(Error::new(ErrorKind::Credentials, reason)
+                    .advise("check the process that renews the file; check the clock"))
+            }
+        }
     }
 
     fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
         let grant = self.fetch()?;
         if grant.bearer == refused.bearer {
-            let happened = format!("the service refused the {} that {} still holds", self.kind, self.path.display());
-            return Err(Error::new(ErrorKind::Credentials, happened).advise("see to whoever renews the file"));
+            let reason = format!("the service refused the {} that {} still holds", self.kind, self.path.display());
+            return Err(Error::new(ErrorKind::Credentials, reason).advise("check the process that renews the file"));
         }
         Ok(grant)
     }
 }
 
-/// So soon is a change of the file noticed, while the token it held is still good.
-const READ_AGAIN: Duration = Duration::from_secs(60);
+/// A change of the file is noticed within this time, even while the token that it held is still valid.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Well above the longest header that servers accept, so nothing that works is refused.
 const MAX_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Arc;
 
     use super::*;
     use crate::auth::TokenCache;
     use crate::clock::FakeClock;
+    use crate::http::Origin;
 
     struct Setup {
         clock: Arc<FakeClock>,
@@ -112,7 +110,8 @@ mod tests {
 
         fn source(&self, kind: TokenKind) -> TokenFile {
             let origin = Origin::parse("https://a.example", "test URL").unwrap();
-            TokenFile::new(self.path.clone(), kind, origin, self.clock.clone(), Arc::default())
+            let context = LoginContext { origin, clock: self.clock.clone(), server_clock: Arc::default() };
+            TokenFile::new(self.path.clone(), kind, context)
         }
     }
 
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_vanishes_costs_nothing_while_its_token_is_good() {
+    fn a_file_that_vanishes_does_no_harm_while_its_token_is_valid() {
         let setup = Setup::new("vanished", "first");
         let cache = TokenCache::new(Box::new(setup.source(TokenKind::OAuth)), setup.clock.clone());
         cache.get().unwrap();
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused_without_being_repeated() {
+    fn an_invalid_token_is_refused_without_being_repeated() {
         for (content, kind) in
             [("", TokenKind::OAuth), ("open sesame", TokenKind::OAuth), ("open-sesame", TokenKind::KeyPairJwt)]
         {

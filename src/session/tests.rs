@@ -1,0 +1,99 @@
+use std::time::Duration;
+
+use ::http::Method;
+
+use super::*;
+use crate::auth::{Grant, TokenSource};
+use crate::clock::{Clock, FakeClock};
+use crate::http::{Origin, Script};
+
+/// An API that takes a bearer token and nothing else.
+#[derive(Debug)]
+struct PlainBearer;
+
+impl Dialect for PlainBearer {}
+
+/// Fetches `token-1`, `token-2` and so on.
+#[derive(Debug)]
+struct Numbered {
+    clock: Arc<FakeClock>,
+    fetched: std::sync::atomic::AtomicU32,
+}
+
+impl TokenSource for Numbered {
+    fn fetch(&self) -> Result<Grant, Error> {
+        let number = self.fetched.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+        Ok(Grant {
+            bearer: format!("token-{number}").into(),
+
+            origin: Origin::parse("https://api.example", "test URL").unwrap(),
+            lifetime: Duration::from_secs(3600),
+            asked: self.clock.now(),
+        })
+    }
+}
+
+fn session(script: &Script) -> Session {
+    let clock = Arc::new(FakeClock::new());
+    let source = Numbered { clock: clock.clone(), fetched: Default::default() };
+    Session::new(
+        TokenCache::new(Box::new(source), clock.clone()),
+        Arc::new(script.sender(&clock, Duration::from_secs(30))),
+        Arc::default(),
+        Box::new(PlainBearer),
+        Principal { identity: "client loader".into(), advice: "check its roles" },
+    )
+}
+
+fn list_roles() -> Request<'static> {
+    Request::new(Method::GET, "/v1/roles", "list the roles").query("limit=7".into())
+}
+
+#[test]
+fn a_plain_service_gets_a_bearer_token_and_no_header_or_label_of_another_service() {
+    let script = Script::default();
+    script.respond(503, "").respond(200, "[]");
+    assert_eq!(session(&script).send(&list_roles()).unwrap().body, b"[]");
+    let sent = script.sent();
+    assert_eq!(script.lines(), vec!["GET https://api.example/v1/roles?limit=7"; 2]);
+    for request in sent {
+        let names: Vec<_> = request.headers.keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["authorization"]);
+        assert_eq!(request.headers["authorization"], "Bearer token-1");
+        assert!(request.headers["authorization"].is_sensitive());
+    }
+}
+
+#[test]
+fn a_token_that_a_plain_service_refuses_is_renewed_once() {
+    let script = Script::default();
+    script.respond(401, "").respond(200, "[]");
+    let session = session(&script);
+    session.send(&list_roles()).unwrap();
+    let tokens: Vec<_> = script.sent().iter().map(|sent| sent.headers["authorization"].clone()).collect();
+    assert_eq!(tokens, ["Bearer token-1", "Bearer token-2"]);
+    let counters = session.counters().snapshot();
+    assert_eq!((counters.requests, counters.retries, counters.renewals), (2, 1, 1));
+}
+
+#[test]
+fn a_second_refusal_is_an_error_with_a_diagnosis_and_without_an_id_that_was_never_sent() {
+    let script = Script::default();
+    script.respond(401, "").respond(401, r#"{"error":"invalid_token"}"#).respond(200, "[]");
+    let error = session(&script).send(&list_roles()).unwrap_err();
+    assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Credentials, Some(401), 2));
+    assert_eq!(
+        error.to_string(),
+        "could not list the roles: invalid_token (HTTP 401, invalid_token, 2 attempts); client loader; no clock \
+         difference found; check its roles"
+    );
+    assert_eq!(script.lines().len(), 2);
+}
+
+#[test]
+fn a_bare_403_for_a_young_token_is_the_response() {
+    let script = Script::default();
+    script.respond(403, "").respond(200, "[]");
+    let error = session(&script).send(&list_roles()).unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Credentials, 1));
+}
