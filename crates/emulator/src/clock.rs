@@ -5,16 +5,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The machine's clock plus an offset.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     offset_seconds: AtomicI64,
 }
 
 impl Clock {
-    pub(super) fn set_offset(&self, seconds: i64) {
+    pub(crate) fn set_offset(&self, seconds: i64) {
         self.offset_seconds.store(seconds.clamp(-MAX_OFFSET_SECONDS, MAX_OFFSET_SECONDS), Ordering::Relaxed);
     }
 
-    pub(super) fn now(&self) -> SystemTime {
+    pub(crate) fn now(&self) -> SystemTime {
         let offset = self.offset_seconds.load(Ordering::Relaxed);
         let shift = Duration::from_secs(offset.unsigned_abs());
         let now = SystemTime::now();
@@ -22,7 +22,7 @@ impl Clock {
         shifted.filter(|time| *time >= UNIX_EPOCH).unwrap_or(now)
     }
 
-    pub(super) fn unix_ms(&self) -> i64 {
+    pub(crate) fn unix_ms(&self) -> i64 {
         let since = self.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }

@@ -3,19 +3,21 @@
 mod account;
 mod authorization;
 mod channels;
+pub(crate) mod control;
 mod files;
+pub(crate) mod route;
 mod rows;
 
-use super::refusal::Refusal;
-use super::request::Request;
-use super::response::Response;
-use super::route::Route;
-use super::service::Service;
+use crate::endpoints::route::Route;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::refusal::Refusal;
+use crate::service::Service;
 
 /// The name of the account host and of the ingest host alike, without the port.
-pub(super) const HOST: &str = "127.0.0.1";
+pub(crate) const HOST: &str = "127.0.0.1";
 
-pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Result<Response, Refusal> {
+pub(crate) fn carry_out(service: &Service, route: Route, request: Request) -> Result<Response, Refusal> {
     if let Route::Upload(path) = &route {
         return Ok(files::upload(service, path, request));
     }

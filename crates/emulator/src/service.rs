@@ -5,53 +5,53 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::clock::Clock;
-use super::control;
-use super::credentials::Credentials;
-use super::endpoints;
-use super::fault::{Effect, Faults};
-use super::ledger::{Append, Ledger};
-use super::name::{ChannelName, PipeName};
-use super::refusal::Refusal;
-use super::request::Request;
-use super::request_log::{LoggedRequest, RequestLog};
-use super::response::Response;
-use super::route::Route;
-use super::rows::Batch;
-use super::stage::Stage;
-use super::variants::Forms;
+use crate::clock::Clock;
+use crate::control::fault::{Effect, Faults};
+use crate::control::forms::Forms;
+use crate::control::request_log::{LoggedRequest, RequestLog};
+use crate::endpoints;
+use crate::endpoints::control;
+use crate::endpoints::route::Route;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::identity::credentials::Credentials;
+use crate::refusal::Refusal;
+use crate::state::batch::Batch;
+use crate::state::ledger::{Append, Ledger};
+use crate::state::name::{ChannelName, PipeName};
+use crate::state::stage::Stage;
 
 /// All that connections share.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(crate) struct Service {
     /// Where it listens.
-    pub(super) url: String,
-    pub(super) clock: Clock,
-    pub(super) credentials: Credentials,
-    pub(super) ledger: Mutex<Ledger>,
-    pub(super) faults: Faults,
-    pub(super) log: RequestLog,
+    pub(crate) url: String,
+    pub(crate) clock: Clock,
+    pub(crate) credentials: Credentials,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) faults: Faults,
+    pub(crate) log: RequestLog,
     /// A text whose rows do not land.
-    pub(super) rejected: Mutex<Option<Arc<[u8]>>>,
-    pub(super) forms: Mutex<Forms>,
-    pub(super) scratch: Scratch,
-    pub(super) stage: Stage,
+    pub(crate) rejected: Mutex<Option<Arc<[u8]>>>,
+    pub(crate) forms: Mutex<Forms>,
+    pub(crate) scratch: Scratch,
+    pub(crate) stage: Stage,
     /// Rows are counted only.
-    pub(super) discards_rows: bool,
+    pub(crate) discards_rows: bool,
     stopping: Mutex<bool>,
     stopped: Condvar,
 }
 
 /// How a response goes out.
 #[derive(Debug)]
-pub(super) enum Delivery {
+pub(crate) enum Delivery {
     Whole(Response),
     Half(Response),
     Nothing,
 }
 
 impl Service {
-    pub(super) fn new(
+    pub(crate) fn new(
         url: String,
         credentials: Credentials,
         ledger: Ledger,
@@ -75,7 +75,7 @@ impl Service {
         }
     }
 
-    pub(super) fn respond(&self, request: Request) -> Delivery {
+    pub(crate) fn respond(&self, request: Request) -> Delivery {
         if let Some(action) = request.path.strip_prefix(control::PREFIX) {
             return Delivery::Whole(control::response(self, action, &request));
         }
@@ -105,7 +105,7 @@ impl Service {
     }
 
     /// Takes the rows of an append, or their number only.
-    pub(super) fn append(&self, name: &ChannelName, mut append: Append, now_ms: i64) -> Result<String, Refusal> {
+    pub(crate) fn append(&self, name: &ChannelName, mut append: Append, now_ms: i64) -> Result<String, Refusal> {
         if self.discards_rows {
             append.batch.block = None;
         }
@@ -113,7 +113,7 @@ impl Service {
     }
 
     /// The same without order.
-    pub(super) fn append_elastic(&self, pipe: &PipeName, mut batch: Batch, now_ms: i64) -> Result<(), Refusal> {
+    pub(crate) fn append_elastic(&self, pipe: &PipeName, mut batch: Batch, now_ms: i64) -> Result<(), Refusal> {
         if self.discards_rows {
             batch.block = None;
         }
@@ -121,13 +121,13 @@ impl Service {
     }
 
     /// What a request may hold, on the wire.
-    pub(super) fn max_body(&self, request: &Request) -> u64 {
+    pub(crate) fn max_body(&self, request: &Request) -> u64 {
         let is_file = Route::find(&request.method, &request.path).is_ok_and(|route| matches!(route, Route::Upload(_)));
         if is_file { MAX_FILE } else { MAX_BODY }
     }
 
     /// Ends every pause.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         *self.stopping.lock() = true;
         self.stopped.notify_all();
     }
@@ -164,16 +164,16 @@ impl Service {
 
 /// Room for unpacked bodies, used again: fresh memory costs more than unpacking into it.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     free: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Scratch {
-    pub(super) fn take(&self) -> Vec<u8> {
+    pub(crate) fn take(&self) -> Vec<u8> {
         self.free.lock().pop().unwrap_or_default()
     }
 
-    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
         let mut free = self.free.lock();
         if free.len() < MAX_FREE && buffer.capacity() <= MAX_KEPT {
             free.push(buffer);

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::super::credentials::{Login, Method};
-use super::super::refusal::Refusal;
-use super::super::request::{Parameters, Request};
-use super::super::response::Response;
-use super::super::route::Route;
-use super::super::service::Service;
 use super::HOST;
+use crate::endpoints::route::Route;
+use crate::http::request::{Parameters, Request};
+use crate::http::response::Response;
+use crate::identity::credentials::{Login, Method};
+use crate::refusal::Refusal;
+use crate::service::Service;
 
-pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
+pub(crate) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
     match route {
         Route::Hostname => {
             service.credentials.login(request, now_ms)?;

@@ -4,11 +4,11 @@ use std::io;
 
 use serde_json::json;
 
-use super::super::request::{Parameters, Request};
-use super::super::response::Response;
-use super::super::service::Service;
+use crate::http::request::{Parameters, Request};
+use crate::http::response::Response;
+use crate::service::Service;
 
-pub(super) fn discover(service: &Service) -> Response {
+pub(crate) fn discover(service: &Service) -> Response {
     let issuer = service.credentials.access.issuer();
     let body = json!({
         "issuer": issuer,
@@ -22,7 +22,7 @@ pub(super) fn discover(service: &Service) -> Response {
     Response::json(200, &body)
 }
 
-pub(super) fn keys(service: &Service) -> Response {
+pub(crate) fn keys(service: &Service) -> Response {
     match service.credentials.access.published_keys() {
         Ok(keys) => Response::json(200, &keys),
         Err(why) => unable(&why),
@@ -30,7 +30,7 @@ pub(super) fn keys(service: &Service) -> Response {
 }
 
 /// Answers in the form of RFC 6749, errors included.
-pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Response {
+pub(crate) fn token(service: &Service, request: &Request, now_ms: i64) -> Response {
     let is_form = request.content_type().as_deref() == Some("application/x-www-form-urlencoded");
     let form = std::str::from_utf8(&request.body).ok().filter(|_| is_form);
     let Some(form) = form.map(Parameters::parse) else {

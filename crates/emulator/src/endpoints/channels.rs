@@ -4,13 +4,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::super::ledger::Opening;
-use super::super::name::PipeName;
-use super::super::refusal::Refusal;
-use super::super::request::Request;
-use super::super::response::Response;
-use super::super::route::Route;
-use super::super::service::Service;
+use crate::endpoints::route::Route;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::state::ledger::Opening;
+use crate::state::name::PipeName;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -31,7 +31,7 @@ struct StatusBody {
     channel_names: Vec<String>,
 }
 
-pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
+pub(crate) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
     match route {
         Route::Open { name, spelling } => {
             let body: OpenBody = optional(request)?;
@@ -79,7 +79,7 @@ fn optional<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refus
     parsed(request)
 }
 
-pub(super) fn parsed<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+pub(crate) fn parsed<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     if request.content_type().as_deref() != Some("application/json") {
         return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/json."));
     }

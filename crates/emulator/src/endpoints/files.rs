@@ -5,16 +5,16 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::aws_chunked;
-use super::super::channel::missing_token;
-use super::super::encoding::Encoding;
-use super::super::ledger::Append;
-use super::super::name::ChannelName;
-use super::super::refusal::Refusal;
-use super::super::request::Request;
-use super::super::response::Response;
-use super::super::rows::Batch;
-use super::super::service::Service;
+use crate::http::aws_chunked;
+use crate::http::encoding::Encoding;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::state::batch::Batch;
+use crate::state::channel::missing_token;
+use crate::state::ledger::Append;
+use crate::state::name::ChannelName;
 
 /// A part of a file that holds rows of one channel.
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ struct Fragment {
 }
 
 /// Answers as object storage does, errors included.
-pub(super) fn upload(service: &Service, path: &str, request: Request) -> Response {
+pub(crate) fn upload(service: &Service, path: &str, request: Request) -> Response {
     let header = |name: &str| request.header(name).unwrap_or_default();
     if !service.stage.knows(header("authorization"), header("x-amz-security-token")) {
         return storage_error(403, "InvalidAccessKeyId");
@@ -54,7 +54,7 @@ pub(super) fn upload(service: &Service, path: &str, request: Request) -> Respons
     }
 }
 
-pub(super) fn register(
+pub(crate) fn register(
     service: &Service,
     name: &ChannelName,
     request: &Request,

@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use super::super::channel::missing_token;
-use super::super::encoding::{Encoding, Undecodable};
-use super::super::ledger::Append;
-use super::super::name::{ChannelName, PipeName};
-use super::super::refusal::Refusal;
-use super::super::request::Request;
-use super::super::response::Response;
-use super::super::rows::{Batch, Body};
-use super::super::service::Service;
+use crate::http::encoding::{Encoding, Undecodable};
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::state::batch::{Batch, Body};
+use crate::state::channel::missing_token;
+use crate::state::ledger::Append;
+use crate::state::name::{ChannelName, PipeName};
 
-pub(super) fn append(
+pub(crate) fn append(
     service: &Service,
     name: &ChannelName,
     request: Request,
@@ -31,7 +31,7 @@ pub(super) fn append(
     Ok(Response::json(200, &json!({"next_continuation_token": next})))
 }
 
-pub(super) fn append_elastic(
+pub(crate) fn append_elastic(
     service: &Service,
     pipe: &PipeName,
     request: Request,
