@@ -1,5 +1,3 @@
-//! A running emulator, as a Rust test holds it.
-
 pub(crate) mod builder;
 
 use std::sync::Arc;
@@ -10,12 +8,12 @@ use builder::Builder;
 use crate::control::fault::Fault;
 use crate::control::forms::{ErrorForm, WordForm};
 use crate::control::request_log::LoggedRequest;
+use crate::http::response::StreamedBody;
 use crate::http::server::Server;
 use crate::service::Service;
-use crate::state::name::{PipeName, TableName};
-use crate::state::table::Table;
+use crate::state::name::PipeName;
 
-/// A running service. It stops when it is dropped, and closes its connections.
+/// A running emulator. Dropping it closes its connections and its port.
 ///
 /// ```
 /// let emulator = snowpipe_emulator::Emulator::start()?;
@@ -32,31 +30,31 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one with every setting at its default.
+    /// Starts an emulator with default settings.
     ///
     /// # Errors
     ///
-    /// Those of [`Builder::start`].
+    /// As [`Builder::start`].
     pub fn start() -> io::Result<Self> {
         Self::builder().start()
     }
 
-    /// Settings to start one with.
+    /// The settings to start an emulator with.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// Where it listens, such as `http://127.0.0.1:40123`; without a slash at the end.
+    /// Its address, such as `http://127.0.0.1:40123`, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.service.url
     }
 
-    /// The account identifier that logins have to name.
+    /// The account identifier that clients log in to.
     pub fn account(&self) -> &str {
         &self.account
     }
 
-    /// The user that logins have to name.
+    /// The login name of the user.
     pub fn user(&self) -> &str {
         &self.user
     }
@@ -80,9 +78,9 @@ impl Emulator {
         &self.service.credentials.programmatic_access_token
     }
 
-    /// The issuer of the embedded authorization server. Its metadata are below
-    /// `/.well-known/openid-configuration` there, its token endpoint is `/token` there, and `/jwks` holds the public
-    /// key of its tokens' signatures.
+    /// The issuer URL of the embedded authorization server. Below it are the metadata
+    /// (`/.well-known/openid-configuration`), the token endpoint (`/token`), and the public key that its tokens are signed
+    /// with (`/jwks`).
     ///
     /// ```
     /// let emulator = snowpipe_emulator::Emulator::start()?;
@@ -93,7 +91,7 @@ impl Emulator {
         self.service.credentials.access.issuer().to_owned()
     }
 
-    /// Id and secret of the authorization server's client.
+    /// Id and secret of the only client of the embedded authorization server.
     ///
     /// ```
     /// # use snowpipe_emulator::Emulator;
@@ -102,17 +100,17 @@ impl Emulator {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn oauth_client(&self) -> (&str, &str) {
-        let client = &self.service.credentials.client;
+        let client = &self.service.credentials.oauth_client;
         (&client.id, &client.secret)
     }
 
-    /// From now on every access token of the authorization server issued so far is refused with 401.
+    /// Refuses from now on, with 401, every access token that the embedded authorization server issued so far.
     pub fn revoke_access_tokens(&self) {
-        // Only a state folder that is gone can refuse this, and then nothing else works either.
+        // This can only fail when the state folder is gone, and then nothing else works either.
         let _ = self.service.credentials.access.revoke_all();
     }
 
-    /// The authority that clients have to trust (PEM); `None` without TLS.
+    /// The certificate authority that clients have to trust (PEM); `None` without TLS.
     ///
     /// ```
     /// # use snowpipe_emulator::Emulator;
@@ -125,10 +123,10 @@ impl Emulator {
         self.ca_pem.as_deref()
     }
 
-    /// The committed rows of `DB.SCHEMA.TABLE` as NDJSON: byte for byte as sent, in the order of commits.
+    /// The committed rows of `DB.SCHEMA.TABLE` as NDJSON: byte for byte as sent, in the order of commits. A table that no
+    /// row landed in is empty.
     ///
     /// Names without double quotes are taken in upper case; when there is no such table, as they are.
-    /// A table that got no row is empty.
     ///
     /// ```
     /// let emulator = snowpipe_emulator::Emulator::start()?;
@@ -136,16 +134,14 @@ impl Emulator {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn rows(&self, table: &str) -> Vec<u8> {
-        let blocks = self.service.look_into(table, |table| table.blocks.clone());
-        let mut all = Vec::new();
-        for block in blocks.unwrap_or_default() {
-            // A block was unpacked once before it was taken.
-            let _ = block.write(&mut all);
-        }
-        all
+        let blocks = self.service.read_table(table, |table| table.blocks.clone()).unwrap_or_default();
+        let mut rows = Vec::new();
+        // Blocks were decompressed before they were taken, so this can only fail when the state folder is gone.
+        let _ = blocks.write_to(&mut rows);
+        rows
     }
 
-    /// How many rows are committed in `DB.SCHEMA.TABLE`, also when they are not kept.
+    /// The number of committed rows of `DB.SCHEMA.TABLE`, also when rows are only counted.
     ///
     /// ```
     /// let emulator = snowpipe_emulator::Emulator::start()?;
@@ -153,26 +149,26 @@ impl Emulator {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn row_count(&self, table: &str) -> u64 {
-        self.service.look_into(table, |table| table.rows).unwrap_or_default()
+        self.service.read_table(table, |table| table.rows).unwrap_or_default()
     }
 
-    /// Every request that reached the service so far, in the order of answers, control requests left out.
+    /// Every request so far, in the order of the responses. Control requests are left out.
     pub fn requests(&self) -> Vec<LoggedRequest> {
         self.service.log.all()
     }
 
-    /// Stops committing, or resumes. What fell due in between is committed at once then.
+    /// Stops committing rows, or resumes. On resuming, what fell due in between is committed at once.
     pub fn hold_commits(&self, hold: bool) {
         let now_ms = self.service.clock.unix_ms();
-        self.service.ledger.lock().hold(hold, now_ms);
+        self.service.ledger.lock().hold_commits(hold, now_ms);
     }
 
     /// Makes something go wrong.
     ///
     /// # Panics
     ///
-    /// When the fault cannot be written as HTTP: a status outside 200 to 599, a malformed header, one that
-    /// tells the length of the body, or a body with a status that has none.
+    /// When the fault cannot be written as HTTP: a status outside 200 to 599, a malformed header, a header that frames the
+    /// body (`Content-Length`, `Transfer-Encoding`), or a body with a status that has none.
     ///
     /// ```
     /// use snowpipe_emulator::{Emulator, Endpoint, Fault};
@@ -189,7 +185,7 @@ impl Emulator {
         self.service.faults.inject(fault);
     }
 
-    /// Calls off the faults that have not happened yet.
+    /// Removes the faults that have not happened yet.
     ///
     /// ```
     /// use snowpipe_emulator::{Emulator, Endpoint, Fault};
@@ -203,19 +199,19 @@ impl Emulator {
         self.service.faults.clear();
     }
 
-    /// From now on every scoped token issued so far is refused with 401.
+    /// Refuses from now on, with 401, every scoped token issued so far.
     pub fn revoke_scoped_tokens(&self) {
-        // Only a state folder that is gone can refuse this, and then nothing else works either.
+        // This can only fail when the state folder is gone, and then nothing else works either.
         let _ = self.service.credentials.scoped.revoke_all();
     }
 
-    /// From now on rows that hold this text count as errors and do not land. An empty text ends that.
+    /// Counts rows that hold this text as errors from now on, so that they do not land. An empty text ends that.
     pub fn reject_rows_containing(&self, text: &str) {
         self.service.reject_rows_containing(text);
     }
 
-    /// Opens a channel of the pipe `DB.SCHEMA.PIPE` as another client would: tokens given out before are
-    /// stale, uncommitted rows are gone. `false` when there is no such channel.
+    /// Opens a channel of the pipe `DB.SCHEMA.PIPE` as another client would: earlier continuation tokens become stale, and
+    /// uncommitted rows are discarded. `false` when there is no such channel.
     ///
     /// ```
     /// let emulator = snowpipe_emulator::Emulator::start()?;
@@ -227,25 +223,25 @@ impl Emulator {
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().steal(&pipe.channel(channel), now_ms))
     }
 
-    /// Removes a channel of the pipe `DB.SCHEMA.PIPE` with its offset, as thirty idle days do. `false` when
-    /// there is no such channel.
+    /// Removes a channel of the pipe `DB.SCHEMA.PIPE` with its offset, as thirty idle days do. `false` when there is no such
+    /// channel.
     pub fn expire_channel(&self, pipe: &str, channel: &str) -> bool {
         let now_ms = self.service.clock.unix_ms();
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().expire(&pipe.channel(channel), now_ms))
     }
 
-    /// From now on host names and tokens are answered in this form.
+    /// Sends host names and tokens in this form from now on.
     pub fn answer_words_as(&self, form: WordForm) {
         self.service.forms.lock().words = form;
     }
 
-    /// From now on refusals are answered in this form; those of faults are as the fault has them.
+    /// Sends refusals in this form from now on. Responses of faults stay as the fault has them.
     pub fn answer_errors_as(&self, form: ErrorForm) {
         self.service.forms.lock().errors = form;
     }
 
-    /// Moves the service's clock against this machine's: the `Date` of its answers and its judgement of
-    /// the times in tokens. Positive is ahead.
+    /// Moves the service's clock against this machine's: the `Date` of its responses, and what it takes for the current time
+    /// when it checks tokens. Positive is ahead.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.service.clock.set_offset(seconds);
     }
@@ -258,24 +254,5 @@ impl fmt::Debug for Emulator {
             .field("account", &self.account)
             .field("user", &self.user)
             .finish_non_exhaustive()
-    }
-}
-
-impl Service {
-    /// Looks into a table; one that nothing landed in is empty. `None` when the name is malformed.
-    pub(crate) fn look_into<T: Default>(&self, table: &str, look: impl Fn(&Table) -> T) -> Option<T> {
-        let as_written = TableName::parse(table)?;
-        let now_ms = self.clock.unix_ms();
-        let mut ledger = self.ledger.lock();
-        if let Some(found) = ledger.table(&as_written, now_ms).map(&look) {
-            return Some(found);
-        }
-        let quoted = TableName::parse_as_quoted(table)?;
-        Some(ledger.table(&quoted, now_ms).map(look).unwrap_or_default())
-    }
-
-    pub(crate) fn reject_rows_containing(&self, text: &str) {
-        let text = (!text.is_empty()).then(|| Arc::from(text.as_bytes()));
-        *self.rejected.lock() = text;
     }
 }

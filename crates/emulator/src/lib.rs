@@ -27,6 +27,7 @@
 
 mod clock;
 mod control;
+mod dispatcher;
 mod emulator;
 mod endpoints;
 mod http;
@@ -35,7 +36,8 @@ mod refusal;
 mod service;
 mod state;
 
-pub use control::fault::{Endpoint, Fault};
+pub use control::endpoint::Endpoint;
+pub use control::fault::Fault;
 pub use control::forms::{ErrorForm, WordForm};
 pub use control::request_log::LoggedRequest;
 pub use emulator::Emulator;

@@ -1,20 +1,16 @@
-//! Why a request is refused: what the caller is told, and what only the log is told.
-
-use std::borrow::Cow;
-
-/// A request that the service does not carry out.
+/// A request that the service does not carry out: what the response says, and what only the log says.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
-    pub(crate) code: Cow<'static, str>,
+    pub(crate) code: &'static str,
     pub(crate) message: String,
-    /// Kept from the caller, as the service keeps it: shown in the request log only.
+    /// For the request log only. The service keeps such details from its callers, so the emulator does, too.
     pub(crate) detail: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code: Cow::Borrowed(code), message: message.into(), detail: None }
+        Self { status, code, message: message.into(), detail: None }
     }
 
     /// A request whose form is wrong.

@@ -1,4 +1,5 @@
-//! What the service remembers.
+//! What the service remembers: channels, rows on their way into tables, tables, uploaded files. With a state folder the
+//! [journal] makes it outlive the process.
 
 pub(crate) mod batch;
 pub(crate) mod channel;

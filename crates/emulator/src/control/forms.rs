@@ -1,4 +1,5 @@
-//! The other forms in which answers have been described or seen, for clients that should take them all.
+//! Other forms of responses. The documentation and what was seen on live accounts differ, so a client should take them all,
+//! and a test can switch between them.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -6,7 +7,7 @@ use serde_json::json;
 use crate::http::response::Response;
 use crate::refusal::Refusal;
 
-/// The form of a response that is one word: a host name or a token.
+/// The form of a response that is a single word: a host name or a token.
 ///
 /// ```
 /// use snowpipe_emulator::{Emulator, WordForm};
@@ -19,7 +20,7 @@ use crate::refusal::Refusal;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WordForm {
-    /// The bare word, as the service answers.
+    /// The bare word, as the service sends it.
     #[default]
     Text,
     /// A JSON object, `{"hostname": …}` or `{"token": …}`, as the reference has it.
@@ -50,7 +51,7 @@ pub enum ErrorForm {
     Error,
     /// The code alone, as a JSON string.
     String,
-    /// `Not Found` and the like, as a proxy answers.
+    /// `Not Found` and the like, as a proxy sends.
     Text,
     /// No body.
     Empty,
@@ -64,7 +65,7 @@ pub(crate) struct Forms {
 }
 
 impl WordForm {
-    /// A response of one word, named `name` where it has a name.
+    /// A response of one word. Only the object form has a use for `name`.
     pub(crate) fn response(self, name: &str, word: &str) -> Response {
         match self {
             Self::Text => Response::text(200, word),
@@ -82,7 +83,7 @@ impl ErrorForm {
             Self::ErrorCode => json!({"error_code": code, "message": message}),
             Self::Error => json!({"error": code, "message": message}),
             Self::String => json!(code),
-            Self::Text => return Response::named(status),
+            Self::Text => return Response::status_name(status),
             Self::Empty => return Response::text(status, ""),
         };
         Response::json(status, &body)

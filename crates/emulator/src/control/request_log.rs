@@ -1,5 +1,3 @@
-//! The log of requests, without their secrets.
-
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -7,7 +5,7 @@ use crate::http::request::Request;
 
 /// A request that reached the service.
 ///
-/// Headers and parameters that carry a credential are left out; so is the body.
+/// Headers and parameters that carry a credential are left out, and so is the body.
 ///
 /// ```
 /// let emulator = snowpipe_emulator::Emulator::start()?;
@@ -26,17 +24,17 @@ pub struct LoggedRequest {
     /// Names in lower case with their values, in the order they came in.
     #[serde(serialize_with = "as_object")]
     pub headers: Vec<(String, String)>,
-    /// What was answered; `None` when the connection was closed instead.
+    /// The status of the response; `None` when the connection was closed without one.
     pub status: Option<u16>,
     /// Length of the body on the wire.
     pub body_bytes: u64,
-    /// When it was answered, in milliseconds since 1970 by the service's clock.
+    /// When it arrived, in milliseconds since 1970 by the service's clock.
     pub at_ms: i64,
-    /// Why it was refused, in the service's own words; callers are told less.
+    /// Why it was refused: the code, and details that the response keeps back.
     pub refusal: Option<String>,
 }
 
-/// All requests so far.
+/// The requests so far, in the order of their responses.
 #[derive(Debug, Default)]
 pub(crate) struct RequestLog {
     requests: Mutex<Vec<LoggedRequest>>,
@@ -88,8 +86,10 @@ fn as_object<S: serde::Serializer>(headers: &[(String, String)], serializer: S) 
     serializer.collect_map(headers.iter().map(|(name, value)| (name, value)))
 }
 
+/// The credentials of Snowflake and of S3, and where proxies and other clients usually put theirs.
 const SECRET_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "x-amz-security-token", "x-snowflake-spcs-token", "x-api-key"];
+/// A log is printed by failing tests and kept by CI, so it must not even hold what a client put into the wrong place.
 const SECRET_PARAMETERS: [&str; 8] = [
     "access_token",
     "assertion",

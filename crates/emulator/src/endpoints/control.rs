@@ -1,4 +1,4 @@
-//! Control endpoints: how a test in any language steers the service and looks into it.
+//! Control endpoints, below `/_emulator/`: what the Rust API can do, for tests in any language.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,13 +9,14 @@ use crate::control::forms::{ErrorForm, WordForm};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::service::Service;
+use crate::state::ledger::Retention;
 use crate::state::name::PipeName;
 use crate::state::table::Table;
 
 pub(crate) const PREFIX: &str = "/_emulator/";
 
-/// Answers a control request; `action` is what follows the prefix.
-pub(crate) fn response(service: &Service, action: &str, request: &Request) -> Response {
+/// Carries out a control request; `action` is what follows the prefix.
+pub(crate) fn carry_out(service: &Service, action: &str, request: &Request) -> Response {
     let outcome = match (request.method.as_str(), action) {
         ("GET", "rows") => rows(service, request),
         ("GET", "counts") => counts(service, request),
@@ -80,28 +81,33 @@ struct ClockOffset {
 }
 
 fn rows(service: &Service, request: &Request) -> Outcome {
-    if service.discards_rows {
+    if service.ledger.lock().retention() == Retention::CountsOnly {
         return Err((409, "rows are counted and discarded; see /_emulator/counts".to_owned()));
     }
-    table(service, request, |table| table.blocks.clone()).map(Response::rows)
+    let blocks = read_table(service, request, |table| table.blocks.clone())?;
+    Ok(Response::streamed("application/x-ndjson", Box::new(blocks)))
 }
 
 fn counts(service: &Service, request: &Request) -> Outcome {
-    let rows = table(service, request, |table| table.rows)?;
+    let rows = read_table(service, request, |table| table.rows)?;
     Ok(Response::json(200, &json!({"rows": rows})))
 }
 
-/// Looks into the table that the request names; one that nothing landed in is empty.
-fn table<T: Default>(service: &Service, request: &Request, look: impl Fn(&Table) -> T) -> Result<T, (u16, String)> {
+/// Reads from the table that the request names; one that no row landed in is empty.
+fn read_table<T: Default>(
+    service: &Service,
+    request: &Request,
+    read: impl Fn(&Table) -> T,
+) -> Result<T, (u16, String)> {
     let parameters = request.parameters();
     let name = parameters.get("table").ok_or_else(|| (400, "?table=DB.SCHEMA.TABLE is missing".to_owned()))?;
-    service.look_into(name, look).ok_or_else(|| (400, format!("{name:?} is not DB.SCHEMA.TABLE")))
+    service.read_table(name, read).ok_or_else(|| (400, format!("{name:?} is not DB.SCHEMA.TABLE")))
 }
 
 fn commits(service: &Service, body: &[u8]) -> Outcome {
     let Commits { hold } = parsed(body)?;
     let now_ms = service.clock.unix_ms();
-    done(|| service.ledger.lock().hold(hold, now_ms))
+    done(|| service.ledger.lock().hold_commits(hold, now_ms))
 }
 
 fn faults(service: &Service, body: &[u8]) -> Outcome {
@@ -169,6 +175,7 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, (u16, String)> {
     serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
 }
 
+/// Every action, for the messages to requests that have none of them or the wrong method.
 const KNOWN: [&str; 11] = [
     "answers",
     "rows",

@@ -1,13 +1,11 @@
-//! From method and path to what is asked for.
-
 use percent_encoding::percent_decode_str;
 
-use crate::control::fault::Endpoint;
+use crate::control::endpoint::Endpoint;
 use crate::refusal::Refusal;
 use crate::state::name::{ChannelName, PipeName, TableName};
 use crate::state::stage::BUCKET;
 
-/// What a request asks for.
+/// What a request asks for, by its method and path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Hostname,
@@ -16,14 +14,27 @@ pub(crate) enum Route {
     Discovery,
     Jwks,
     AccessToken,
-    Open { name: ChannelName, spelling: String },
+    /// `spelling` is the channel's name in the path, in the case that it is written in.
+    Open {
+        name: ChannelName,
+        spelling: String,
+    },
     Drop(ChannelName),
+    Status(PipeName),
     Append(ChannelName),
     Elastic(PipeName),
-    Status(PipeName),
     PipeInfo(PipeName),
-    Register(ChannelName),
     Upload(String),
+    Register(ChannelName),
+}
+
+/// The parts of the real service that one emulator plays. Each has its own credentials and its own form of refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Account,
+    AuthorizationServer,
+    Ingest,
+    Storage,
 }
 
 impl Route {
@@ -36,6 +47,21 @@ impl Route {
             .find(|(allowed, _)| *allowed == method)
             .map(|(_, route)| route)
             .ok_or_else(|| wrong_method(&methods))
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        match self {
+            Self::Hostname | Self::Token | Self::Telemetry => Side::Account,
+            Self::Discovery | Self::Jwks | Self::AccessToken => Side::AuthorizationServer,
+            Self::Upload(_) => Side::Storage,
+            Self::Open { .. }
+            | Self::Drop(_)
+            | Self::Status(_)
+            | Self::Append(_)
+            | Self::Elastic(_)
+            | Self::PipeInfo(_)
+            | Self::Register(_) => Side::Ingest,
+        }
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -58,8 +84,10 @@ impl Route {
     }
 }
 
+/// The methods that a path allows, each with its route.
 type Choices = Vec<(&'static str, Route)>;
 
+/// `None` when nothing is at this path.
 fn resource(segments: &[&str]) -> Result<Option<Choices>, Refusal> {
     match segments {
         ["v2", "streaming", "data", "databases", db, "schemas", schema, rest @ ..] => data(db, schema, rest),

@@ -1,9 +1,9 @@
-//! The framing that object storage clients put around a body: chunks, then checksums.
+//! `aws-chunked`, the framing that S3 clients put around a body: chunks, then trailers with a checksum.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Takes the frame off; `None` when it is malformed or the checksum is wrong.
+/// Removes the framing; `None` when it is malformed or the checksum is wrong.
 pub(crate) fn unframe(framed: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::with_capacity(framed.len());
     let mut rest = framed;
@@ -24,6 +24,7 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..end], &bytes[end + 2..]))
 }
 
+/// Checks the CRC-32, the only checksum that the official SDK sends. Others are let through unread.
 fn check_trailers(mut rest: &[u8], body: &[u8]) -> bool {
     while let Some((line, after)) = split_line(rest) {
         let line = String::from_utf8_lossy(line);

@@ -1,53 +1,53 @@
-//! One connection: request after request until either side has had enough.
+//! One connection: request after request until either side closes it.
 
 use std::io::{self, BufReader, Write};
 
-use crate::http::reader::{Head, Unreadable, read_body, read_head};
+use crate::http::handler::{Action, Handler};
+use crate::http::reader::{ReadError, read_body, read_head};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::stream::Stream;
 use crate::refusal::Refusal;
-use crate::service::{Delivery, Service};
 
 /// Serves a connection to its end.
-pub(crate) fn serve(stream: Stream, service: &Service) -> io::Result<()> {
-    let mut reader = BufReader::with_capacity(BUFFER, stream);
+pub(crate) fn serve(stream: Stream, handler: &dyn Handler) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(READ_BUFFER, stream);
     loop {
-        let next = read_head(&mut reader).and_then(|head| match head {
-            Some(head) => receive(&mut reader, head, service).map(Some),
-            None => Ok(None),
-        });
-        let (request, keep_alive) = match next {
-            Ok(Some(received)) => received,
-            Ok(None) | Err(Unreadable::Gone) => return Ok(()),
-            Err(Unreadable::Malformed(status, message)) => {
+        let (request, keep_alive) = match receive(&mut reader, handler) {
+            Ok(received) => received,
+            Err(ReadError::Closed) => return Ok(()),
+            Err(ReadError::Malformed { status, message }) => {
                 let refusal = Refusal::new(status, "ERR_INVALID_REQUEST", message);
-                let response = Response::refused(&refusal);
-                response.write(reader.get_mut(), &service.clock, true)?;
+                Response::refused(&refusal).closing().write(reader.get_mut(), handler.clock())?;
                 return reader.get_mut().linger();
             }
         };
-        let to = reader.get_mut();
-        match service.respond(request) {
-            Delivery::Whole(response) => response.write(to, &service.clock, !keep_alive)?,
-            Delivery::Half(response) => return response.write_half(to, &service.clock),
-            Delivery::Nothing => return Ok(()),
-        }
-        if !keep_alive {
-            return to.finish();
+        let action = handler.handle(request);
+        let stream = reader.get_mut();
+        match action {
+            Action::Respond(response) if keep_alive => response.write(stream, handler.clock())?,
+            Action::Respond(response) => {
+                response.closing().write(stream, handler.clock())?;
+                return stream.finish();
+            }
+            Action::RespondHalf(response) => return response.write_half(stream, handler.clock()),
+            Action::Close => return Ok(()),
         }
     }
 }
 
-fn receive(reader: &mut BufReader<Stream>, head: Head, service: &Service) -> Result<(Request, bool), Unreadable> {
+/// Reads one request, and whether the connection stays open after it.
+fn receive(reader: &mut BufReader<Stream>, handler: &dyn Handler) -> Result<(Request, bool), ReadError> {
+    let head = read_head(reader)?;
     let mut request = head.request;
     if head.expects_continue {
         let invited = reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
-        invited.map_err(|_| Unreadable::Gone)?;
+        invited.map_err(|_| ReadError::Closed)?;
     }
-    let limit = service.max_body(&request);
+    let limit = handler.max_body(&request);
     request.size = read_body(reader, head.framing, limit, &mut request.body)?;
     Ok((request, head.keep_alive))
 }
 
-const BUFFER: usize = 64 * 1024;
+/// Heads and chunk sizes are read through it; larger pieces of a body go past it.
+const READ_BUFFER: usize = 64 * 1024;

@@ -1,10 +1,8 @@
-//! Content encodings, unpacked within a bound.
-
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-/// How a body is compressed.
+/// How a body is compressed, and how to decompress it within a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Encoding {
     Identity,
@@ -12,9 +10,9 @@ pub(crate) enum Encoding {
     Zstd,
 }
 
-/// Why a body cannot be unpacked.
+/// Why a body cannot be decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Undecodable {
+pub(crate) enum DecodeError {
     /// The bytes are not what the header says.
     Corrupt,
     /// More than the bound would come out.
@@ -32,29 +30,31 @@ impl Encoding {
         }
     }
 
-    /// Unpacks `wire` into `plain`, which is emptied first and keeps its room.
+    /// Decompresses `wire` into `plain`, which is emptied first and keeps its capacity. `expected` is the length that the
+    /// sender announced, if any; it saves work when it is right and does no harm when it is wrong.
     pub(crate) fn decode(
         self,
         wire: &[u8],
         limit: usize,
         expected: Option<usize>,
         plain: &mut Vec<u8>,
-    ) -> Result<(), Undecodable> {
+    ) -> Result<(), DecodeError> {
         plain.clear();
         match self {
-            Self::Identity if wire.len() > limit => Err(Undecodable::TooLong),
+            Self::Identity if wire.len() > limit => Err(DecodeError::TooLong),
             Self::Identity => {
                 plain.extend_from_slice(wire);
                 Ok(())
             }
-            Self::Gzip => unpack(flate2::bufread::MultiGzDecoder::new(wire), limit, plain),
-            Self::Zstd => unpack_zstd(wire, limit, expected, plain),
+            Self::Gzip => decompress(flate2::bufread::MultiGzDecoder::new(wire), limit, plain),
+            Self::Zstd => decompress_zstd(wire, limit, expected, plain),
         }
     }
 }
 
-/// Unpacks in one go when the length is known, which saves a copy of everything.
-fn unpack_zstd(wire: &[u8], limit: usize, expected: Option<usize>, plain: &mut Vec<u8>) -> Result<(), Undecodable> {
+/// Decompresses in one call when the length is known beforehand, which saves a copy of everything. When that fails,
+/// because the announced length is wrong or more frames follow, the slower way has the last word.
+fn decompress_zstd(wire: &[u8], limit: usize, expected: Option<usize>, plain: &mut Vec<u8>) -> Result<(), DecodeError> {
     let stated = zstd::zstd_safe::get_frame_content_size(wire)
         .ok()
         .flatten()
@@ -63,26 +63,27 @@ fn unpack_zstd(wire: &[u8], limit: usize, expected: Option<usize>, plain: &mut V
         .filter(|len| *len <= limit && *len <= trusted_len(wire.len()));
     if let Some(len) = stated {
         plain.reserve(len);
-        let mut whole = zstd::bulk::Decompressor::new().map_err(|_| Undecodable::Corrupt)?;
+        let mut whole = zstd::bulk::Decompressor::new().map_err(|_| DecodeError::Corrupt)?;
         if whole.decompress_to_buffer(wire, plain).is_ok() {
             return Ok(());
         }
         plain.clear();
     }
-    let stream = zstd::stream::read::Decoder::with_buffer(wire).map_err(|_| Undecodable::Corrupt)?;
-    unpack(stream, limit, plain)
+    let stream = zstd::stream::read::Decoder::with_buffer(wire).map_err(|_| DecodeError::Corrupt)?;
+    decompress(stream, limit, plain)
 }
 
-/// How much room a body of this size gets on its own word; a greater claim is unpacked bit by bit.
+/// How much memory a body of this size gets because it announces that much. Rows shrink to a tenth or so; whatever claims
+/// more than this is decompressed step by step, so that a few bytes cannot make the process allocate the whole bound.
 fn trusted_len(wire_len: usize) -> usize {
     wire_len.saturating_mul(64).max(1 << 20)
 }
 
-fn unpack(source: impl Read, limit: usize, plain: &mut Vec<u8>) -> Result<(), Undecodable> {
+fn decompress(source: impl Read, limit: usize, plain: &mut Vec<u8>) -> Result<(), DecodeError> {
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    source.take(bound).read_to_end(plain).map_err(|_| Undecodable::Corrupt)?;
+    source.take(bound).read_to_end(plain).map_err(|_| DecodeError::Corrupt)?;
     if plain.len() > limit {
-        return Err(Undecodable::TooLong);
+        return Err(DecodeError::TooLong);
     }
     Ok(())
 }
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn decode(encoding: Encoding, wire: &[u8], limit: usize) -> Result<Vec<u8>, Undecodable> {
+    fn decode(encoding: Encoding, wire: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
         let mut plain = b"left over".to_vec();
         encoding.decode(wire, limit, None, &mut plain)?;
         Ok(plain)
@@ -127,7 +128,7 @@ mod tests {
             (Encoding::Gzip, gzip(&zeros)),
             (Encoding::Identity, zeros),
         ] {
-            assert_eq!(decode(encoding, &wire, 9_999_999), Err(Undecodable::TooLong));
+            assert_eq!(decode(encoding, &wire, 9_999_999), Err(DecodeError::TooLong));
             assert_eq!(decode(encoding, &wire, 10_000_000).unwrap().len(), 10_000_000);
         }
     }
@@ -136,8 +137,8 @@ mod tests {
     fn what_is_cut_or_not_compressed_at_all_is_corrupt() {
         let zstd = zstd::bulk::compress(b"some text", 1).unwrap();
         for wire in [&zstd[..zstd.len() - 3], b"{\"a\":1}\n"] {
-            assert_eq!(decode(Encoding::Zstd, wire, 100), Err(Undecodable::Corrupt));
-            assert_eq!(decode(Encoding::Gzip, wire, 100), Err(Undecodable::Corrupt));
+            assert_eq!(decode(Encoding::Zstd, wire, 100), Err(DecodeError::Corrupt));
+            assert_eq!(decode(Encoding::Gzip, wire, 100), Err(DecodeError::Corrupt));
         }
         assert_eq!(Encoding::parse(Some("br")), None);
     }

@@ -1,22 +1,23 @@
-//! A request as it came, and what can be read from its head.
-
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use percent_encoding::percent_decode_str;
 
-/// One request, body included.
+/// A request as it came, body included.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
+    /// Percent-encoded: a decoded slash in a name must not split the path.
     pub(crate) path: String,
+    /// Without the question mark; empty when there is none.
     pub(crate) query: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// Cut off at the limit when the body was too long.
     pub(crate) body: Vec<u8>,
     pub(crate) size: BodySize,
 }
 
-/// How long the body was on the wire, and whether it was kept.
+/// How long the body was on the wire, and whether that was more than was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BodySize {
     pub(crate) bytes: u64,
@@ -24,6 +25,7 @@ pub(crate) struct BodySize {
 }
 
 impl Request {
+    /// The first header of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(present, _)| present.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -35,18 +37,20 @@ impl Request {
         Some(essence.trim().to_ascii_lowercase())
     }
 
-    /// What follows `Bearer` in the authorization.
+    /// The token that follows `Bearer` in the `Authorization` header.
     pub(crate) fn bearer(&self) -> Option<&str> {
         let (scheme, token) = self.header("authorization")?.trim().split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     }
 
+    /// The parameters of the query.
     pub(crate) fn parameters(&self) -> Parameters {
         Parameters::parse(&self.query)
     }
 }
 
-/// Parameters of a query or a form, decoded. An empty value counts as absent.
+/// Parameters of a query or a form, decoded. An empty value counts as absent, as the official SDK sends
+/// `continuationToken=` when it has none. Of a name that is given twice the first value counts.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters(HashMap<String, String>);
 
@@ -60,7 +64,7 @@ impl Parameters {
         Self(all)
     }
 
-    /// Undoes form encoding.
+    /// Decodes one form-encoded text.
     pub(crate) fn decode(text: &str) -> String {
         decoded(text)
     }

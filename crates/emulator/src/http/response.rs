@@ -1,29 +1,40 @@
-//! A response, and its bytes on the wire.
-
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::refusal::Refusal;
-use crate::state::table::Block;
 
-/// Status, headers and body of one response.
+/// A response, and its bytes on the wire.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     body: Body,
+    /// The connection closes after this response, and the head says so.
+    is_last: bool,
+}
+
+/// A body that is written piece by piece, for one that would take much memory as a whole.
+pub(crate) trait StreamedBody: fmt::Debug + Send {
+    /// The number of bytes that [`write_to`](Self::write_to) writes.
+    fn len(&self) -> u64;
+
+    fn write_to(&self, to: &mut dyn Write) -> io::Result<()>;
 }
 
 #[derive(Debug)]
 enum Body {
     Bytes(Vec<u8>),
-    Rows(Vec<Arc<Block>>),
+    Streamed(Box<dyn StreamedBody>),
 }
 
 impl Response {
+    pub(crate) fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Self {
+        Self::new(status, content_type, Body::Bytes(body))
+    }
+
     pub(crate) fn json(status: u16, body: &Value) -> Self {
         Self::bytes(status, "application/json", body.to_string().into_bytes())
     }
@@ -32,6 +43,11 @@ impl Response {
         Self::bytes(status, "text/plain; charset=utf-8", body.into().into_bytes())
     }
 
+    pub(crate) fn streamed(content_type: &str, body: Box<dyn StreamedBody>) -> Self {
+        Self::new(200, content_type, Body::Streamed(body))
+    }
+
+    /// The usual form of a refusal.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
         let body = json!({
             "code": refusal.code,
@@ -42,48 +58,48 @@ impl Response {
         Self::json(refusal.status, &body)
     }
 
-    /// The name of the status and nothing else.
-    pub(crate) fn named(status: u16) -> Self {
+    /// Only the name of the status, as text.
+    pub(crate) fn status_name(status: u16) -> Self {
         Self::text(status, reason(status))
     }
 
-    /// Landed rows, written without being gathered first.
-    pub(crate) fn rows(blocks: Vec<Arc<Block>>) -> Self {
-        Self { status: 200, headers: vec![header("content-type", "application/x-ndjson")], body: Body::Rows(blocks) }
+    fn new(status: u16, content_type: &str, body: Body) -> Self {
+        Self { status, headers: vec![header("content-type", content_type)], body, is_last: false }
     }
 
-    pub(crate) fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Self {
-        Self { status, headers: vec![header("content-type", content_type)], body: Body::Bytes(body) }
-    }
-
-    /// Adds a header; one of the same name gives way.
+    /// Adds a header, in place of one of the same name.
     pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(present, _)| !present.eq_ignore_ascii_case(name));
         self.headers.push(header(name, value));
         self
     }
 
+    /// Announces that the connection closes after this response.
+    pub(crate) fn closing(mut self) -> Self {
+        self.is_last = true;
+        self
+    }
+
     /// Writes the whole response.
-    pub(crate) fn write(&self, to: &mut impl Write, clock: &Clock, last: bool) -> io::Result<()> {
-        let mut head = self.head(clock, last);
+    pub(crate) fn write(&self, to: &mut impl Write, clock: &Clock) -> io::Result<()> {
+        let mut head = self.head(clock);
         match &self.body {
             Body::Bytes(body) => {
+                // One write: with two, the second may wait for the other side to acknowledge the first.
                 head.extend_from_slice(body);
                 to.write_all(&head)?;
             }
-            Body::Rows(blocks) => {
+            Body::Streamed(body) => {
                 to.write_all(&head)?;
-                for block in blocks {
-                    block.write(to)?;
-                }
+                body.write_to(to)?;
             }
         }
         to.flush()
     }
 
-    /// Writes the head and half of the body, or half of the head when there is no body.
+    /// Writes the head and half of the body, or half of the head when there is no body to halve.
     pub(crate) fn write_half(&self, to: &mut impl Write, clock: &Clock) -> io::Result<()> {
-        let mut bytes = self.head(clock, false);
+        let mut bytes = self.head(clock);
         match &self.body {
             Body::Bytes(body) if !body.is_empty() => {
                 bytes.extend_from_slice(&body[..body.len() / 2]);
@@ -94,7 +110,8 @@ impl Response {
         to.flush()
     }
 
-    fn head(&self, clock: &Clock, last: bool) -> Vec<u8> {
+    /// A `date` or `connection` header that was set by hand, as faults do, replaces the server's own.
+    fn head(&self, clock: &Clock) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         let mut line = |name: &str, value: &str| {
             head.push_str(name);
@@ -108,10 +125,11 @@ impl Response {
         for (name, value) in &self.headers {
             line(name, value);
         }
+        // These two statuses have no body, and a length would make some clients wait for one.
         if !matches!(self.status, 204 | 304) {
             line("content-length", &self.body.len().to_string());
         }
-        if last && !self.has("connection") {
+        if self.is_last && !self.has("connection") {
             line("connection", "close");
         }
         head.push_str("\r\n");
@@ -127,7 +145,7 @@ impl Body {
     fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Rows(blocks) => blocks.iter().map(|block| block.len()).sum(),
+            Self::Streamed(body) => body.len(),
         }
     }
 }
@@ -137,5 +155,6 @@ fn header(name: &str, value: &str) -> (String, String) {
 }
 
 fn reason(status: u16) -> &'static str {
+    // The crate `http`, not this module.
     ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Unnamed")
 }

@@ -1,4 +1,4 @@
-//! The listener: a thread for each connection, all of them gone when it stops.
+//! The listener: one thread for each connection, all of them ended when the server is dropped.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,34 +11,20 @@ use parking_lot::{Condvar, Mutex};
 use rustls::ServerConfig;
 
 use crate::http::connection;
+use crate::http::handler::Handler;
 use crate::http::stream::Stream;
-use crate::service::Service;
 
-/// A listener that accepts until it is stopped.
+/// A listener that accepts connections until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
-    service: Arc<Service>,
-    open: Arc<Open>,
-    accepting: Option<JoinHandle<()>>,
-}
-
-/// The connections that are being served.
-#[derive(Debug, Default)]
-struct Open {
-    connections: Mutex<Connections>,
-    emptied: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Connections {
-    stopping: bool,
-    next: u64,
-    sockets: HashMap<u64, TcpStream>,
+    handler: Arc<dyn Handler>,
+    connections: Arc<Connections>,
+    accept_thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Takes the port, and a free one for 0. Nothing is served yet.
+    /// Takes the port, or a free one for 0, on loopback only. Nothing is accepted yet.
     pub(crate) fn bind(port: u16) -> io::Result<TcpListener> {
         TcpListener::bind((Ipv4Addr::LOCALHOST, port))
     }
@@ -46,114 +32,136 @@ impl Server {
     pub(crate) fn start(
         listener: TcpListener,
         tls: Option<Arc<ServerConfig>>,
-        service: Arc<Service>,
+        handler: Arc<dyn Handler>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let open = Arc::new(Open::default());
-        let accepting = {
-            let (service, open) = (Arc::clone(&service), Arc::clone(&open));
+        let connections = Arc::new(Connections::default());
+        let accept_thread = {
+            let (handler, connections) = (Arc::clone(&handler), Arc::clone(&connections));
             thread::Builder::new()
                 .name("emulator-accept".to_owned())
-                .spawn(move || accept(&listener, tls.as_ref(), &service, &open))?
+                .spawn(move || accept(&listener, tls.as_ref(), &handler, &connections))?
         };
-        Ok(Self { address, service, open, accepting: Some(accepting) })
+        Ok(Self { address, handler, connections, accept_thread: Some(accept_thread) })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // In this order: a response that waits must not go out after all.
-        self.open.close_all();
-        self.service.stop();
-        // Accepting blocks; one more connection makes it look around.
-        let _ = TcpStream::connect_timeout(&self.address, LONGEST_GOODBYE);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
+        // Sockets first: a response that is held back by a delay must not go out when the delay is cut short.
+        self.connections.close_all();
+        self.handler.stop();
+        // `accept` blocks and has no timeout; one more connection wakes it up, and it sees that the server stops.
+        let _ = TcpStream::connect_timeout(&self.address, STOP_TIMEOUT);
+        if let Some(thread) = self.accept_thread.take() {
+            let _ = thread.join();
         }
-        self.open.wait_until_empty();
+        self.connections.wait_until_none();
     }
 }
 
-impl Open {
-    /// Gives the connection a number, unless the server stops or is full.
-    fn enter(&self, stream: &TcpStream) -> Option<u64> {
-        let mut connections = self.connections.lock();
-        if connections.stopping || connections.sockets.len() >= MAX_CONNECTIONS {
+/// The open connections, so that stopping can close them and wait for their threads.
+#[derive(Debug, Default)]
+struct Connections {
+    open: Mutex<OpenConnections>,
+    none_left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct OpenConnections {
+    stopping: bool,
+    next_id: u64,
+    sockets: HashMap<u64, TcpStream>,
+}
+
+impl Connections {
+    /// Registers a connection and returns its id; `None` when the server stops or has too many.
+    fn add(&self, stream: &TcpStream) -> Option<u64> {
+        let mut open = self.open.lock();
+        if open.stopping || open.sockets.len() >= MAX_CONNECTIONS {
             return None;
         }
-        let number = connections.next;
-        connections.next += 1;
-        connections.sockets.insert(number, stream.try_clone().ok()?);
-        Some(number)
+        let id = open.next_id;
+        open.next_id += 1;
+        open.sockets.insert(id, stream.try_clone().ok()?);
+        Some(id)
     }
 
-    fn leave(&self, number: u64) {
-        let mut connections = self.connections.lock();
-        connections.sockets.remove(&number);
-        if connections.sockets.is_empty() {
-            self.emptied.notify_all();
+    fn remove(&self, id: u64) {
+        let mut open = self.open.lock();
+        open.sockets.remove(&id);
+        if open.sockets.is_empty() {
+            self.none_left.notify_all();
         }
     }
 
+    /// Shuts every socket down and lets no further connection in.
     fn close_all(&self) {
-        let mut connections = self.connections.lock();
-        connections.stopping = true;
-        for socket in connections.sockets.values() {
+        let mut open = self.open.lock();
+        open.stopping = true;
+        for socket in open.sockets.values() {
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
 
-    fn wait_until_empty(&self) {
-        let mut connections = self.connections.lock();
-        while !connections.sockets.is_empty() {
-            if self.emptied.wait_for(&mut connections, LONGEST_GOODBYE).timed_out() {
+    fn wait_until_none(&self) {
+        let mut open = self.open.lock();
+        while !open.sockets.is_empty() {
+            if self.none_left.wait_for(&mut open, STOP_TIMEOUT).timed_out() {
                 return;
             }
         }
     }
 
     fn is_stopping(&self) -> bool {
-        self.connections.lock().stopping
+        self.open.lock().stopping
     }
 }
 
-/// Leaves also when the thread ends in a panic.
-struct Place {
-    open: Arc<Open>,
-    number: u64,
+/// Removes its connection when the thread ends, also by a panic.
+struct ConnectionGuard {
+    connections: Arc<Connections>,
+    id: u64,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.open.leave(self.number);
+        self.connections.remove(self.id);
     }
 }
 
-fn accept(listener: &TcpListener, tls: Option<&Arc<ServerConfig>>, service: &Arc<Service>, open: &Arc<Open>) {
-    while !open.is_stopping() {
+fn accept(
+    listener: &TcpListener,
+    tls: Option<&Arc<ServerConfig>>,
+    handler: &Arc<dyn Handler>,
+    connections: &Arc<Connections>,
+) {
+    while !connections.is_stopping() {
         let Ok((socket, _)) = listener.accept() else {
-            // Mostly a lack of file descriptors, which only time can mend.
-            thread::sleep(AFTER_FAILED_ACCEPT);
+            thread::sleep(ACCEPT_RETRY_DELAY);
             continue;
         };
-        let Some(number) = open.enter(&socket) else {
+        let Some(id) = connections.add(&socket) else {
             continue;
         };
-        let place = Place { open: Arc::clone(open), number };
+        let guard = ConnectionGuard { connections: Arc::clone(connections), id };
         let Ok(stream) = Stream::new(socket, tls) else {
             continue;
         };
-        let service = Arc::clone(service);
-        let serving = move || {
-            // The connection ends with its error: there is nobody to tell.
-            let _ = connection::serve(stream, &service);
-            drop(place);
+        let handler = Arc::clone(handler);
+        let serve = move || {
+            // A connection that fails just ends; its client sees that by itself.
+            let _ = connection::serve(stream, &*handler);
+            drop(guard);
         };
-        let name = "emulator-connection".to_owned();
-        drop(thread::Builder::new().name(name).spawn(serving));
+        // When no thread can be started, the closure is dropped, and with it the connection and its guard.
+        drop(thread::Builder::new().name("emulator-connection".to_owned()).spawn(serve));
     }
 }
 
+/// Each costs a thread and a file descriptor, of which many systems allow a process 1,024 to 4,096.
 const MAX_CONNECTIONS: usize = 2_000;
-const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(20);
-const LONGEST_GOODBYE: Duration = Duration::from_secs(5);
+/// `accept` fails mostly for want of file descriptors, which only time can mend. Without a pause it would spin.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
+/// Threads end at once when their sockets are shut down, unless one is busy with a large body.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,28 +7,30 @@ use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::http::reader::Deadline;
+use crate::http::reader::ReadDeadline;
 
 /// A connection whose reads end at a deadline.
 pub(crate) enum Stream {
-    Plain(Timed),
-    Tls(Box<StreamOwned<ServerConnection, Timed>>),
+    Plain(TimedSocket),
+    Tls(Box<StreamOwned<ServerConnection, TimedSocket>>),
 }
 
 impl Stream {
     pub(crate) fn new(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> io::Result<Self> {
+        // Responses are written in one piece; waiting to fill a packet would only delay them.
         socket.set_nodelay(true)?;
-        socket.set_write_timeout(Some(SLOWEST_READER))?;
-        let timed = Timed { socket, deadline: Instant::now() + SLOWEST_READER };
+        socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        // The reader of requests sets a deadline before it reads.
+        let socket = TimedSocket { socket, deadline: Instant::now() };
         let Some(config) = tls else {
-            return Ok(Self::Plain(timed));
+            return Ok(Self::Plain(socket));
         };
         let mut connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
         connection.set_buffer_limit(Some(TLS_BUFFER));
-        Ok(Self::Tls(Box::new(StreamOwned::new(connection, timed))))
+        Ok(Self::Tls(Box::new(StreamOwned::new(connection, socket))))
     }
 
-    /// Says that nothing more will come, where that can be told from a cut.
+    /// Ends TLS in order, so that its client can tell a complete response from a cut one.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
@@ -39,17 +41,17 @@ impl Stream {
         }
     }
 
-    /// Ends a connection with something still unread. Closing it at once would make the other side's system
-    /// throw away the response.
+    /// Ends a connection of which something is still unread. Closing it at once would send a reset, and on a reset the
+    /// client's system throws away the response that is on its way.
     pub(crate) fn linger(&mut self) -> io::Result<()> {
         self.finish()?;
-        let timed = match self {
-            Self::Plain(stream) => stream,
+        let socket = match self {
+            Self::Plain(socket) => socket,
             Self::Tls(stream) => &mut stream.sock,
         };
-        timed.socket.shutdown(Shutdown::Write)?;
-        timed.deadline = Instant::now() + LONGEST_LINGER;
-        io::copy(&mut timed.take(MAX_LINGER), &mut io::sink())?;
+        socket.socket.shutdown(Shutdown::Write)?;
+        socket.deadline = Instant::now() + LINGER_TIMEOUT;
+        io::copy(&mut socket.take(MAX_LINGER_BYTES), &mut io::sink())?;
         Ok(())
     }
 }
@@ -57,7 +59,7 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => stream.read(buffer),
+            Self::Plain(socket) => socket.read(buffer),
             Self::Tls(stream) => stream.read(buffer),
         }
     }
@@ -66,35 +68,36 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => stream.write(bytes),
+            Self::Plain(socket) => socket.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Plain(stream) => stream.flush(),
+            Self::Plain(socket) => socket.flush(),
             Self::Tls(stream) => stream.flush(),
         }
     }
 }
 
-impl Deadline for Stream {
+impl ReadDeadline for Stream {
     fn set_read_deadline(&mut self, deadline: Instant) {
         match self {
-            Self::Plain(stream) => stream.deadline = deadline,
+            Self::Plain(socket) => socket.deadline = deadline,
             Self::Tls(stream) => stream.sock.deadline = deadline,
         }
     }
 }
 
-/// A socket with a deadline for all reads together.
-pub(crate) struct Timed {
+/// A socket with one deadline for all reads together: a timeout for each read would let a client send a byte at a time
+/// for ever.
+pub(crate) struct TimedSocket {
     socket: TcpStream,
     deadline: Instant,
 }
 
-impl Read for Timed {
+impl Read for TimedSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -105,7 +108,7 @@ impl Read for Timed {
     }
 }
 
-impl Write for Timed {
+impl Write for TimedSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.write(bytes)
     }
@@ -115,7 +118,11 @@ impl Write for Timed {
     }
 }
 
-const SLOWEST_READER: Duration = Duration::from_secs(60);
-const LONGEST_LINGER: Duration = Duration::from_secs(2);
-const MAX_LINGER: u64 = 16 << 20;
+/// A client that takes nothing for so long is gone, and its thread is wanted elsewhere.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Enough for a client on this machine to read the response and close.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// What a client can have on its way before it sees the response: the buffers of two sockets, generously.
+const MAX_LINGER_BYTES: u64 = 16 << 20;
+/// Landed rows are written in blocks of megabytes; this bounds the encrypted copy of them in memory.
 const TLS_BUFFER: usize = 256 * 1024;

@@ -1,31 +1,33 @@
-//! TLS: a private authority made at the start, and a certificate by it for this machine.
+//! TLS: a private certificate authority, and a certificate by it for this machine.
 
 use std::error::Error;
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, SanType,
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// What the server needs, and the authority that its clients have to trust.
-pub(crate) struct Identity {
+/// What the server needs for TLS, and the authority that its clients have to trust.
+pub(crate) struct ServerIdentity {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) ca_pem: String,
 }
 
-impl Identity {
-    /// The same key gives an authority that is as good as the one before.
-    pub(crate) fn make(authority_key: &[u8]) -> io::Result<Self> {
-        Self::try_make(authority_key).map_err(|error| io::Error::other(format!("TLS: {error}")))
+impl ServerIdentity {
+    /// Makes both certificates anew, with the given key of the authority (PKCS#8). Clients that trust an earlier authority of
+    /// the same key trust this one, too, so only the key has to outlive the process.
+    pub(crate) fn generate(authority_key: &[u8]) -> io::Result<Self> {
+        Self::try_generate(authority_key).map_err(|error| io::Error::other(format!("TLS: {error}")))
     }
 
-    fn try_make(authority_key: &[u8]) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    fn try_generate(authority_key: &[u8]) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let (authority, issuer) = authority(KeyPair::try_from(authority_key)?)?;
         let key = KeyPair::generate()?;
         let leaf = leaf(&key, &issuer)?;
@@ -52,19 +54,16 @@ fn authority(key: KeyPair) -> Result<(Certificate, Issuer<'static, KeyPair>), rc
 
 fn leaf(key: &KeyPair, issuer: &Issuer<'_, KeyPair>) -> Result<Certificate, rcgen::Error> {
     let mut params = named("Snowpipe Streaming emulator")?;
-    for name in ["127.0.0.1", "localhost"] {
-        params.subject_alt_names.push(match name.parse() {
-            Ok(address) => rcgen::SanType::IpAddress(address),
-            Err(_) => rcgen::SanType::DnsName(name.try_into()?),
-        });
-    }
+    params.subject_alt_names =
+        vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into()), SanType::DnsName("localhost".try_into()?)];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     params.signed_by(key, issuer)
 }
 
-/// Good from yesterday for a year: some verifiers refuse certificates that are good for longer.
+/// Valid from yesterday, for clients whose clock is behind, and for a year: some verifiers refuse certificates that are
+/// valid for longer.
 fn named(common_name: &str) -> Result<CertificateParams, rcgen::Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = rcgen::date_time_ymd(1970, 1, 1);

@@ -1,5 +1,5 @@
-//! Access tokens of the embedded authorization server, and what the account makes of them: it trusts this issuer, as
-//! one with a security integration for External OAuth does.
+//! Access tokens of the embedded authorization server. The account accepts them as one does that trusts an issuer through a
+//! security integration for External OAuth.
 
 use std::io;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::identity::credentials::Unusable;
+use crate::identity::invalid_token::InvalidToken;
 use crate::identity::secrets::Secrets;
 
-/// Signs access tokens, and judges those that are shown.
+/// Issues access tokens, and checks those that clients present.
 #[derive(Debug)]
 pub(crate) struct AccessTokens {
     secrets: Arc<Secrets>,
@@ -38,7 +38,7 @@ struct Claims {
     scp: Vec<String>,
     iat: i64,
     exp: i64,
-    /// The generation, a dot, and what is this token's alone.
+    /// The generation, a dot, and an id of this token alone. Revoking starts a new generation.
     jti: String,
 }
 
@@ -48,7 +48,6 @@ impl AccessTokens {
         Self { secrets, issuer, audience, lifetime_seconds }
     }
 
-    /// What the authorization server is called.
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -57,12 +56,12 @@ impl AccessTokens {
         self.lifetime_seconds
     }
 
-    /// The keys to verify tokens with (RFC 7517, section 5).
-    pub(crate) fn published_keys(&self) -> io::Result<Value> {
-        Ok(json!({"keys": [self.secrets.signing_key()?.published()]}))
+    /// The key set to verify tokens with (RFC 7517, section 5).
+    pub(crate) fn jwks(&self) -> io::Result<Value> {
+        Ok(json!({"keys": [self.secrets.signing_key()?.jwk()]}))
     }
 
-    /// Grants all scopes, which are separated by spaces.
+    /// Issues a token with all the requested scopes, which are separated by spaces.
     pub(crate) fn issue(&self, user: &str, scopes: &str, now_ms: i64) -> io::Result<String> {
         let key = self.secrets.signing_key()?;
         let now = now_ms.div_euclid(1000);
@@ -84,33 +83,35 @@ impl AccessTokens {
 
     /// Whether the token was issued here and is not revoked, expired or not.
     pub(crate) fn knows(&self, token: &str) -> bool {
-        self.own_claims(token).is_some()
+        self.verified_claims(token).is_some()
     }
 
-    /// Gives the role that a good token asks for.
-    pub(crate) fn check(&self, token: &str, now_ms: i64) -> Result<Option<String>, Unusable> {
-        let claims = self.own_claims(token).ok_or(Unusable::Unknown)?;
+    /// Returns the role that an accepted token asks for.
+    pub(crate) fn check(&self, token: &str, now_ms: i64) -> Result<Option<String>, InvalidToken> {
+        let claims = self.verified_claims(token).ok_or(InvalidToken::Unknown)?;
         if claims.exp <= now_ms.div_euclid(1000) {
-            return Err(Unusable::Expired);
+            return Err(InvalidToken::Expired);
         }
         if claims.aud != self.audience {
-            return Err(Unusable::OtherHost);
+            return Err(InvalidToken::WrongAudience);
         }
         Ok(claims.scp.into_iter().find(|scope| scope.starts_with(ROLE_SCOPE)))
     }
 
-    /// Makes every token issued so far one of an earlier generation. The key stays: another would take a noticeable part
-    /// of a second, and whoever has read the published one would have to read it again.
+    /// Revokes every token issued so far by starting a new generation. The key stays: another would take a noticeable part of a
+    /// second, and clients that cached the published one would have to fetch it again.
     pub(crate) fn revoke_all(&self) -> io::Result<()> {
         self.secrets.renew_access_generation()
     }
 
-    /// The algorithm is ours to choose, never the token's: a header that names another is refused before anything else.
-    fn own_claims(&self, token: &str) -> Option<Claims> {
+    /// The algorithm is ours to choose, never the token's: a header that names another one is refused before anything else.
+    /// Otherwise `none`, or an HMAC keyed with the public key, would pass.
+    fn verified_claims(&self, token: &str) -> Option<Claims> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-        let key = self.secrets.known_signing_key()?;
+        // Without a key no token was ever issued, and a look at a foreign one must not make a key: that takes long.
+        let key = self.secrets.existing_signing_key()?;
         if header.alg != ALGORITHM || header.kid != key.id() {
             return None;
         }
@@ -137,7 +138,7 @@ mod tests {
     }
 
     fn secrets() -> Arc<Secrets> {
-        Arc::new(Secrets::fresh().unwrap())
+        Arc::new(Secrets::generate().unwrap())
     }
 
     #[test]
@@ -145,10 +146,10 @@ mod tests {
         let server = server(&secrets());
         let token = server.issue("U", "openid session:role:R", 1_000_000).unwrap();
         assert_eq!(server.check(&token, 1_059_999), Ok(Some("session:role:R".to_owned())));
-        assert_eq!(server.check(&token, 1_060_000), Err(Unusable::Expired));
+        assert_eq!(server.check(&token, 1_060_000), Err(InvalidToken::Expired));
         assert!(server.knows(&token), "expired or not");
         server.revoke_all().unwrap();
-        assert_eq!(server.check(&token, 1_000_000), Err(Unusable::Unknown));
+        assert_eq!(server.check(&token, 1_000_000), Err(InvalidToken::Unknown));
         let next = server.issue("U", "", 1_000_000).unwrap();
         assert_eq!(server.check(&next, 1_000_000), Ok(None));
     }
@@ -159,18 +160,18 @@ mod tests {
         let ours = server(&secrets);
         let elsewhere = AccessTokens::new(Arc::clone(&secrets), "http://127.0.0.1:10", 60);
         let strange = elsewhere.issue("U", "", 0).unwrap();
-        assert_eq!(ours.check(&strange, 0), Err(Unusable::Unknown));
+        assert_eq!(ours.check(&strange, 0), Err(InvalidToken::Unknown));
         let other_account = AccessTokens { audience: "http://127.0.0.1:10".to_owned(), ..server(&secrets) };
         let misdirected = other_account.issue("U", "", 0).unwrap();
-        assert_eq!(ours.check(&misdirected, 0), Err(Unusable::OtherHost));
+        assert_eq!(ours.check(&misdirected, 0), Err(InvalidToken::WrongAudience));
     }
 
     #[test]
     fn emulators_of_a_process_share_the_key_and_not_the_tokens() {
         let (ours, theirs) = (server(&secrets()), server(&secrets()));
-        assert_eq!(ours.published_keys().unwrap(), theirs.published_keys().unwrap());
+        assert_eq!(ours.jwks().unwrap(), theirs.jwks().unwrap());
         let token = theirs.issue("U", "", 0).unwrap();
-        assert_eq!(ours.check(&token, 0), Err(Unusable::Unknown), "of the same URL, as after a restart");
+        assert_eq!(ours.check(&token, 0), Err(InvalidToken::Unknown), "of the same URL, as after a restart");
     }
 
     #[test]
@@ -178,6 +179,6 @@ mod tests {
         let secrets = secrets();
         let token = server(&self::secrets()).issue("U", "", 0).unwrap();
         assert!(!server(&secrets).knows(&token));
-        assert!(secrets.known_signing_key().is_none());
+        assert!(secrets.existing_signing_key().is_none());
     }
 }

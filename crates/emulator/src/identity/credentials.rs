@@ -1,23 +1,22 @@
-//! Who a request comes from: account logins and scoped tokens.
-
 use parking_lot::Mutex;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::http::request::Request;
 use crate::identity::access_tokens::AccessTokens;
-use crate::identity::jwt::{Identity, Invalid};
+use crate::identity::invalid_token::{self, InvalidToken};
+use crate::identity::jwt::{InvalidJwt, JwtVerifier};
 use crate::identity::oauth_client::OauthClient;
 use crate::identity::scoped_tokens::ScopedTokens;
 use crate::refusal::Refusal;
 
-/// Everything that proves something, and what failed to.
+/// All that proves who a request comes from, and the logins that failed.
 #[derive(Debug)]
 pub(crate) struct Credentials {
-    pub(crate) identity: Identity,
+    pub(crate) jwt: JwtVerifier,
     pub(crate) scoped: ScopedTokens,
     pub(crate) access: AccessTokens,
-    pub(crate) client: OauthClient,
+    pub(crate) oauth_client: OauthClient,
     pub(crate) programmatic_access_token: String,
     pub(crate) failures: Mutex<Vec<LoginFailure>>,
 }
@@ -27,23 +26,15 @@ pub(crate) struct Credentials {
 pub(crate) struct Login {
     pub(crate) method: Method,
     /// The role that the credential itself asks for.
-    pub(crate) scope: Option<String>,
+    pub(crate) role: Option<String>,
 }
 
-/// What was shown.
+/// The kinds of account credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     KeyPair,
     AccessToken,
-    PersonalAccessToken,
-}
-
-/// Why a token that was issued here, or claims so, is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unusable {
-    Unknown,
-    Expired,
-    OtherHost,
+    ProgrammaticAccessToken,
 }
 
 /// What an administrator may look up about a refused login.
@@ -57,7 +48,7 @@ pub(crate) struct LoginFailure {
 
 impl Credentials {
     pub(crate) fn user(&self) -> &str {
-        self.identity.user()
+        self.jwt.user()
     }
 
     /// Checks the account credential that a request to the account host bears.
@@ -66,46 +57,17 @@ impl Credentials {
         self.verify(self.method(request, token)?, token, now_ms)
     }
 
-    /// Checks a credential of this kind, wherever it stood.
+    /// Checks a credential of this kind, whether it came in a header or in a form.
     pub(crate) fn verify(&self, method: Method, token: &str, now_ms: i64) -> Result<Login, Refusal> {
-        match method {
-            Method::KeyPair => self.verify_jwt(token, now_ms),
-            Method::AccessToken => self.verify_access_token(token, now_ms),
-            Method::PersonalAccessToken => self.verify_personal(token),
-        }
-    }
-
-    fn verify_jwt(&self, jwt: &str, now_ms: i64) -> Result<Login, Refusal> {
-        let verdict = self.identity.verify(jwt, now_ms);
-        let scope = verdict.map_err(|why| self.refuse_login(why, now_ms))?;
-        Ok(Login { method: Method::KeyPair, scope })
-    }
-
-    fn verify_personal(&self, token: &str) -> Result<Login, Refusal> {
-        if token != self.programmatic_access_token {
-            let message = "Programmatic access token is invalid.";
-            return Err(Refusal::new(401, "394400", message));
-        }
-        Ok(Login { method: Method::PersonalAccessToken, scope: None })
-    }
-
-    fn verify_access_token(&self, token: &str, now_ms: i64) -> Result<Login, Refusal> {
-        let verdict = self.access.check(token, now_ms);
-        let scope = verdict.map_err(refuse_token)?;
-        Ok(Login { method: Method::AccessToken, scope })
-    }
-
-    /// What the request says it bears; without a word, what it looks like.
-    fn method(&self, request: &Request, token: &str) -> Result<Method, Refusal> {
-        match token_type(request) {
-            Some("KEYPAIR_JWT") => Ok(Method::KeyPair),
-            Some("OAUTH") => Ok(Method::AccessToken),
-            Some("PROGRAMMATIC_ACCESS_TOKEN") => Ok(Method::PersonalAccessToken),
-            Some(other) => Err(unknown_type(other)),
-            None if token == self.programmatic_access_token => Ok(Method::PersonalAccessToken),
-            None if self.access.knows(token) => Ok(Method::AccessToken),
-            None => Ok(Method::KeyPair),
-        }
+        let role = match method {
+            Method::KeyPair => self.jwt.verify(token, now_ms).map_err(|reason| self.refuse_login(reason, now_ms))?,
+            Method::AccessToken => self.access.check(token, now_ms).map_err(InvalidToken::refusal)?,
+            Method::ProgrammaticAccessToken => {
+                self.check_programmatic(token)?;
+                None
+            }
+        };
+        Ok(Login { method, role })
     }
 
     /// Checks the scoped token that a request to the ingest host bears.
@@ -113,25 +75,42 @@ impl Credentials {
         let token = request.bearer().ok_or_else(no_authorization)?;
         match token_type(request) {
             None | Some("OAUTH") => {}
-            Some(other) => {
-                let detail = format!("{other} where a scoped token belongs");
-                return Err(oauth_refusal("390303", INVALID, &detail));
-            }
+            Some(other) => return Err(invalid_token::invalid(&format!("{other} where a scoped token belongs"))),
         }
-        let verdict = self.scoped.check(token, host, now_ms);
-        verdict.map_err(refuse_token)
+        self.scoped.check(token, host, now_ms).map_err(InvalidToken::refusal)
     }
 
     pub(crate) fn failures(&self) -> Vec<LoginFailure> {
         self.failures.lock().clone()
     }
 
-    /// The caller learns an id only; the reason is for those who may look it up.
-    fn refuse_login(&self, why: Invalid, at_ms: i64) -> Refusal {
+    /// The kind that the request names; without a name, the kind that the token looks like. Whatever is neither of the tokens
+    /// issued here is taken for a JWT, as it is the only kind that is made elsewhere.
+    fn method(&self, request: &Request, token: &str) -> Result<Method, Refusal> {
+        match token_type(request) {
+            Some("KEYPAIR_JWT") => Ok(Method::KeyPair),
+            Some("OAUTH") => Ok(Method::AccessToken),
+            Some("PROGRAMMATIC_ACCESS_TOKEN") => Ok(Method::ProgrammaticAccessToken),
+            Some(other) => Err(unknown_type(other)),
+            None if token == self.programmatic_access_token => Ok(Method::ProgrammaticAccessToken),
+            None if self.access.knows(token) => Ok(Method::AccessToken),
+            None => Ok(Method::KeyPair),
+        }
+    }
+
+    fn check_programmatic(&self, token: &str) -> Result<(), Refusal> {
+        if token != self.programmatic_access_token {
+            return Err(Refusal::new(401, "394400", "Programmatic access token is invalid."));
+        }
+        Ok(())
+    }
+
+    /// The response has only an id; the reason is for administrators, as the service keeps it.
+    fn refuse_login(&self, reason: InvalidJwt, at_ms: i64) -> Refusal {
         let id = Uuid::new_v4().to_string();
         let message = format!("JWT token is invalid. [{id}]");
-        self.failures.lock().push(LoginFailure { id, code: why.code, reason: why.name, at_ms });
-        Refusal::new(401, "390144", message).with_detail(format!("{} {}", why.code, why.name))
+        self.failures.lock().push(LoginFailure { id, code: reason.code, reason: reason.name, at_ms });
+        Refusal::new(401, "390144", message).with_detail(format!("{} {}", reason.code, reason.name))
     }
 }
 
@@ -147,18 +126,3 @@ fn unknown_type(given: &str) -> Refusal {
     Refusal::new(401, "390146", "The type of the authorization token is not supported.")
         .with_detail(format!("token type {given}"))
 }
-
-fn refuse_token(why: Unusable) -> Refusal {
-    match why {
-        Unusable::Expired => oauth_refusal("390318", "OAuth access token expired.", "expired"),
-        Unusable::Unknown => oauth_refusal("390303", INVALID, "revoked or not issued here"),
-        Unusable::OtherHost => oauth_refusal("390303", INVALID, "issued for another host"),
-    }
-}
-
-fn oauth_refusal(code: &'static str, message: &str, detail: &str) -> Refusal {
-    let message = format!("{message} [{}]", Uuid::new_v4());
-    Refusal::new(401, code, message).with_detail(detail)
-}
-
-const INVALID: &str = "Invalid OAuth access token.";

@@ -1,4 +1,4 @@
-//! RSA keys: the public ones registered for the user, and a pair made when none is given.
+//! RSA keys of the user: the registered public ones, and a pair that is generated when none is given.
 
 use std::io;
 
@@ -42,7 +42,7 @@ impl RegisteredKey {
         Ok(Self { fingerprint: STANDARD.encode(Sha256::digest(der.as_bytes())), key })
     }
 
-    /// Base64 of the SHA-256 over the DER SubjectPublicKeyInfo.
+    /// Base64 of the SHA-256 over the DER SubjectPublicKeyInfo, as JWTs name their key.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -54,26 +54,26 @@ impl RegisteredKey {
     }
 }
 
-/// A private key and what has to be registered for it.
+/// A private key, and the public key to register for it.
 #[derive(Clone, Debug)]
-pub(crate) struct Pair {
+pub(crate) struct KeyPair {
     pub(crate) private_key_pem: String,
     pub(crate) registered: RegisteredKey,
 }
 
-impl Pair {
-    /// The pair of this process, made at the first call.
-    pub(crate) fn of_this_process() -> io::Result<Self> {
-        let mut made = MADE.lock();
-        if let Some(pair) = made.as_ref() {
+impl KeyPair {
+    /// The pair that all emulators of this process share, generated at the first call.
+    pub(crate) fn shared() -> io::Result<Self> {
+        let mut shared = SHARED.lock();
+        if let Some(pair) = shared.as_ref() {
             return Ok(pair.clone());
         }
         let pair = Self::generate()?;
-        *made = Some(pair.clone());
+        *shared = Some(pair.clone());
         Ok(pair)
     }
 
-    /// A pair that was made before.
+    /// Reads an unencrypted PKCS#8 private key.
     pub(crate) fn from_pem(pem: &str) -> io::Result<Self> {
         Self::of(&RsaPrivateKey::from_pkcs8_pem(pem).map_err(unusable)?)
     }
@@ -92,6 +92,7 @@ fn unusable(error: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("RSA key: {}", error.to_string()))
 }
 
-/// A suite of tests starts hundreds of emulators, and a pair takes a noticeable part of a second.
-static MADE: Mutex<Option<Pair>> = Mutex::new(None);
+/// A test suite starts hundreds of emulators, and generating a pair takes a noticeable part of a second.
+static SHARED: Mutex<Option<KeyPair>> = Mutex::new(None);
+/// What the service demands of `RSA_PUBLIC_KEY`.
 const MIN_BITS: usize = 2048;

@@ -1,11 +1,9 @@
-//! The client that the embedded authorization server knows.
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::http::request::{Parameters, Request};
 
-/// An OAuth client and its secret.
+/// The only client of the embedded authorization server.
 #[derive(Clone)]
 pub(crate) struct OauthClient {
     pub(crate) id: String,
@@ -13,8 +11,9 @@ pub(crate) struct OauthClient {
 }
 
 impl OauthClient {
-    /// Whether the request proves to come from this client, by header or by form.
-    pub(crate) fn is_proven_by(&self, request: &Request, form: &Parameters) -> bool {
+    /// Whether the request authenticates as this client, by header or by form. A header that is there decides alone: a client
+    /// must not use more than one method in a request (RFC 6749, section 2.3).
+    pub(crate) fn authenticates(&self, request: &Request, form: &Parameters) -> bool {
         let Some(authorization) = request.header("authorization") else {
             return form.get("client_id") == Some(&self.id) && form.get("client_secret") == Some(&self.secret);
         };
@@ -28,7 +27,7 @@ impl std::fmt::Debug for OauthClient {
     }
 }
 
-/// Both halves are form-encoded before they are joined (RFC 6749, section 2.3.1).
+/// Id and secret of HTTP Basic. Both are form-encoded before they are joined (RFC 6749, section 2.3.1).
 fn basic(authorization: &str) -> Option<(String, String)> {
     let (scheme, encoded) = authorization.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -1,4 +1,4 @@
-//! Scoped tokens: opaque to their bearer, bound to the host they are for, expiring, revocable.
+//! Scoped tokens, which the ingest host wants: opaque to the client, bound to one host, expiring, revocable.
 
 use std::io;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use rsa::sha2::Sha256;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::identity::credentials::Unusable;
+use crate::identity::invalid_token::InvalidToken;
 use crate::identity::secrets::Secrets;
 
-/// Makes scoped tokens and knows its own again.
+/// Issues scoped tokens, and checks those that clients present. None is kept: an HMAC proves that a token was issued here.
 #[derive(Debug)]
 pub(crate) struct ScopedTokens {
     secrets: Arc<Secrets>,
@@ -38,11 +38,12 @@ impl ScopedTokens {
         Self { secrets, lifetime_seconds: AtomicU64::new(lifetime_seconds) }
     }
 
+    /// For tokens issued from now on.
     pub(crate) fn set_lifetime(&self, seconds: u64) {
         self.lifetime_seconds.store(seconds, Ordering::Relaxed);
     }
 
-    /// Makes every token issued so far one that was not issued here.
+    /// Revokes every token issued so far by changing the key.
     pub(crate) fn revoke_all(&self) -> io::Result<()> {
         self.secrets.renew_scoped_key()
     }
@@ -66,18 +67,18 @@ impl ScopedTokens {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.unwrap_or_default()))
     }
 
-    pub(crate) fn check(&self, token: &str, host: &str, now_ms: i64) -> Result<(), Unusable> {
-        let claims = self.own_claims(token).ok_or(Unusable::Unknown)?;
+    pub(crate) fn check(&self, token: &str, host: &str, now_ms: i64) -> Result<(), InvalidToken> {
+        let claims = self.verified_claims(token).ok_or(InvalidToken::Unknown)?;
         if claims.exp <= now_ms.div_euclid(1000) {
-            return Err(Unusable::Expired);
+            return Err(InvalidToken::Expired);
         }
         if claims.aud != host {
-            return Err(Unusable::OtherHost);
+            return Err(InvalidToken::WrongAudience);
         }
         Ok(())
     }
 
-    fn own_claims(&self, token: &str) -> Option<Claims> {
+    fn verified_claims(&self, token: &str) -> Option<Claims> {
         let (signed, tag) = token.rsplit_once('.')?;
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
         self.mac(signed)?.verify_slice(&tag).ok()?;
@@ -85,7 +86,7 @@ impl ScopedTokens {
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
     }
 
-    /// HMAC takes a key of any length, so there is always one.
+    /// HMAC takes a key of any length, so this never is `None`.
     fn mac(&self, signed: &str) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secrets.scoped_key()).ok()?;
         mac.update(signed.as_bytes());
@@ -102,7 +103,7 @@ mod tests {
     const HOST: &str = "127.0.0.1";
 
     fn issuer() -> ScopedTokens {
-        ScopedTokens::new(Arc::new(Secrets::fresh().unwrap()), 60)
+        ScopedTokens::new(Arc::new(Secrets::generate().unwrap()), 60)
     }
 
     #[test]
@@ -110,10 +111,10 @@ mod tests {
         let tokens = issuer();
         let token = tokens.issue("U", HOST, None, 1_000_000);
         assert_eq!(tokens.check(&token, HOST, 1_059_999), Ok(()));
-        assert_eq!(tokens.check(&token, HOST, 1_060_000), Err(Unusable::Expired));
-        assert_eq!(tokens.check(&token, "other", 1_000_000), Err(Unusable::OtherHost));
+        assert_eq!(tokens.check(&token, HOST, 1_060_000), Err(InvalidToken::Expired));
+        assert_eq!(tokens.check(&token, "other", 1_000_000), Err(InvalidToken::WrongAudience));
         tokens.revoke_all().unwrap();
-        assert_eq!(tokens.check(&token, HOST, 1_000_000), Err(Unusable::Unknown));
+        assert_eq!(tokens.check(&token, HOST, 1_000_000), Err(InvalidToken::Unknown));
         let next = tokens.issue("U", HOST, None, 1_000_000);
         assert_eq!(tokens.check(&next, HOST, 1_000_000), Ok(()));
         assert_ne!(token, next);
@@ -123,11 +124,11 @@ mod tests {
     fn a_forged_token_is_refused() {
         let tokens = issuer();
         let strange = issuer().issue("U", HOST, None, 0);
-        assert_eq!(tokens.check(&strange, HOST, 0), Err(Unusable::Unknown));
+        assert_eq!(tokens.check(&strange, HOST, 0), Err(InvalidToken::Unknown));
         let own = tokens.issue("U", HOST, None, 0);
         let cut = &own[..own.len() - 2];
         for forged in ["", "a.b.c", "x", cut] {
-            assert_eq!(tokens.check(forged, HOST, 0), Err(Unusable::Unknown));
+            assert_eq!(tokens.check(forged, HOST, 0), Err(InvalidToken::Unknown));
         }
     }
 }

@@ -1,5 +1,3 @@
-//! Secrets of the service's own. With a folder they outlive the process, so that tokens and trust do too.
-
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,118 +12,124 @@ use uuid::Uuid;
 
 use crate::identity::signing_key::SigningKey;
 
-/// What nobody outside may know.
+/// The secrets of the service itself. With a state folder they outlive the process, so that tokens stay valid and clients
+/// keep trusting the certificate.
 pub(crate) struct Secrets {
-    all: Mutex<All>,
+    values: Mutex<Values>,
     file: Option<PathBuf>,
 }
 
+/// As the file `secrets.json` has them.
 #[derive(Clone, Serialize, Deserialize)]
-struct All {
+struct Values {
+    /// The key of the HMAC of scoped tokens.
     scoped: [u8; 32],
-    /// Which access tokens count: each names its own. An older file has none, and no token names one then.
+    /// The only access tokens that are accepted are those that name this generation. An older file has none; a fresh one is
+    /// right then, because the tokens of that time named none either.
     #[serde(default = "generation")]
     access_generation: String,
-    /// Absent until it is needed.
+    /// Absent until it is first needed, and in older files.
     signing_key: Option<SigningKey>,
     client_secret: [u8; 32],
     programmatic_access_token: [u8; 32],
     pipe_key: [u8; 32],
-    /// PKCS#8 of the authority behind the TLS certificate.
+    /// The key of the TLS certificate authority (PKCS#8).
     authority: Vec<u8>,
 }
 
 impl Secrets {
     /// Secrets of this process only.
-    pub(crate) fn fresh() -> io::Result<Self> {
-        Ok(Self { all: Mutex::new(All::fresh()?), file: None })
+    pub(crate) fn generate() -> io::Result<Self> {
+        Ok(Self { values: Mutex::new(Values::generate()?), file: None })
     }
 
-    /// Those in the folder; fresh ones at the first time.
-    pub(crate) fn kept_in(dir: &Path) -> io::Result<Self> {
+    /// Reads them from the state folder; generates and writes them the first time.
+    pub(crate) fn load_or_generate(dir: &Path) -> io::Result<Self> {
         let file = dir.join("secrets.json");
-        let (all, is_new) = match fs::read(&file) {
+        let (values, is_new) = match fs::read(&file) {
             Ok(json) => (serde_json::from_slice(&json)?, false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (All::fresh()?, true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Values::generate()?, true),
             Err(error) => return Err(error),
         };
-        let secrets = Self { all: Mutex::new(all), file: Some(file) };
+        let secrets = Self { values: Mutex::new(values), file: Some(file) };
         if is_new {
-            secrets.write(&secrets.all.lock())?;
+            secrets.write(&secrets.values.lock())?;
         }
         Ok(secrets)
     }
 
-    /// What scoped tokens are authenticated with.
+    /// The key that scoped tokens are authenticated with.
     pub(crate) fn scoped_key(&self) -> [u8; 32] {
-        self.all.lock().scoped
+        self.values.lock().scoped
     }
 
-    /// Makes every scoped token so far unknown.
+    /// Makes every scoped token issued so far invalid.
     pub(crate) fn renew_scoped_key(&self) -> io::Result<()> {
-        let mut all = self.all.lock();
-        all.scoped = random();
-        self.write(&all)
+        let mut values = self.values.lock();
+        values.scoped = random();
+        self.write(&values)
     }
 
-    /// What access tokens have to name.
+    /// The generation that access tokens have to name.
     pub(crate) fn access_generation(&self) -> String {
-        self.all.lock().access_generation.clone()
+        self.values.lock().access_generation.clone()
     }
 
-    /// Makes every access token so far one of before.
+    /// Makes every access token issued so far invalid.
     pub(crate) fn renew_access_generation(&self) -> io::Result<()> {
-        let mut all = self.all.lock();
-        all.access_generation = generation();
-        self.write(&all)
+        let mut values = self.values.lock();
+        values.access_generation = generation();
+        self.write(&values)
     }
 
-    /// What access tokens are signed with, made when it is first asked for: few users ever do.
+    /// The key that access tokens are signed with. It is generated when it is first asked for, because few tests ever do.
     pub(crate) fn signing_key(&self) -> io::Result<SigningKey> {
-        if let Some(key) = self.known_signing_key() {
+        if let Some(key) = self.existing_signing_key() {
             return Ok(key);
         }
-        // Not under the lock: it takes long, and other tokens are to be checked meanwhile.
-        let made = match self.file {
+        // Not under the lock: it takes long, and other tokens have to be checked meanwhile.
+        let generated = match self.file {
             Some(_) => SigningKey::generate()?,
-            None => SigningKey::of_this_process()?,
+            None => SigningKey::shared()?,
         };
-        let mut all = self.all.lock();
-        if let Some(faster) = &all.signing_key {
-            return Ok(faster.clone());
+        let mut values = self.values.lock();
+        if let Some(key) = &values.signing_key {
+            // Another thread was faster, and may have signed with its key already.
+            return Ok(key.clone());
         }
-        let next = All { signing_key: Some(made.clone()), ..all.clone() };
+        let next = Values { signing_key: Some(generated.clone()), ..values.clone() };
         self.write(&next)?;
-        *all = next;
-        Ok(made)
+        *values = next;
+        Ok(generated)
     }
 
-    /// The same if it was needed before.
-    pub(crate) fn known_signing_key(&self) -> Option<SigningKey> {
-        self.all.lock().signing_key.clone()
+    /// The same key if it was generated before.
+    pub(crate) fn existing_signing_key(&self) -> Option<SigningKey> {
+        self.values.lock().signing_key.clone()
     }
 
-    /// A personal access token, unless one was set.
+    /// The programmatic access token of an emulator that was not given one.
     pub(crate) fn programmatic_access_token(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.all.lock().programmatic_access_token)
+        URL_SAFE_NO_PAD.encode(self.values.lock().programmatic_access_token)
     }
 
-    /// The OAuth client's secret, unless one was set.
+    /// The OAuth client's secret in an emulator that was not given one.
     pub(crate) fn client_secret(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.all.lock().client_secret)
+        URL_SAFE_NO_PAD.encode(self.values.lock().client_secret)
     }
 
-    /// What files are encrypted with.
+    /// The key that uploaded files are encrypted with.
     pub(crate) fn pipe_key(&self) -> [u8; 32] {
-        self.all.lock().pipe_key
+        self.values.lock().pipe_key
     }
 
+    /// The key of the TLS certificate authority (PKCS#8).
     pub(crate) fn authority(&self) -> Vec<u8> {
-        self.all.lock().authority.clone()
+        self.values.lock().authority.clone()
     }
 
-    /// Replaces the file in one step: half a file would be none.
-    fn write(&self, all: &All) -> io::Result<()> {
+    /// Replaces the file in one step, so that a process that ends in between leaves the old file or the new one.
+    fn write(&self, values: &Values) -> io::Result<()> {
         let Some(file) = &self.file else {
             return Ok(());
         };
@@ -134,7 +138,7 @@ impl Secrets {
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&draft)?.write_all(&serde_json::to_vec(all)?)?;
+        options.open(&draft)?.write_all(&serde_json::to_vec(values)?)?;
         fs::rename(draft, file)
     }
 }
@@ -145,8 +149,8 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-impl All {
-    fn fresh() -> io::Result<Self> {
+impl Values {
+    fn generate() -> io::Result<Self> {
         let authority = KeyPair::generate().map_err(io::Error::other)?;
         Ok(Self {
             scoped: random(),

@@ -1,5 +1,3 @@
-//! The key that the embedded authorization server signs with, and the public half that it publishes.
-
 use std::{fmt, io};
 
 use base64::Engine;
@@ -13,7 +11,7 @@ use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// An RSA key with the name that tokens call it by; kept as PKCS#8.
+/// The RSA key that the embedded authorization server signs with, and the id that tokens name it by. Stored as PKCS#8.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub(crate) struct SigningKey {
@@ -23,14 +21,14 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// The key of this process, made at the first call.
-    pub(crate) fn of_this_process() -> io::Result<Self> {
-        let mut made = MADE.lock();
-        if let Some(key) = made.as_ref() {
+    /// The key that emulators without a state folder share in this process, generated at the first call.
+    pub(crate) fn shared() -> io::Result<Self> {
+        let mut shared = SHARED.lock();
+        if let Some(key) = shared.as_ref() {
             return Ok(key.clone());
         }
         let key = Self::generate()?;
-        *made = Some(key.clone());
+        *shared = Some(key.clone());
         Ok(key)
     }
 
@@ -40,20 +38,21 @@ impl SigningKey {
         Ok(Self { id: thumbprint(&key), key, pkcs8 })
     }
 
-    /// What `kid` says: the thumbprint of RFC 7638.
+    /// The `kid` of tokens: the thumbprint of RFC 7638.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// The public half as RFC 7517 has it.
-    pub(crate) fn published(&self) -> Value {
-        let (n, e) = (number(self.key.n()), number(self.key.e()));
+    /// The public key as RFC 7517 writes it.
+    pub(crate) fn jwk(&self) -> Value {
+        let (n, e) = (base64url(self.key.n()), base64url(self.key.e()));
         json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.id, "n": n, "e": e})
     }
 
     /// An RS256 signature over the message.
     pub(crate) fn sign(&self, message: &[u8]) -> io::Result<Vec<u8>> {
         let digest = Sha256::digest(message);
+        // With randomness, which blinds the key against measuring how long a signature takes.
         let signature = self.key.sign_with_rng(&mut OsRng, Pkcs1v15Sign::new::<Sha256>(), &digest);
         signature.map_err(io::Error::other)
     }
@@ -88,15 +87,16 @@ impl fmt::Debug for SigningKey {
 
 /// RFC 7638: the required members alone, in the order of their names, without white space.
 fn thumbprint(key: &RsaPrivateKey) -> String {
-    let members = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, number(key.e()), number(key.n()));
+    let members = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, base64url(key.e()), base64url(key.n()));
     URL_SAFE_NO_PAD.encode(Sha256::digest(members))
 }
 
-/// The big-endian bytes, without zeros before them (RFC 7518, section 2).
-fn number(number: &BigUint) -> String {
+/// The big-endian bytes without leading zeros, as RFC 7518 (section 2) writes numbers.
+fn base64url(number: &BigUint) -> String {
     URL_SAFE_NO_PAD.encode(number.to_bytes_be())
 }
 
-/// A suite of tests starts hundreds of emulators, and a key takes a noticeable part of a second.
-static MADE: Mutex<Option<SigningKey>> = Mutex::new(None);
+/// A test suite starts hundreds of emulators, and generating a key takes a noticeable part of a second.
+static SHARED: Mutex<Option<SigningKey>> = Mutex::new(None);
+/// The least that RS256 allows (RFC 7518, section 3.3).
 const BITS: usize = 2048;

@@ -1,5 +1,3 @@
-//! Rows of a body: which are good, which are errors, and what lands.
-
 use std::sync::Arc;
 
 use memchr::memmem;
@@ -9,10 +7,11 @@ use crate::http::encoding::Encoding;
 use crate::state::json::is_object;
 use crate::state::table::Block;
 
-/// What became of the rows of one request.
+/// The rows of one request: those that land, and how many were errors.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Batch {
-    #[serde(with = "kept")]
+    /// `None` when no row lands, or when rows are only counted.
+    #[serde(with = "description")]
     pub(crate) block: Option<Arc<Block>>,
     pub(crate) good: u64,
     pub(crate) bad: u64,
@@ -20,35 +19,34 @@ pub(crate) struct Batch {
     pub(crate) last_error: Option<&'static str>,
 }
 
-/// A body before and after unpacking.
-pub(crate) struct Body<'a> {
+/// A compressed body, and what it decompresses to.
+pub(crate) struct CompressedBody<'a> {
     pub(crate) wire: Vec<u8>,
     pub(crate) encoding: Encoding,
     pub(crate) plain: &'a [u8],
 }
 
 impl Batch {
-    /// Looks at every row. `rejected` is a text whose rows count as errors.
-    pub(crate) fn read(body: Body<'_>, rejected: Option<&[u8]>) -> Self {
-        let sorted = Sorting::of(body.plain, rejected);
-        let whole = (body.wire, body.encoding, body.plain.len());
-        Self::from_sorted(sorted, whole)
+    /// Looks at every row. Rows that hold the text `rejected` count as errors.
+    pub(crate) fn from_plain(body: Vec<u8>, rejected: Option<&[u8]>) -> Self {
+        let sorted = RowSorter::sort(&body, rejected);
+        let len = body.len();
+        Self::new(sorted, Block::new(body, Encoding::Identity, len))
     }
 
-    /// The same for a body that was not compressed.
-    pub(crate) fn read_plain(wire: Vec<u8>, rejected: Option<&[u8]>) -> Self {
-        let sorted = Sorting::of(&wire, rejected);
-        let len = wire.len();
-        Self::from_sorted(sorted, (wire, Encoding::Identity, len))
+    /// The same for a compressed body. It stays compressed if all of it lands.
+    pub(crate) fn from_compressed(body: CompressedBody<'_>, rejected: Option<&[u8]>) -> Self {
+        let sorted = RowSorter::sort(body.plain, rejected);
+        Self::new(sorted, Block::new(body.wire, body.encoding, body.plain.len()))
     }
 
-    fn from_sorted(sorted: Sorted, whole: (Vec<u8>, Encoding, usize)) -> Self {
-        let block = match sorted.kept {
+    fn new(sorted: SortedRows, whole: Block) -> Self {
+        let block = match sorted.rewritten {
             Some(rows) => {
                 let len = rows.len();
                 Block::new(rows, Encoding::Identity, len)
             }
-            None => Block::new(whole.0, whole.1, whole.2),
+            None => whole,
         };
         Self {
             block: (block.len() > 0).then(|| Arc::new(block)),
@@ -63,8 +61,8 @@ impl Batch {
     }
 }
 
-/// Only how rows are kept goes into a description; the rows themselves follow it.
-mod kept {
+/// The journal writes the rows themselves behind the description of the batch, which has only their length and encoding.
+mod description {
     use std::sync::Arc;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -80,63 +78,64 @@ mod kept {
     }
 }
 
-struct Sorting<'a> {
+struct RowSorter<'a> {
     plain: &'a [u8],
     is_utf8: bool,
     rejected: Option<memmem::Finder<'a>>,
-    sorted: Sorted,
+    sorted: SortedRows,
 }
 
 #[derive(Default)]
-struct Sorted {
-    /// `None` as long as the body could land exactly as it is.
-    kept: Option<Vec<u8>>,
+struct SortedRows {
+    /// The rows that land, each with its line feed. `None` as long as they are exactly the body: most bodies are never copied.
+    rewritten: Option<Vec<u8>>,
     good: u64,
     bad: u64,
     last_error: Option<&'static str>,
 }
 
-impl<'a> Sorting<'a> {
-    fn of(plain: &'a [u8], rejected: Option<&'a [u8]>) -> Sorted {
-        // One search through the whole body is far cheaper than one for each row.
+impl<'a> RowSorter<'a> {
+    fn sort(plain: &'a [u8], rejected: Option<&'a [u8]>) -> SortedRows {
+        // One search through the whole body is far cheaper than one for each row, and mostly finds nothing. So is one check for
+        // UTF-8: rows are checked one by one only when the body as a whole is not.
         let rejected = rejected.map(memmem::Finder::new).filter(|finder| finder.find(plain).is_some());
-        let mut sorting =
-            Self { plain, is_utf8: std::str::from_utf8(plain).is_ok(), rejected, sorted: Sorted::default() };
+        let is_utf8 = std::str::from_utf8(plain).is_ok();
+        let mut sorter = Self { plain, is_utf8, rejected, sorted: SortedRows::default() };
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', plain) {
-            sorting.take(start, &plain[start..end], true);
+            sorter.take_line(start, &plain[start..end]);
             start = end + 1;
         }
         if start < plain.len() {
-            sorting.take(start, &plain[start..], false);
+            // Every row that lands ends with a line feed, so a last one without cannot be kept as it is.
+            sorter.rewrite(start);
+            sorter.take_line(start, &plain[start..]);
         }
-        sorting.sorted
+        sorter.sorted
     }
 
-    fn take(&mut self, start: usize, row: &[u8], terminated: bool) {
+    fn take_line(&mut self, start: usize, row: &[u8]) {
         if row.iter().all(u8::is_ascii_whitespace) {
-            return self.leave_out(start);
+            return self.rewrite(start);
         }
         if let Some(error) = self.error_of(row) {
             self.sorted.bad += 1;
             self.sorted.last_error = Some(error);
-            return self.leave_out(start);
+            return self.rewrite(start);
         }
         self.sorted.good += 1;
-        if !terminated {
-            self.leave_out(start);
-        }
-        if let Some(kept) = &mut self.sorted.kept {
-            kept.extend_from_slice(row);
-            kept.push(b'\n');
+        if let Some(rows) = &mut self.sorted.rewritten {
+            rows.extend_from_slice(row);
+            rows.push(b'\n');
         }
     }
 
-    fn leave_out(&mut self, start: usize) {
-        if self.sorted.kept.is_none() {
-            let mut kept = Vec::with_capacity(self.plain.len() + 1);
-            kept.extend_from_slice(&self.plain[..start]);
-            self.sorted.kept = Some(kept);
+    /// From here on the rows that land are copied, because the body is not kept as it is. All rows before `start` land.
+    fn rewrite(&mut self, start: usize) {
+        if self.sorted.rewritten.is_none() {
+            let mut rows = Vec::with_capacity(self.plain.len() + 1);
+            rows.extend_from_slice(&self.plain[..start]);
+            self.sorted.rewritten = Some(rows);
         }
     }
 
@@ -147,8 +146,8 @@ impl<'a> Sorting<'a> {
         if !is_object(row) {
             return Some("Error parsing JSON: row is not a JSON object");
         }
-        let refused = self.rejected.as_ref()?.find(row).is_some();
-        refused.then_some("Row rejected by the table")
+        let is_rejected = self.rejected.as_ref()?.find(row).is_some();
+        is_rejected.then_some("Row rejected by the table")
     }
 }
 
@@ -157,7 +156,10 @@ mod tests {
     use super::*;
 
     fn landed(body: &[u8], rejected: Option<&[u8]>) -> (Vec<u8>, u64, u64) {
-        let batch = Batch::read(Body { wire: body.to_vec(), encoding: Encoding::Identity, plain: body }, rejected);
+        let batch = Batch::from_compressed(
+            CompressedBody { wire: body.to_vec(), encoding: Encoding::Identity, plain: body },
+            rejected,
+        );
         let rows = batch.block.as_ref().map(|block| block.plain().unwrap());
         (rows.unwrap_or_default().into_owned(), batch.good, batch.bad)
     }

@@ -1,14 +1,13 @@
-//! One channel: its two sequencers, its counters and its status.
-
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::refusal::Refusal;
-use crate::state::batch::Batch;
-use crate::state::in_flight::InFlight;
+use crate::state::in_flight::{AppendId, InFlight, RowError};
 use crate::state::name::ChannelName;
 
-/// A channel that exists.
+/// A channel that exists: its two sequencers, its counters and its status.
+///
+/// The client sequencer counts openings, the row sequencer the appends since the last one. A continuation token holds both, so
+/// an opening by another client makes all earlier tokens stale at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Channel {
     /// As it was written when the channel was made; lists of channels are looked up by it.
@@ -16,43 +15,28 @@ pub(crate) struct Channel {
     pub(crate) created_on_ms: i64,
     pub(crate) client_sequencer: u64,
     pub(crate) row_sequencer: u64,
-    /// Batches that are received and not committed.
-    pub(crate) in_flight: usize,
-    pub(crate) last_append: Option<Applied>,
+    /// How many batches are received and not committed.
+    pub(crate) uncommitted_batches: usize,
+    pub(crate) last_append: Option<AppendId>,
     pub(crate) committed: Committed,
 }
 
-/// The append that came last, to know it again when its response was lost.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Applied {
-    pub(crate) request_id: String,
-    pub(crate) token: String,
-}
-
-/// What committed batches have added up to.
+/// What the committed batches add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Committed {
     pub(crate) offset_token: Option<String>,
     pub(crate) rows_inserted: u64,
     pub(crate) rows_parsed: u64,
     pub(crate) rows_error_count: u64,
-    pub(crate) last_error: Option<LastError>,
+    pub(crate) last_error: Option<RowError>,
 }
 
-/// The latest row that did not land.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LastError {
-    pub(crate) message: String,
-    pub(crate) offset_upper_bound: Option<String>,
-    pub(crate) at_ms: i64,
-}
-
-/// What an append that shows a continuation token is.
+/// What the continuation token of an append says about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The next one in order.
+    /// The append is the next one in order.
     Next,
-    /// The last one again, whose response did not arrive.
+    /// It is the last append again: its response was lost.
     Replay,
 }
 
@@ -63,44 +47,46 @@ impl Channel {
             created_on_ms,
             client_sequencer: 0,
             row_sequencer: 0,
-            in_flight: 0,
+            uncommitted_batches: 0,
             last_append: None,
             committed: Committed::default(),
         }
     }
 
-    /// Makes every token given out so far stale.
+    /// Makes every token issued so far stale.
     pub(crate) fn take_over(&mut self, client_sequencer: u64) {
         self.client_sequencer = client_sequencer;
         self.row_sequencer = 0;
         self.last_append = None;
     }
 
+    /// The token that the next append has to present.
     pub(crate) fn continuation_token(&self) -> String {
         format!("{}_{}", self.client_sequencer, self.row_sequencer)
     }
 
-    /// Judges the token that an append shows.
-    pub(crate) fn judge(&self, token: &str, request_id: Option<&str>) -> Result<Turn, Refusal> {
+    /// Checks the token that an append presents. A replay has to repeat the request id, too: the token alone would also match
+    /// another writer's append at the same place.
+    pub(crate) fn check_token(&self, token: &str, request_id: Option<&str>) -> Result<Turn, Refusal> {
         if token == self.continuation_token() {
             return Ok(Turn::Next);
         }
-        let again = self
+        let is_replay = self
             .last_append
             .as_ref()
             .is_some_and(|last| last.token == token && Some(last.request_id.as_str()) == request_id);
-        if again {
+        if is_replay {
             return Ok(Turn::Replay);
         }
-        if !is_token(token) {
+        if !is_well_formed(token) {
             return Err(Refusal::new(400, "ERR_INVALID_CONTINUATION_TOKEN", "The continuation token is malformed."));
         }
-        Err(stale())
+        Err(stale_token())
     }
 
-    pub(crate) fn advance(&mut self, row_sequencer: u64, applied: Option<Applied>) {
+    pub(crate) fn advance(&mut self, row_sequencer: u64, append: Option<AppendId>) {
         self.row_sequencer = row_sequencer;
-        self.last_append = applied;
+        self.last_append = append;
     }
 
     pub(crate) fn status(&self, name: &ChannelName, latency_ms: u64) -> Value {
@@ -130,6 +116,7 @@ impl Committed {
         self.rows_inserted += rows.batch.good;
         self.rows_parsed += rows.batch.parsed();
         self.rows_error_count += rows.batch.bad;
+        // Batches without an error or an offset leave those of earlier ones standing.
         if rows.error.is_some() {
             self.last_error.clone_from(&rows.error);
         }
@@ -139,23 +126,8 @@ impl Committed {
     }
 }
 
-impl LastError {
-    pub(crate) fn of(batch: &Batch, offset: Option<&str>, at_ms: i64) -> Option<Self> {
-        batch.last_error.as_ref().map(|message| Self {
-            message: message.to_string(),
-            offset_upper_bound: offset.map(str::to_owned),
-            at_ms,
-        })
-    }
-}
-
-/// The refusal of an append that shows no token at all.
-pub(crate) fn missing_token() -> Refusal {
-    stale()
-}
-
-/// The refusal of a token that another opening or append has outdated.
-fn stale() -> Refusal {
+/// The refusal of a token that another opening or append made stale, and of an append without any token.
+pub(crate) fn stale_token() -> Refusal {
     Refusal::new(
         400,
         "STALE_CONTINUATION_TOKEN_SEQUENCER",
@@ -163,9 +135,9 @@ fn stale() -> Refusal {
     )
 }
 
-fn is_token(token: &str) -> bool {
-    let number = |part: &str| part.parse::<u64>().is_ok();
-    token.split_once('_').is_some_and(|(client, row)| number(client) && number(row))
+fn is_well_formed(token: &str) -> bool {
+    let is_number = |part: &str| part.parse::<u64>().is_ok();
+    token.split_once('_').is_some_and(|(client, row)| is_number(client) && is_number(row))
 }
 
 #[cfg(test)]
@@ -179,8 +151,8 @@ mod tests {
     }
 
     fn append(channel: &mut Channel, token: &str, request_id: &str) {
-        let applied = Applied { request_id: request_id.to_owned(), token: token.to_owned() };
-        channel.advance(channel.row_sequencer + 1, Some(applied));
+        let id = AppendId { request_id: request_id.to_owned(), token: token.to_owned() };
+        channel.advance(channel.row_sequencer + 1, Some(id));
     }
 
     #[test]
@@ -188,15 +160,15 @@ mod tests {
         let mut channel = opened();
         let first = channel.continuation_token();
         append(&mut channel, &first, "id-1");
-        assert_eq!(channel.judge(&first, Some("id-1")).unwrap(), Turn::Replay);
+        assert_eq!(channel.check_token(&first, Some("id-1")).unwrap(), Turn::Replay);
         for (token, id) in [(first.as_str(), Some("id-2")), (&first, None)] {
-            let refusal = channel.judge(token, id).unwrap_err();
+            let refusal = channel.check_token(token, id).unwrap_err();
             assert_eq!(refusal.code, "STALE_CONTINUATION_TOKEN_SEQUENCER");
         }
         let second = channel.continuation_token();
-        assert_eq!(channel.judge(&second, Some("id-1")).unwrap(), Turn::Next);
+        assert_eq!(channel.check_token(&second, Some("id-1")).unwrap(), Turn::Next);
         append(&mut channel, &second, "id-2");
-        assert!(channel.judge(&first, Some("id-2")).is_err());
+        assert!(channel.check_token(&first, Some("id-2")).is_err());
     }
 
     #[test]
@@ -205,7 +177,7 @@ mod tests {
         let old = channel.continuation_token();
         append(&mut channel, &old, "id");
         channel.take_over(8);
-        assert_eq!(channel.judge(&old, Some("id")).unwrap_err().status, 400);
-        assert_eq!(channel.judge("no token", None).unwrap_err().code, "ERR_INVALID_CONTINUATION_TOKEN");
+        assert_eq!(channel.check_token(&old, Some("id")).unwrap_err().status, 400);
+        assert_eq!(channel.check_token("no token", None).unwrap_err().code, "ERR_INVALID_CONTINUATION_TOKEN");
     }
 }

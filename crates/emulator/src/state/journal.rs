@@ -1,9 +1,9 @@
-//! The file that makes state outlive the process: what was acknowledged is in it before the response.
+//! The file that makes state outlive the process: a change is in it before the response acknowledges the change.
 //!
-//! Records follow each other: the length of the description, the length of the rows, the description as
-//! JSON, the rows. A record that was cut by the end of the process was acknowledged to nobody, and is
-//! removed at the next start.
+//! Records follow each other: the length of the description, the length of the rows, the description as JSON, the rows. A record
+//! that was cut off by the end of the process was never acknowledged, and is removed at the next start.
 
+use std::borrow::BorrowMut;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -14,25 +14,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::in_flight::InFlight;
 use crate::state::name::ChannelName;
-use crate::state::table::Block;
 
-/// A change that has to survive.
+/// A change that has to outlive the process. The names are those in the file. A record that is read owns its rows, one that is
+/// written ([`NewRecord`]) borrows them.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Record {
-    /// A channel was opened, or stolen.
+pub(crate) enum Record<Rows = InFlight> {
+    /// A channel was opened, by its owner or another client.
     Opened(Opened),
-    /// A channel is no more.
+    /// A channel was dropped, or expired.
     Gone { channel: ChannelName },
     /// Rows of a Named Channel landed.
-    Committed(InFlight),
-    /// Rows without order were acknowledged.
-    Accepted(InFlight),
-    /// The eldest rows without order that had not landed did.
+    Committed(Rows),
+    /// Elastic rows were acknowledged. They are durable then, and land later.
+    Accepted(Rows),
+    /// The oldest acknowledged Elastic rows that had not landed did. Their order is the same in memory and in the file, so
+    /// this needs no name.
     Landed,
 }
 
+pub(crate) type NewRecord<'a> = Record<&'a mut InFlight>;
+
 /// A channel as an opening leaves it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Opened {
     pub(crate) channel: ChannelName,
     pub(crate) spelling: String,
@@ -46,11 +49,12 @@ pub(crate) struct Opened {
 pub(crate) struct Journal {
     file: File,
     len: u64,
+    /// A second handle, for reading rows: seeking in it does not move the place that records are written at.
     rows: Arc<Mutex<File>>,
 }
 
 impl Journal {
-    /// Opens the file below `dir`, and gives every change that it holds to `replay`.
+    /// Opens the file in `dir`, and passes every change in it to `replay`.
     pub(crate) fn open(dir: &Path, replay: impl FnMut(Record)) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let path = dir.join(FILE);
@@ -61,59 +65,53 @@ impl Journal {
         Ok(Self { file, len, rows })
     }
 
-    /// Writes a change down. Rows that come with it are kept in the file from then on.
-    pub(crate) fn append(&mut self, record: &mut Record) -> io::Result<()> {
-        let block = record.block().cloned();
+    /// Writes a change. The rows that come with it are read from the file from then on, and no longer kept in memory.
+    pub(crate) fn append(&mut self, mut record: NewRecord<'_>) -> io::Result<()> {
+        let block = record.rows().and_then(|rows| rows.batch.block.clone());
         let wire = block.as_ref().map(|block| block.wire()).transpose()?;
         let wire = wire.as_deref().unwrap_or_default();
-        let description = serde_json::to_vec(record)?;
-        let mut head = Vec::with_capacity(HEAD + description.len());
+        let description = serde_json::to_vec(&record)?;
+        let mut head = Vec::with_capacity(HEADER_LEN + description.len());
         head.extend_from_slice(&(description.len() as u64).to_le_bytes());
         head.extend_from_slice(&(wire.len() as u64).to_le_bytes());
         head.extend_from_slice(&description);
         let written = self.file.write_all(&head).and_then(|()| self.file.write_all(wire));
         if let Err(error) = written {
-            // What follows must not stand behind half a record.
+            // The next record must not follow half a one: the start reads from one to the next by their lengths.
             self.file.set_len(self.len)?;
             return Err(error);
         }
         let start = self.len + head.len() as u64;
         self.len = start + wire.len() as u64;
-        if let Some(block) = &block {
-            record.set_block(block.moved_to(&self.rows, start, wire.len()));
+        if let Some(rows) = record.rows() {
+            rows.read_from(&self.rows, start, wire.len());
         }
         Ok(())
     }
 }
 
-impl Record {
-    fn block(&self) -> Option<&Arc<Block>> {
+impl<Rows: BorrowMut<InFlight>> Record<Rows> {
+    fn rows(&mut self) -> Option<&mut InFlight> {
         match self {
-            Self::Committed(rows) | Self::Accepted(rows) => rows.batch.block.as_ref(),
-            _ => None,
-        }
-    }
-
-    fn set_block(&mut self, block: Block) {
-        if let Self::Committed(rows) | Self::Accepted(rows) = self {
-            rows.batch.block = Some(Arc::new(block));
+            Self::Committed(rows) | Self::Accepted(rows) => Some(rows.borrow_mut()),
+            Self::Opened(_) | Self::Gone { .. } | Self::Landed => None,
         }
     }
 }
 
-/// Gives the length of the whole records.
+/// Returns the length of all complete records together.
 fn read_all(path: &Path, rows: &Arc<Mutex<File>>, mut replay: impl FnMut(Record)) -> io::Result<u64> {
     let mut file = BufReader::new(File::open(path)?);
     let end = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(0))?;
-    let mut whole = 0;
+    let mut complete = 0;
     let mut lengths = [0; 8];
-    while end - whole >= HEAD as u64 {
+    while end - complete >= HEADER_LEN as u64 {
         file.read_exact(&mut lengths)?;
         let description_len = u64::from_le_bytes(lengths);
         file.read_exact(&mut lengths)?;
         let rows_len = u64::from_le_bytes(lengths);
-        let start = (whole + HEAD as u64).saturating_add(description_len);
+        let start = (complete + HEADER_LEN as u64).saturating_add(description_len);
         let next = start.saturating_add(rows_len);
         if next > end {
             break;
@@ -121,27 +119,26 @@ fn read_all(path: &Path, rows: &Arc<Mutex<File>>, mut replay: impl FnMut(Record)
         let mut description = vec![0; usize::try_from(description_len).map_err(io::Error::other)?];
         file.read_exact(&mut description)?;
         let mut record: Record = serde_json::from_slice(&description)?;
-        if let Some(block) = record.block() {
-            let len = usize::try_from(rows_len).map_err(io::Error::other)?;
-            let block = block.moved_to(rows, start, len);
-            record.set_block(block);
+        if let Some(in_flight) = record.rows() {
+            in_flight.read_from(rows, start, usize::try_from(rows_len).map_err(io::Error::other)?);
         }
         file.seek_relative(i64::try_from(rows_len).map_err(io::Error::other)?)?;
         replay(record);
-        whole = next;
+        complete = next;
     }
-    Ok(whole)
+    Ok(complete)
 }
 
 const FILE: &str = "journal";
-const HEAD: usize = 16;
+/// Two lengths of eight bytes.
+const HEADER_LEN: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::state::name::PipeName;
 
-    fn gone(name: &str) -> Record {
+    fn gone(name: &str) -> NewRecord<'static> {
         Record::Gone { channel: PipeName::new("d", "s", "p").channel(name) }
     }
 
@@ -158,19 +155,19 @@ mod tests {
 
     #[test]
     fn a_record_that_was_cut_is_removed_and_the_rest_is_kept() {
-        let dir = std::env::temp_dir().join(format!("journal-{}", uuid::Uuid::new_v4()));
-        let mut journal = Journal::open(&dir, |_| ()).unwrap();
-        journal.append(&mut gone("a")).unwrap();
-        journal.append(&mut gone("b")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let mut journal = Journal::open(dir, |_| ()).unwrap();
+        journal.append(gone("a")).unwrap();
+        journal.append(gone("b")).unwrap();
         drop(journal);
         let path = dir.join(FILE);
         let len = fs::metadata(&path).unwrap().len();
         OpenOptions::new().write(true).open(&path).unwrap().set_len(len - 1).unwrap();
-        assert_eq!(names(&dir), ["A"]);
-        let mut journal = Journal::open(&dir, |_| ()).unwrap();
-        journal.append(&mut gone("c")).unwrap();
+        assert_eq!(names(dir), ["A"]);
+        let mut journal = Journal::open(dir, |_| ()).unwrap();
+        journal.append(gone("c")).unwrap();
         drop(journal);
-        assert_eq!(names(&dir), ["A", "C"]);
-        fs::remove_dir_all(dir).unwrap();
+        assert_eq!(names(dir), ["A", "C"]);
     }
 }

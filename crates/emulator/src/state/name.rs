@@ -30,7 +30,7 @@ impl PipeName {
         Self { database: canonical(database), schema: canonical(schema), pipe: canonical(pipe) }
     }
 
-    /// The pipe that every table has without being asked.
+    /// The pipe that every table has by default.
     pub(crate) fn default_of(table: &TableName) -> Self {
         Self {
             database: table.database.clone(),
@@ -39,13 +39,13 @@ impl PipeName {
         }
     }
 
-    /// The table of a default pipe; `None` for a pipe that somebody has to declare.
+    /// The table of a default pipe; `None` for a pipe that has to be declared.
     pub(crate) fn default_table(&self) -> Option<TableName> {
         let table = self.pipe.strip_suffix(DEFAULT_SUFFIX)?;
         (!table.is_empty()).then(|| self.table(table.to_owned()))
     }
 
-    /// A table beside this pipe.
+    /// A table in the schema of this pipe.
     pub(crate) fn table(&self, table: String) -> TableName {
         TableName { database: self.database.clone(), schema: self.schema.clone(), table }
     }
@@ -72,7 +72,7 @@ impl TableName {
         Some(Self::new(&database, &schema, &table))
     }
 
-    /// The same text taken as if each part stood in quotes, for callers that left them out.
+    /// Reads the same text as if each part stood in quotes, for callers that left them out.
     pub(crate) fn parse_as_quoted(dotted: &str) -> Option<Self> {
         let [database, schema, table] = three_parts(dotted)?;
         Some(Self { database: bare(&database), schema: bare(&schema), table: bare(&table) })
@@ -85,12 +85,12 @@ impl ChannelName {
     }
 }
 
-/// Upper case, or what stands between the quotes.
+/// The name in upper case, or as it stands between double quotes.
 pub(crate) fn canonical(name: &str) -> String {
     unquoted(name).unwrap_or_else(|| name.to_uppercase())
 }
 
-/// The name without its quotes, if it has any, in the case it was written in.
+/// The name without its quotes, if it has any, in the case that it is written in.
 pub(crate) fn bare(name: &str) -> String {
     unquoted(name).unwrap_or_else(|| name.to_owned())
 }
@@ -116,8 +116,9 @@ fn three_parts(dotted: &str) -> Option<[String; 3]> {
     complete.then_some(parts)
 }
 
-/// The implicit channel of every pipe that takes rows without order.
+/// The channel that every pipe has for rows without order. It cannot be opened or dropped.
 pub(crate) const ELASTIC: &str = "ELASTIC";
+/// What a table's name is followed by in the name of its default pipe.
 const DEFAULT_SUFFIX: &str = "-STREAMING";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The storage that a pipe offers for files: what is told of it, and what was put there.
+//! The storage for uploaded files: its credentials and key, which pipe-info returns, and the files themselves.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rsa::sha2::{Digest, Sha256};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Files between their upload and their registration, and the key that they are encrypted with.
+/// Holds files between their upload and their registration, and the key that they are encrypted with.
 #[derive(Debug)]
 pub(crate) struct Stage {
     endpoint: String,
@@ -34,14 +34,15 @@ struct Files {
 pub(crate) struct StagedFile {
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) etag: String,
-    /// How much of it is not registered yet.
-    left: usize,
+    /// How many of its bytes are not registered yet.
+    unregistered: usize,
 }
 
 impl Stage {
     pub(crate) fn new(endpoint: String, pipe_key: [u8; 32]) -> Self {
         Self {
             endpoint,
+            // Derived from the key, so that clients go on with the credentials they have after a restart on the same state.
             access_key: format!("EMULATOR{}", digest(&[b"access key", &pipe_key]).to_uppercase()),
             session_token: digest(&[b"session token", &pipe_key]),
             pipe_key,
@@ -49,11 +50,10 @@ impl Stage {
         }
     }
 
-    /// What a client needs to know of a pipe before it sends anything. Clients number their files from 0,
-    /// so each gets a folder of its own.
-    pub(crate) fn describe(&self, now_ms: i64) -> Value {
+    /// What a client needs to know before it uploads. Clients number their files from 0, so each gets a folder of its own.
+    pub(crate) fn pipe_info(&self, now_ms: i64) -> Value {
         let location = json!({
-            "expiry_time_ms": now_ms.saturating_add(LIFE_MS),
+            "expiry_time_ms": now_ms.saturating_add(CREDENTIAL_LIFETIME_MS),
             "location_type": "S3",
             "use_s3_regional_url": false,
             "location": format!("{BUCKET}/{}/", Uuid::new_v4()),
@@ -79,16 +79,16 @@ impl Stage {
         })
     }
 
-    /// Whether an upload names the key and bears the session that were handed out.
-    pub(crate) fn knows(&self, authorization: &str, session: &str) -> bool {
+    /// Whether an upload names the access key and the session token of pipe-info. The signature is not verified.
+    pub(crate) fn accepts(&self, authorization: &str, session: &str) -> bool {
         let credential = format!("Credential={}/", self.access_key);
         authorization.contains(&credential) && session == self.session_token
     }
 
-    /// Keeps a file and gives its tag; `None` when there is no room.
+    /// Keeps a file and returns its ETag; `None` when there is no room.
     pub(crate) fn put(&self, path: &str, bytes: Vec<u8>) -> Option<String> {
         let etag = digest(&[&bytes])[..32].to_owned();
-        let file = StagedFile { left: bytes.len(), bytes: bytes.into(), etag: etag.clone() };
+        let file = StagedFile { unregistered: bytes.len(), bytes: bytes.into(), etag: etag.clone() };
         let mut files = self.files.lock();
         let replaced = files.by_path.get(path).map_or(0, |file| file.bytes.len());
         let total = files.bytes - replaced + file.bytes.len();
@@ -104,14 +104,14 @@ impl Stage {
         self.files.lock().by_path.get(path).cloned()
     }
 
-    /// Frees a file once all of it is registered.
-    pub(crate) fn registered(&self, path: &str, len: usize) {
+    /// Counts bytes of a file as registered, and frees the file when none are left: nothing reads it again.
+    pub(crate) fn mark_registered(&self, path: &str, len: usize) {
         let mut files = self.files.lock();
         let Some(file) = files.by_path.get_mut(path) else {
             return;
         };
-        file.left = file.left.saturating_sub(len);
-        if file.left == 0 {
+        file.unregistered = file.unregistered.saturating_sub(len);
+        if file.unregistered == 0 {
             let freed = file.bytes.len();
             files.by_path.remove(path);
             files.bytes -= freed;
@@ -133,6 +133,7 @@ fn digest(parts: &[&[u8]]) -> String {
 
 /// The first part of every path in this storage.
 pub(crate) const BUCKET: &str = "emulator-stage";
-const LIFE_MS: i64 = 3_600_000;
-/// What may lie unregistered.
+/// An hour, after which clients ask for pipe-info again. It is only announced: older credentials are accepted, too.
+const CREDENTIAL_LIFETIME_MS: i64 = 3_600_000;
+/// Bounds the memory that uploads without a registration take. A client has a few files of some MB on their way at a time.
 const MAX_STAGED: usize = 1 << 30;

@@ -1,4 +1,4 @@
-//! Landed rows, kept in the blocks they came in.
+//! Landed rows, in the blocks that they came in.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -9,47 +9,60 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::http::encoding::Encoding;
+use crate::http::response::StreamedBody;
 
-/// Rows that landed together. A block whose every row was good is kept as it came over the wire.
+/// The rows that landed in one table.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) blocks: Vec<Arc<Block>>,
+    /// Also counts rows of which no block is kept.
+    pub(crate) rows: u64,
+}
+
+/// Rows that landed together. A body whose every row is good stays as it came over the wire, mostly compressed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Block {
     #[serde(skip)]
-    place: Place,
+    storage: Storage,
     encoding: Encoding,
     len: u64,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Storage {
     Memory(Vec<u8>),
-    File { file: Arc<Mutex<File>>, start: u64, len: usize },
+    /// A part of the journal, which all blocks share one handle of.
+    File {
+        file: Arc<Mutex<File>>,
+        start: u64,
+        len: usize,
+    },
 }
 
-impl Default for Place {
+impl Default for Storage {
     fn default() -> Self {
         Self::Memory(Vec::new())
     }
 }
 
 impl Block {
+    /// `len` is the length of the rows when decompressed.
     pub(crate) fn new(bytes: Vec<u8>, encoding: Encoding, len: usize) -> Self {
-        Self { place: Place::Memory(bytes), encoding, len: len as u64 }
+        Self { storage: Storage::Memory(bytes), encoding, len: len as u64 }
     }
 
-    /// The same rows, read from a file.
+    /// The same rows, read from a file instead of kept in memory.
     pub(crate) fn moved_to(&self, file: &Arc<Mutex<File>>, start: u64, len: usize) -> Self {
-        Self { place: Place::File { file: Arc::clone(file), start, len }, encoding: self.encoding, len: self.len }
+        let storage = Storage::File { file: Arc::clone(file), start, len };
+        Self { storage, encoding: self.encoding, len: self.len }
     }
 
-    /// The number of bytes of the rows themselves.
+    /// The number of bytes of the rows when decompressed.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    pub(crate) fn write(&self, to: &mut impl Write) -> io::Result<()> {
-        to.write_all(&self.plain()?)
-    }
-
+    /// The rows as NDJSON.
     pub(crate) fn plain(&self) -> io::Result<Cow<'_, [u8]>> {
         let wire = self.wire()?;
         if self.encoding == Encoding::Identity {
@@ -63,11 +76,11 @@ impl Block {
         Ok(Cow::Owned(plain))
     }
 
-    /// The rows as they are kept.
+    /// The rows as they are stored.
     pub(crate) fn wire(&self) -> io::Result<Cow<'_, [u8]>> {
-        match &self.place {
-            Place::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
-            Place::File { file, start, len } => {
+        match &self.storage {
+            Storage::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
+            Storage::File { file, start, len } => {
                 let mut bytes = vec![0; *len];
                 let mut file = file.lock();
                 file.seek(SeekFrom::Start(*start))?;
@@ -78,9 +91,13 @@ impl Block {
     }
 }
 
-/// What landed in one table.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    pub(crate) blocks: Vec<Arc<Block>>,
-    pub(crate) rows: u64,
+/// All rows of a table are written block by block: decompressed together they may not fit into memory.
+impl StreamedBody for Vec<Arc<Block>> {
+    fn len(&self) -> u64 {
+        self.iter().map(|block| block.len()).sum()
+    }
+
+    fn write_to(&self, to: &mut dyn Write) -> io::Result<()> {
+        self.iter().try_for_each(|block| to.write_all(&block.plain()?))
+    }
 }

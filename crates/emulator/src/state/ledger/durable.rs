@@ -1,4 +1,4 @@
-//! Changes that are written down before they count, and carried out again at the next start.
+//! Changes are written down before they count, and made again when the next process starts.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,14 +8,15 @@ use super::Ledger;
 use crate::refusal::Refusal;
 use crate::state::channel::Channel;
 use crate::state::in_flight::InFlight;
-use crate::state::journal::{Journal, Opened, Record};
+use crate::state::journal::{Journal, NewRecord, Opened, Record};
+use crate::state::name::ChannelName;
 
 impl Ledger {
-    /// Goes on where the last process with this folder was stopped.
+    /// Continues from the state in this folder, and writes every change to it from now on.
     pub(crate) fn restore(&mut self, dir: &Path) -> io::Result<()> {
         let mut accepted = VecDeque::new();
         let journal = Journal::open(dir, |record| self.replay(record, &mut accepted))?;
-        // Rows without order were durable when they were acknowledged, landed or not.
+        // Elastic rows were durable when they were acknowledged, landed or not.
         for rows in accepted {
             self.land(rows);
         }
@@ -23,7 +24,32 @@ impl Ledger {
         Ok(())
     }
 
-    pub(crate) fn land(&mut self, rows: InFlight) {
+    /// Writes a change down, if there is a state folder. Only then may it be made.
+    pub(super) fn write(&mut self, record: NewRecord<'_>) -> Result<(), Refusal> {
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
+        journal.append(record).map_err(|error| {
+            Refusal::new(503, "ERR_GENERAL_EXCEPTION_RETRY_REQUEST", "The state cannot be written.")
+                .with_detail(error.to_string())
+        })
+    }
+
+    pub(super) fn take_over(&mut self, opened: Opened) {
+        self.discard_uncommitted(&opened.channel);
+        self.openings = opened.client_sequencer;
+        let channel =
+            self.channels.entry(opened.channel).or_insert_with(|| Channel::new(opened.spelling, opened.created_on_ms));
+        channel.take_over(opened.client_sequencer);
+        channel.committed.offset_token = opened.offset_token;
+    }
+
+    pub(super) fn remove(&mut self, name: &ChannelName) {
+        self.discard_uncommitted(name);
+        self.channels.remove(name);
+    }
+
+    pub(super) fn land(&mut self, rows: InFlight) {
         if let Some(channel) = self.channels.get_mut(&rows.channel) {
             channel.committed.add(&rows);
         }
@@ -32,38 +58,19 @@ impl Ledger {
         table.blocks.extend(rows.batch.block);
     }
 
-    /// Writes a change down and carries it out.
-    pub(crate) fn note(&mut self, record: Record) -> Result<(), Refusal> {
-        let record = self.journaled(record)?;
-        self.replay(record, &mut VecDeque::new());
-        Ok(())
-    }
-
-    pub(crate) fn journaled(&mut self, mut record: Record) -> Result<Record, Refusal> {
-        if let Some(journal) = &mut self.journal {
-            journal.append(&mut record).map_err(|error| {
-                Refusal::new(503, "ERR_GENERAL_EXCEPTION_RETRY_REQUEST", "The state cannot be written.")
-                    .with_detail(error.to_string())
-            })?;
-        }
-        Ok(record)
-    }
-
+    /// Makes a change of an earlier process again. `accepted` holds the Elastic rows that have not landed so far.
     fn replay(&mut self, record: Record, accepted: &mut VecDeque<InFlight>) {
         match record {
             Record::Opened(opened) => self.take_over(opened),
-            Record::Gone { channel } => {
-                self.discard(&channel);
-                self.channels.remove(&channel);
-            }
+            Record::Gone { channel } => self.remove(&channel),
             Record::Committed(rows) => {
                 if let Some(channel) = self.channels.get_mut(&rows.channel) {
-                    channel.advance(rows.row_sequencer, rows.applied.clone());
+                    channel.advance(rows.row_sequencer, rows.append_id.clone());
                 }
                 self.land(rows);
             }
             Record::Accepted(rows) => {
-                self.elastic(&rows.channel.pipe, rows.received_on_ms);
+                self.elastic_channel(&rows.channel.pipe, rows.received_on_ms);
                 accepted.push_back(rows);
             }
             Record::Landed => {
@@ -72,14 +79,5 @@ impl Ledger {
                 }
             }
         }
-    }
-
-    fn take_over(&mut self, opened: Opened) {
-        self.discard(&opened.channel);
-        self.openings = opened.client_sequencer;
-        let channel =
-            self.channels.entry(opened.channel).or_insert_with(|| Channel::new(opened.spelling, opened.created_on_ms));
-        channel.take_over(opened.client_sequencer);
-        channel.committed.offset_token = opened.offset_token;
     }
 }
