@@ -79,8 +79,8 @@ impl Emulator {
     }
 
     /// The issuer URL of the embedded authorization server. Below it are the metadata
-    /// (`/.well-known/openid-configuration`), the token endpoint (`/token`), and the public key that its tokens are signed
-    /// with (`/jwks`).
+    /// (`/.well-known/openid-configuration`), the token endpoint (`/token`), and the public key that its tokens are
+    /// signed with (`/jwks`).
     ///
     /// ```
     /// let emulator = snowpipe_emulator::Emulator::start()?;
@@ -123,8 +123,8 @@ impl Emulator {
         self.ca_pem.as_deref()
     }
 
-    /// The committed rows of `DB.SCHEMA.TABLE` as NDJSON: byte for byte as sent, in the order of commits. A table that no
-    /// row landed in is empty.
+    /// The committed rows of `DB.SCHEMA.TABLE` as NDJSON: byte for byte as sent, in the order of commits. A table that
+    /// no row landed in is empty.
     ///
     /// Names without double quotes are taken in upper case; when there is no such table, as they are.
     ///
@@ -167,8 +167,8 @@ impl Emulator {
     ///
     /// # Panics
     ///
-    /// When the fault cannot be written as HTTP: a status outside 200 to 599, a malformed header, a header that frames the
-    /// body (`Content-Length`, `Transfer-Encoding`), or a body with a status that has none.
+    /// When the fault cannot be written as HTTP: a status outside 200 to 599, a malformed header, a header that frames
+    /// the body (`Content-Length`, `Transfer-Encoding`), or a body with a status that has none.
     ///
     /// ```
     /// use snowpipe_emulator::{Emulator, Endpoint, Fault};
@@ -210,8 +210,8 @@ impl Emulator {
         self.service.reject_rows_containing(text);
     }
 
-    /// Opens a channel of the pipe `DB.SCHEMA.PIPE` as another client would: earlier continuation tokens become stale, and
-    /// uncommitted rows are discarded. `false` when there is no such channel.
+    /// Opens a channel of the pipe `DB.SCHEMA.PIPE` as another client would: earlier continuation tokens become stale,
+    /// and uncommitted rows are discarded. `false` when there is no such channel.
     ///
     /// ```
     /// let emulator = snowpipe_emulator::Emulator::start()?;
@@ -223,8 +223,8 @@ impl Emulator {
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().steal(&pipe.channel(channel), now_ms))
     }
 
-    /// Removes a channel of the pipe `DB.SCHEMA.PIPE` with its offset, as thirty idle days do. `false` when there is no such
-    /// channel.
+    /// Removes a channel of the pipe `DB.SCHEMA.PIPE` with its offset, as thirty idle days do. `false` when there is no
+    /// such channel.
     pub fn expire_channel(&self, pipe: &str, channel: &str) -> bool {
         let now_ms = self.service.clock.unix_ms();
         PipeName::parse(pipe).is_some_and(|pipe| self.service.ledger.lock().expire(&pipe.channel(channel), now_ms))
@@ -240,8 +240,8 @@ impl Emulator {
         self.service.forms.lock().errors = form;
     }
 
-    /// Moves the service's clock against this machine's: the `Date` of its responses, and what it takes for the current time
-    /// when it checks tokens. Positive is ahead.
+    /// Moves the service's clock against this machine's: the `Date` of its responses, and what it takes for the current
+    /// time when it checks tokens. Positive is ahead.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.service.clock.set_offset(seconds);
     }

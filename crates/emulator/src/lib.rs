@@ -1,7 +1,8 @@
-//! A Snowpipe Streaming service on loopback.
+//! An emulator of Snowflake's Snowpipe Streaming service (high-performance REST, v2), for tests without an account.
 //!
-//! It behaves as the service does towards a client, keeps the rows that landed, verifies credentials for
-//! real, and lets things go wrong on request. It needs no account and no network.
+//! It listens on loopback and behaves towards a client as the service does: it verifies credentials, checks
+//! continuation tokens, keeps the rows that land, and commits them after a delay. A test can look at all of that, and
+//! can make things go wrong.
 //!
 //! ```
 //! use snowpipe_emulator::{Emulator, Endpoint, Fault};
@@ -13,8 +14,24 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The same can be had over HTTP, from any language: see the endpoints below `/_emulator/` in
-//! `specs/emulator.md`.
+//! Tests in other languages do the same over HTTP, through the control endpoints below `/_emulator/`. The specification
+//! of the emulator, `specs/emulator.md` in its repository, lists them, and says of each rule whether it is documented
+//! by Snowflake, observed, or inferred.
+//!
+//! # How the crate is built
+//!
+//! It shares no code with any client, so that a field misread by one side does not pass on both. Each module uses only
+//! those above it in this table:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `clock`, `refusal` | the service's time; why a request is not carried out |
+//! | `http` | an HTTP/1.1 server that knows nothing of Snowpipe |
+//! | `identity`, `state`, `control` | credentials; channels, rows and tables; what a test changes and looks at |
+//! | `service` | what all requests share: one of each of the above |
+//! | `endpoints` | one function for each endpoint, and the route that finds it |
+//! | `dispatcher` | each request from the server to its endpoint, by way of faults and the log |
+//! | `emulator` | the public API |
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 #![warn(
@@ -25,20 +42,26 @@
     clippy::missing_errors_doc
 )]
 
-mod clock;
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod emulator;
+pub use emulator::Emulator;
+pub use emulator::builder::Builder;
+
 mod control;
 mod dispatcher;
-mod emulator;
 mod endpoints;
-mod http;
-mod identity;
-mod refusal;
 mod service;
-mod state;
-
 pub use control::endpoint::Endpoint;
 pub use control::fault::Fault;
 pub use control::forms::{ErrorForm, WordForm};
 pub use control::request_log::LoggedRequest;
-pub use emulator::Emulator;
-pub use emulator::builder::Builder;
+
+mod http;
+mod identity;
+mod state;
+
+mod clock;
+mod refusal;

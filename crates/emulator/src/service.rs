@@ -53,7 +53,7 @@ impl Service {
         if let Some(table) = ledger.table(&name, now_ms) {
             return Some(read(table));
         }
-        // Whoever looks for a table with a quoted name often leaves the quotes out.
+        // Callers that ask for a table with a quoted name often leave the quotes out.
         let quoted = TableName::parse_as_quoted(table)?;
         Some(ledger.table(&quoted, now_ms).map(read).unwrap_or_default())
     }

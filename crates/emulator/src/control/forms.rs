@@ -1,5 +1,5 @@
-//! Other forms of responses. The documentation and what was seen on live accounts differ, so a client should take them all,
-//! and a test can switch between them.
+//! Other forms of responses. The documentation and what was seen on live accounts differ, so a client should take them
+//! all, and a test can switch between them.
 
 use serde::Deserialize;
 use serde_json::json;

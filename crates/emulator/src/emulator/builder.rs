@@ -87,8 +87,9 @@ impl Builder {
         self
     }
 
-    /// Registers a public key of the user (PEM, or its base64 text alone). Two can be registered, as during a rotation; of more,
-    /// the last two count. Without any, a pair is generated, whose private key is [`Emulator::private_key_pem`].
+    /// Registers a public key of the user (PEM, or its base64 text alone). Two can be registered, as during a rotation;
+    /// of more, the last two count. Without any, a pair is generated, whose private key is
+    /// [`Emulator::private_key_pem`].
     pub fn public_key_pem(mut self, pem: impl Into<String>) -> Self {
         self.public_keys.push(pem.into());
         self
@@ -112,8 +113,8 @@ impl Builder {
         self
     }
 
-    /// Keeps channels, rows and secrets in this folder, so that they outlive the process, however it ends. Rows are read from
-    /// there and take no memory. Only one emulator at a time may use a folder.
+    /// Keeps channels, rows and secrets in this folder, so that they outlive the process, however it ends. Rows are
+    /// read from there and take no memory. Only one emulator at a time may use a folder.
     pub fn state(mut self, dir: impl Into<PathBuf>) -> Self {
         self.state = Some(dir.into());
         self
@@ -149,7 +150,8 @@ impl Builder {
         self
     }
 
-    /// Id and secret of the only client of the embedded authorization server. Default: `emulator-client` with a random secret.
+    /// Id and secret of the only client of the embedded authorization server. Default: `emulator-client` with a random
+    /// secret.
     pub fn oauth_client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
         let (id, secret) = (id.into(), secret.into());
         self.oauth_client = Some(OauthClient { id, secret });

@@ -1,5 +1,5 @@
-//! File mode, which the official SDK uses for much data: it asks pipe-info for a place and a key, uploads encrypted files
-//! there, and registers them to a channel.
+//! File mode, which the official SDK uses for much data: it asks pipe-info for a place and a key, uploads encrypted
+//! files there, and registers them to a channel.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -165,5 +165,6 @@ fn storage_error(status: u16, code: &str) -> Response {
 }
 
 const ENCRYPTION: &str = "AES-CTR-128.1";
-/// The emulator's own bound on the memory that one registration can take: fragments are compressed, and there can be many.
+/// The emulator's own bound on the memory that one registration can take: fragments are compressed, and there can be
+/// many.
 const MAX_DECOMPRESSED: usize = 1 << 30;

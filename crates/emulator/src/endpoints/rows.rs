@@ -47,7 +47,8 @@ pub(super) fn append_elastic(
     Ok(Response::json(200, &body))
 }
 
-/// Decompresses the body and checks every row. This is the long part of an append, so it comes before the ledger is locked.
+/// Decompresses the body and checks every row. This is the long part of an append, so it comes before the ledger is
+/// locked.
 fn read_batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
     if request.content_type().as_deref() != Some("application/x-ndjson") {
         return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/x-ndjson."));

@@ -30,8 +30,8 @@ impl Encoding {
         }
     }
 
-    /// Decompresses `wire` into `plain`, which is emptied first and keeps its capacity. `expected` is the length that the
-    /// sender announced, if any; it saves work when it is right and does no harm when it is wrong.
+    /// Decompresses `wire` into `plain`, which is emptied first and keeps its capacity. `expected` is the length that
+    /// the sender announced, if any; it saves work when it is right and does no harm when it is wrong.
     pub(crate) fn decode(
         self,
         wire: &[u8],
@@ -73,8 +73,9 @@ fn decompress_zstd(wire: &[u8], limit: usize, expected: Option<usize>, plain: &m
     decompress(stream, limit, plain)
 }
 
-/// How much memory a body of this size gets because it announces that much. Rows shrink to a tenth or so; whatever claims
-/// more than this is decompressed step by step, so that a few bytes cannot make the process allocate the whole bound.
+/// How much memory a body of this size gets because it announces that much. Rows shrink to a tenth or so; whatever
+/// claims more than this is decompressed step by step, so that a few bytes cannot make the process allocate the whole
+/// bound.
 fn trusted_len(wire_len: usize) -> usize {
     wire_len.saturating_mul(64).max(1 << 20)
 }

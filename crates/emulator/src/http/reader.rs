@@ -23,7 +23,8 @@ pub(crate) enum Framing {
 /// Why no request could be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// The client closed the connection or went silent, between two requests or within one. There is nothing to respond to.
+    /// The client closed the connection or went silent, between two requests or within one. There is nothing to respond
+    /// to.
     Closed,
     /// What came is not HTTP as this server speaks it: it responds with this status and closes the connection.
     Malformed { status: u16, message: &'static str },
@@ -201,8 +202,8 @@ fn expects_continue(request: &Request) -> bool {
     expect.eq_ignore_ascii_case("100-continue")
 }
 
-/// Refuses every head that leaves two ways to find the end of the body: a proxy on the way might take the other one, and
-/// then one side reads a request where the other sees a body (request smuggling).
+/// Refuses every head that leaves two ways to find the end of the body: a proxy on the way might take the other one,
+/// and then one side reads a request where the other sees a body (request smuggling).
 fn framing(request: &Request) -> Result<Framing, ReadError> {
     let values = |name: &'static str| {
         request

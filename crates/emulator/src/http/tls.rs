@@ -21,8 +21,8 @@ pub(crate) struct ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// Makes both certificates anew, with the given key of the authority (PKCS#8). Clients that trust an earlier authority of
-    /// the same key trust this one, too, so only the key has to outlive the process.
+    /// Makes both certificates anew, with the given key of the authority (PKCS#8). Clients that trust an earlier
+    /// authority of the same key trust this one, too, so only the key has to outlive the process.
     pub(crate) fn generate(authority_key: &[u8]) -> io::Result<Self> {
         Self::try_generate(authority_key).map_err(|error| io::Error::other(format!("TLS: {error}")))
     }

@@ -1,5 +1,5 @@
-//! Access tokens of the embedded authorization server. The account accepts them as one does that trusts an issuer through a
-//! security integration for External OAuth.
+//! Access tokens of the embedded authorization server. The account accepts them as one does that trusts an issuer
+//! through a security integration for External OAuth.
 
 use std::io;
 use std::sync::Arc;
@@ -98,14 +98,14 @@ impl AccessTokens {
         Ok(claims.scp.into_iter().find(|scope| scope.starts_with(ROLE_SCOPE)))
     }
 
-    /// Revokes every token issued so far by starting a new generation. The key stays: another would take a noticeable part of a
-    /// second, and clients that cached the published one would have to fetch it again.
+    /// Revokes every token issued so far by starting a new generation. The key stays: another would take a noticeable
+    /// part of a second, and clients that cached the published one would have to fetch it again.
     pub(crate) fn revoke_all(&self) -> io::Result<()> {
         self.secrets.renew_access_generation()
     }
 
-    /// The algorithm is ours to choose, never the token's: a header that names another one is refused before anything else.
-    /// Otherwise `none`, or an HMAC keyed with the public key, would pass.
+    /// The algorithm is ours to choose, never the token's: a header that names another one is refused before anything
+    /// else. Otherwise `none`, or an HMAC keyed with the public key, would pass.
     fn verified_claims(&self, token: &str) -> Option<Claims> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;

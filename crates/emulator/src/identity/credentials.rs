@@ -51,7 +51,7 @@ impl Credentials {
         self.jwt.user()
     }
 
-    /// Checks the account credential that a request to the account host bears.
+    /// Checks the account credential that a request to the account host carries.
     pub(crate) fn login(&self, request: &Request, now_ms: i64) -> Result<Login, Refusal> {
         let token = request.bearer().ok_or_else(no_authorization)?;
         self.verify(self.method(request, token)?, token, now_ms)
@@ -70,7 +70,7 @@ impl Credentials {
         Ok(Login { method, role })
     }
 
-    /// Checks the scoped token that a request to the ingest host bears.
+    /// Checks the scoped token that a request to the ingest host carries.
     pub(crate) fn check_scoped(&self, request: &Request, host: &str, now_ms: i64) -> Result<(), Refusal> {
         let token = request.bearer().ok_or_else(no_authorization)?;
         match token_type(request) {
@@ -84,8 +84,8 @@ impl Credentials {
         self.failures.lock().clone()
     }
 
-    /// The kind that the request names; without a name, the kind that the token looks like. Whatever is neither of the tokens
-    /// issued here is taken for a JWT, as it is the only kind that is made elsewhere.
+    /// The kind that the request names; without a name, the kind that the token looks like. Whatever is neither of the
+    /// tokens issued here is taken for a JWT, as it is the only kind that is made elsewhere.
     fn method(&self, request: &Request, token: &str) -> Result<Method, Refusal> {
         match token_type(request) {
             Some("KEYPAIR_JWT") => Ok(Method::KeyPair),

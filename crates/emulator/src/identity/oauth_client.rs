@@ -11,8 +11,8 @@ pub(crate) struct OauthClient {
 }
 
 impl OauthClient {
-    /// Whether the request authenticates as this client, by header or by form. A header that is there decides alone: a client
-    /// must not use more than one method in a request (RFC 6749, section 2.3).
+    /// Whether the request authenticates as this client, by header or by form. A header that is there decides alone: a
+    /// client must not use more than one method in a request (RFC 6749, section 2.3).
     pub(crate) fn authenticates(&self, request: &Request, form: &Parameters) -> bool {
         let Some(authorization) = request.header("authorization") else {
             return form.get("client_id") == Some(&self.id) && form.get("client_secret") == Some(&self.secret);

@@ -14,7 +14,8 @@ use uuid::Uuid;
 use crate::identity::invalid_token::InvalidToken;
 use crate::identity::secrets::Secrets;
 
-/// Issues scoped tokens, and checks those that clients present. None is kept: an HMAC proves that a token was issued here.
+/// Issues scoped tokens, and checks those that clients present. None is kept: an HMAC proves that a token was issued
+/// here.
 #[derive(Debug)]
 pub(crate) struct ScopedTokens {
     secrets: Arc<Secrets>,

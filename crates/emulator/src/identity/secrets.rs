@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::identity::signing_key::SigningKey;
 
-/// The secrets of the service itself. With a state folder they outlive the process, so that tokens stay valid and clients
-/// keep trusting the certificate.
+/// The secrets of the service itself. With a state folder they outlive the process, so that tokens stay valid and
+/// clients keep trusting the certificate.
 pub(crate) struct Secrets {
     values: Mutex<Values>,
     file: Option<PathBuf>,
@@ -24,8 +24,8 @@ pub(crate) struct Secrets {
 struct Values {
     /// The key of the HMAC of scoped tokens.
     scoped: [u8; 32],
-    /// The only access tokens that are accepted are those that name this generation. An older file has none; a fresh one is
-    /// right then, because the tokens of that time named none either.
+    /// The only access tokens that are accepted are those that name this generation. An older file has none; a fresh
+    /// one is right then, because the tokens of that time named none either.
     #[serde(default = "generation")]
     access_generation: String,
     /// Absent until it is first needed, and in older files.
@@ -82,7 +82,8 @@ impl Secrets {
         self.write(&values)
     }
 
-    /// The key that access tokens are signed with. It is generated when it is first asked for, because few tests ever do.
+    /// The key that access tokens are signed with. It is generated when it is first asked for, because few tests ever
+    /// do.
     pub(crate) fn signing_key(&self) -> io::Result<SigningKey> {
         if let Some(key) = self.existing_signing_key() {
             return Ok(key);

@@ -61,7 +61,8 @@ impl Batch {
     }
 }
 
-/// The journal writes the rows themselves behind the description of the batch, which has only their length and encoding.
+/// The journal writes the rows themselves behind the description of the batch, which has only their length and
+/// encoding.
 mod description {
     use std::sync::Arc;
 
@@ -87,7 +88,8 @@ struct RowSorter<'a> {
 
 #[derive(Default)]
 struct SortedRows {
-    /// The rows that land, each with its line feed. `None` as long as they are exactly the body: most bodies are never copied.
+    /// The rows that land, each with its line feed. `None` as long as they are exactly the body: most bodies are never
+    /// copied.
     rewritten: Option<Vec<u8>>,
     good: u64,
     bad: u64,
@@ -96,8 +98,8 @@ struct SortedRows {
 
 impl<'a> RowSorter<'a> {
     fn sort(plain: &'a [u8], rejected: Option<&'a [u8]>) -> SortedRows {
-        // One search through the whole body is far cheaper than one for each row, and mostly finds nothing. So is one check for
-        // UTF-8: rows are checked one by one only when the body as a whole is not.
+        // One search through the whole body is far cheaper than one for each row, and mostly finds nothing. So is one
+        // check for UTF-8: rows are checked one by one only when the body as a whole is not.
         let rejected = rejected.map(memmem::Finder::new).filter(|finder| finder.find(plain).is_some());
         let is_utf8 = std::str::from_utf8(plain).is_ok();
         let mut sorter = Self { plain, is_utf8, rejected, sorted: SortedRows::default() };

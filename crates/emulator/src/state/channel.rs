@@ -6,8 +6,8 @@ use crate::state::name::ChannelName;
 
 /// A channel that exists: its two sequencers, its counters and its status.
 ///
-/// The client sequencer counts openings, the row sequencer the appends since the last one. A continuation token holds both, so
-/// an opening by another client makes all earlier tokens stale at once.
+/// The client sequencer counts openings, the row sequencer the appends since the last one. A continuation token holds
+/// both, so an opening by another client makes all earlier tokens stale at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Channel {
     /// As it was written when the channel was made; lists of channels are looked up by it.
@@ -65,8 +65,8 @@ impl Channel {
         format!("{}_{}", self.client_sequencer, self.row_sequencer)
     }
 
-    /// Checks the token that an append presents. A replay has to repeat the request id, too: the token alone would also match
-    /// another writer's append at the same place.
+    /// Checks the token that an append presents. A replay has to repeat the request id, too: the token alone would also
+    /// match another writer's append at the same place.
     pub(crate) fn check_token(&self, token: &str, request_id: Option<&str>) -> Result<Turn, Refusal> {
         if token == self.continuation_token() {
             return Ok(Turn::Next);

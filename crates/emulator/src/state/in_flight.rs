@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::state::batch::Batch;
 use crate::state::name::{ChannelName, TableName};
 
-/// The rows of one request between their receipt and their commit. The journal stores it, so its fields keep their names there.
+/// The rows of one request between their receipt and their commit. The journal stores it, so its fields keep their
+/// names there.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct InFlight {
     pub(crate) channel: ChannelName,

@@ -1,7 +1,7 @@
 //! The file that makes state outlive the process: a change is in it before the response acknowledges the change.
 //!
-//! Records follow each other: the length of the description, the length of the rows, the description as JSON, the rows. A record
-//! that was cut off by the end of the process was never acknowledged, and is removed at the next start.
+//! Records follow each other: the length of the description, the length of the rows, the description as JSON, the rows.
+//! A record that was cut off by the end of the process was never acknowledged, and is removed at the next start.
 
 use std::borrow::BorrowMut;
 use std::fs::{self, File, OpenOptions};
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::state::in_flight::InFlight;
 use crate::state::name::ChannelName;
 
-/// A change that has to outlive the process. The names are those in the file. A record that is read owns its rows, one that is
-/// written ([`NewRecord`]) borrows them.
+/// A change that has to outlive the process. The names are those in the file. A record that is read owns its rows, one
+/// that is written ([`NewRecord`]) borrows them.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Record<Rows = InFlight> {
     /// A channel was opened, by its owner or another client.
@@ -27,8 +27,8 @@ pub(crate) enum Record<Rows = InFlight> {
     Committed(Rows),
     /// Elastic rows were acknowledged. They are durable then, and land later.
     Accepted(Rows),
-    /// The oldest acknowledged Elastic rows that had not landed did. Their order is the same in memory and in the file, so
-    /// this needs no name.
+    /// The oldest acknowledged Elastic rows that had not landed did. Their order is the same in memory and in the file,
+    /// so this needs no name.
     Landed,
 }
 

@@ -2,8 +2,8 @@
 
 use serde::de::IgnoredAny;
 
-/// Whether the line is one complete JSON object, with nothing but white space around it. The caller has to check that it is
-/// UTF-8: serde skips strings without looking at their bytes.
+/// Whether the line is one complete JSON object, with nothing but white space around it. The caller has to check that
+/// it is UTF-8: serde skips strings without looking at their bytes.
 pub(crate) fn is_object(line: &[u8]) -> bool {
     is_flat_object(line).unwrap_or_else(|| {
         let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -11,8 +11,8 @@ pub(crate) fn is_object(line: &[u8]) -> bool {
     })
 }
 
-/// Rows are mostly flat objects without escapes, and this checks those twice as fast as serde. `None` means that serde has to
-/// look, because the line is either wrong or not that simple.
+/// Rows are mostly flat objects without escapes, and this checks those twice as fast as serde. `None` means that serde
+/// has to look, because the line is either wrong or not that simple.
 fn is_flat_object(line: &[u8]) -> Option<bool> {
     let mut at = expect(line, after_space(line, 0), b'{')?;
     at = after_space(line, at);
@@ -70,8 +70,8 @@ fn after_string(line: &[u8], at: usize) -> Option<usize> {
     expect(line, at, b'"')
 }
 
-/// Marks the bytes that are a quote, a backslash or a control character. Only the first mark is reliable: a subtraction that
-/// borrows spoils bytes that come later, never earlier ones.
+/// Marks the bytes that are a quote, a backslash or a control character. Only the first mark is reliable: a subtraction
+/// that borrows spoils bytes that come later, never earlier ones.
 fn ends_plain_text(eight: u64) -> u64 {
     let below = |eight: u64, bound: u8| eight.wrapping_sub(EACH * u64::from(bound)) & !eight;
     let is = |byte: u8| below(eight ^ (EACH * u64::from(byte)), 1);

@@ -17,8 +17,8 @@ use crate::state::table::Table;
 
 /// Opens and drops channels, takes rows and commits them.
 ///
-/// Rows are committed by the first call that comes after they fell due: this needs no thread, and every caller sees what was
-/// due before.
+/// Rows are committed by the first call that comes after they fell due: this needs no thread, and every caller sees
+/// what was due before.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     settings: LedgerSettings,
@@ -248,7 +248,8 @@ impl Ledger {
         self.drop_channel(name, Uncommitted::Discard, now_ms).is_ok()
     }
 
-    /// Commits what is due. Rows that the journal cannot take stay uncommitted, and so do all behind them: they keep their order.
+    /// Commits what is due. Rows that the journal cannot take stay uncommitted, and so do all behind them: they keep
+    /// their order.
     fn commit_due(&mut self, now_ms: i64) {
         let now = Instant::now();
         while !self.commits_held && self.in_flight.front().is_some_and(|rows| rows.due <= now) {
@@ -297,8 +298,8 @@ impl Ledger {
         self.channels.entry(pipe.channel(ELASTIC)).or_insert_with(|| Channel::new(ELASTIC.to_owned(), now_ms))
     }
 
-    /// Finds a channel by its name in a status list. There case counts, unlike in a path, so the name may be meant with or without
-    /// quotes.
+    /// Finds a channel by its name in a status list. There case counts, unlike in a path, so the name may be meant with
+    /// or without quotes.
     fn find_listed(&self, pipe: &PipeName, asked: &str) -> Option<(ChannelName, &Channel)> {
         [canonical(asked), asked.to_owned()].into_iter().find_map(|channel| {
             let name = ChannelName { pipe: pipe.clone(), channel };

@@ -42,7 +42,8 @@ impl Stage {
     pub(crate) fn new(endpoint: String, pipe_key: [u8; 32]) -> Self {
         Self {
             endpoint,
-            // Derived from the key, so that clients go on with the credentials they have after a restart on the same state.
+            // Derived from the key, so that clients go on with the credentials they have after a restart on the same
+            // state.
             access_key: format!("EMULATOR{}", digest(&[b"access key", &pipe_key]).to_uppercase()),
             session_token: digest(&[b"session token", &pipe_key]),
             pipe_key,
@@ -50,7 +51,8 @@ impl Stage {
         }
     }
 
-    /// What a client needs to know before it uploads. Clients number their files from 0, so each gets a folder of its own.
+    /// What a client needs to know before it uploads. Clients number their files from 0, so each gets a folder of its
+    /// own.
     pub(crate) fn pipe_info(&self, now_ms: i64) -> Value {
         let location = json!({
             "expiry_time_ms": now_ms.saturating_add(CREDENTIAL_LIFETIME_MS),
@@ -135,5 +137,6 @@ fn digest(parts: &[&[u8]]) -> String {
 pub(crate) const BUCKET: &str = "emulator-stage";
 /// An hour, after which clients ask for pipe-info again. It is only announced: older credentials are accepted, too.
 const CREDENTIAL_LIFETIME_MS: i64 = 3_600_000;
-/// Bounds the memory that uploads without a registration take. A client has a few files of some MB on their way at a time.
+/// Bounds the memory that uploads without a registration take. A client has a few files of some MB on their way at a
+/// time.
 const MAX_STAGED: usize = 1 << 30;

@@ -1,5 +1,5 @@
-//! The JSON form of a fault. It is read field by field instead of by serde, so that each mistake gets a message that names
-//! the field and what belongs there: most of these are written by hand, in a shell.
+//! The JSON form of a fault. It is read field by field instead of by serde, so that each mistake gets a message that
+//! names the field and what belongs there: most of these are written by hand, in a shell.
 
 use std::time::Duration;
 
