@@ -1,9 +1,7 @@
-//! The service's idea of the time, which a test may move.
-
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The machine's clock plus an offset.
+/// The service's clock: the machine's, plus an offset that a test can set.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     offset_seconds: AtomicI64,
@@ -19,6 +17,7 @@ impl Clock {
         let shift = Duration::from_secs(offset.unsigned_abs());
         let now = SystemTime::now();
         let shifted = if offset < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
+        // Dates before 1970 have no HTTP form. Only a machine whose own clock is far off comes here.
         shifted.filter(|time| *time >= UNIX_EPOCH).unwrap_or(now)
     }
 

@@ -67,11 +67,13 @@ impl Handler for Dispatcher {
     }
 
     fn handle(&self, request: Request) -> Action {
+        // Neither faults nor the log are for these: they come from the test, not from the client that it tests.
         if let Some(action) = request.path.strip_prefix(control::PREFIX) {
             return Action::Respond(control::carry_out(&self.service, action, &request));
         }
         let mut entry = LoggedRequest::of(&request, self.service.clock.unix_ms());
         let route = Route::find(&request.method, &request.path);
+        // Before anything else is checked, so that a fault can hit every request, whatever would become of it.
         let effect = route.as_ref().ok().and_then(|route| self.service.faults.take(route.endpoint()));
         let mut delay = None;
         let action = match effect {

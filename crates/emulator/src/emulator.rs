@@ -59,7 +59,7 @@ impl Emulator {
         &self.user
     }
 
-    /// The generated private key (PKCS#8 PEM); `None` when public keys were given.
+    /// The user's private key (PKCS#8 PEM), generated or as it was given; `None` when only public keys were given.
     ///
     /// Emulators of one process share a generated pair, because generating takes time.
     pub fn private_key_pem(&self) -> Option<&str> {

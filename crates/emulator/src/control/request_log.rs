@@ -86,10 +86,11 @@ fn as_object<S: serde::Serializer>(headers: &[(String, String)], serializer: S) 
     serializer.collect_map(headers.iter().map(|(name, value)| (name, value)))
 }
 
-/// The credentials of Snowflake and of S3, and where proxies and other clients usually put theirs.
+/// Where Snowflake and S3 expect credentials, and where other clients and proxies usually put theirs.
 const SECRET_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "x-amz-security-token", "x-snowflake-spcs-token", "x-api-key"];
-/// A log is printed by failing tests and kept by CI, so it must not even hold what a client put into the wrong place.
+/// Failing tests print the log, and CI keeps it, so a secret that a client puts into the query by mistake is left out,
+/// too.
 const SECRET_PARAMETERS: [&str; 8] = [
     "access_token",
     "assertion",

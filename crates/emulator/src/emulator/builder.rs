@@ -228,6 +228,7 @@ impl Builder {
             None if keys.is_empty() => KeyPair::shared()?,
             None => return Ok((keys, None)),
         };
+        // The key of the pair counts as one, too.
         keys.truncate(KEYS_PER_USER - 1);
         keys.push(pair.registered);
         Ok((keys, Some(pair.private_key_pem)))

@@ -51,10 +51,12 @@ fn log_in(service: &Service, request: &Request, form: &Parameters, now_ms: i64) 
         _ => return Err(unsupported_grant()),
     };
     let field = if method == Method::KeyPair { "assertion" } else { "subject_token" };
+    // The header decides. What the form has counts only without one.
     let login = match form.get(field).filter(|_| request.bearer().is_none()) {
         Some(token) => credentials.verify(method, token, now_ms)?,
         None => credentials.login(request, now_ms)?,
     };
+    // A bearer has a kind of its own, which the grant has to fit.
     if login.method == method { Ok(login) } else { Err(unsupported_grant()) }
 }
 

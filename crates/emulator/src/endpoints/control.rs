@@ -24,6 +24,7 @@ pub(crate) fn carry_out(service: &Service, action: &str, request: &Request) -> R
         ("DELETE", "requests") => done(|| service.log.clear()),
         ("GET", "login-failures") => Ok(Response::json(200, &json!(service.credentials.failures()))),
         ("DELETE", "faults") => done(|| service.faults.clear()),
+        // Before any of them parses what is left of the body.
         ("POST", _) if request.size.too_long => Err((413, "the body is too long".to_owned())),
         ("POST", "commits") => commits(service, &request.body),
         ("POST", "faults") => faults(service, &request.body),

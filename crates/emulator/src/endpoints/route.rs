@@ -28,7 +28,7 @@ pub(crate) enum Route {
     Register(ChannelName),
 }
 
-/// The parts of the real service that one emulator plays. Each has its own credentials and its own form of refusals.
+/// The parts of the real service that one emulator plays. Each wants credentials of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Account,
@@ -40,7 +40,7 @@ pub(crate) enum Side {
 impl Route {
     pub(crate) fn find(method: &str, path: &str) -> Result<Self, Refusal> {
         let segments: Vec<&str> = path.split('/').skip(1).collect();
-        let choices = resource(&segments)?.ok_or_else(|| unknown_path(path))?;
+        let choices = choices(&segments).map_err(|error| error.refusal(path))?;
         let methods: Vec<&str> = choices.iter().map(|(method, _)| *method).collect();
         choices
             .into_iter()
@@ -87,20 +87,36 @@ impl Route {
 /// The methods that a path allows, each with its route.
 type Choices = Vec<(&'static str, Route)>;
 
-/// `None` when nothing is at this path.
-fn resource(segments: &[&str]) -> Result<Option<Choices>, Refusal> {
-    match segments {
-        ["v2", "streaming", "data", "databases", db, "schemas", schema, rest @ ..] => data(db, schema, rest),
-        ["v2", "streaming", "databases", db, "schemas", schema, "pipes", rest @ ..] => control(db, schema, rest),
-        [BUCKET, key @ ..] if !key.is_empty() => {
-            let path = name(&segments.join("/"))?;
-            Ok(Some(vec![("PUT", Route::Upload(path))]))
+/// Why a path leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PathError {
+    Unknown,
+    BadName,
+}
+
+impl PathError {
+    fn refusal(self, path: &str) -> Refusal {
+        match self {
+            Self::Unknown => Refusal::new(404, "ERR_RESOURCE_NOT_FOUND", format!("Nothing is at {path}.")),
+            Self::BadName => Refusal::malformed("A name in the path is empty or not UTF-8."),
         }
-        _ => Ok(account(segments)),
     }
 }
 
-fn account(segments: &[&str]) -> Option<Choices> {
+fn choices(segments: &[&str]) -> Result<Choices, PathError> {
+    match segments {
+        ["v2", "streaming", "data", "databases", db, "schemas", schema, rest @ ..] => data(db, schema, rest),
+        ["v2", "streaming", "databases", db, "schemas", schema, "pipes", rest @ ..] => control(db, schema, rest),
+        // A file's path has slashes of its own, so it is decoded as a whole.
+        [BUCKET, key @ ..] if !key.is_empty() => {
+            let path = name(&segments.join("/"))?;
+            Ok(vec![("PUT", Route::Upload(path))])
+        }
+        _ => account(segments),
+    }
+}
+
+fn account(segments: &[&str]) -> Result<Choices, PathError> {
     let choice = match segments {
         ["v2", "streaming", "hostname"] => ("GET", Route::Hostname),
         ["oauth", "token"] => ("POST", Route::Token),
@@ -109,12 +125,12 @@ fn account(segments: &[&str]) -> Option<Choices> {
         | [".well-known", "oauth-authorization-server" | "openid-configuration", "oauth2"] => ("GET", Route::Discovery),
         ["oauth2", "jwks"] => ("GET", Route::Jwks),
         ["oauth2", "token"] => ("POST", Route::AccessToken),
-        _ => return None,
+        _ => return Err(PathError::Unknown),
     };
-    Some(vec![choice])
+    Ok(vec![choice])
 }
 
-fn data(db: &str, schema: &str, rest: &[&str]) -> Result<Option<Choices>, Refusal> {
+fn data(db: &str, schema: &str, rest: &[&str]) -> Result<Choices, PathError> {
     let route = match rest {
         ["tables", table, "rows"] => {
             let table = TableName::new(&name(db)?, &name(schema)?, &name(table)?);
@@ -127,12 +143,12 @@ fn data(db: &str, schema: &str, rest: &[&str]) -> Result<Option<Choices>, Refusa
             let channel = pipe_name(db, schema, pipe)?.channel(&name(channel)?);
             if channel.is_elastic() { Route::Elastic(channel.pipe) } else { Route::Append(channel) }
         }
-        _ => return Ok(None),
+        _ => return Err(PathError::Unknown),
     };
-    Ok(Some(vec![("POST", route)]))
+    Ok(vec![("POST", route)])
 }
 
-fn control(db: &str, schema: &str, rest: &[&str]) -> Result<Option<Choices>, Refusal> {
+fn control(db: &str, schema: &str, rest: &[&str]) -> Result<Choices, PathError> {
     let choices = match rest {
         [pipe, "channels", channel] => {
             let spelling = name(channel)?;
@@ -141,35 +157,30 @@ fn control(db: &str, schema: &str, rest: &[&str]) -> Result<Option<Choices>, Ref
             vec![("PUT", open), ("DELETE", Route::Drop(name))]
         }
         [last] => {
-            let Some((pipe, action)) = last.rsplit_once(':') else {
-                return Ok(None);
-            };
+            // The last colon: a name may have colons of its own.
+            let (pipe, action) = last.rsplit_once(':').ok_or(PathError::Unknown)?;
             let pipe = pipe_name(db, schema, pipe)?;
             match action {
                 "bulk-channel-status" => vec![("POST", Route::Status(pipe))],
                 "pipe-info" => vec![("POST", Route::PipeInfo(pipe))],
-                _ => return Ok(None),
+                _ => return Err(PathError::Unknown),
             }
         }
-        _ => return Ok(None),
+        _ => return Err(PathError::Unknown),
     };
-    Ok(Some(choices))
+    Ok(choices)
 }
 
-fn pipe_name(db: &str, schema: &str, pipe: &str) -> Result<PipeName, Refusal> {
+fn pipe_name(db: &str, schema: &str, pipe: &str) -> Result<PipeName, PathError> {
     Ok(PipeName::new(&name(db)?, &name(schema)?, &name(pipe)?))
 }
 
-fn name(segment: &str) -> Result<String, Refusal> {
+fn name(segment: &str) -> Result<String, PathError> {
     let decoded = percent_decode_str(segment).decode_utf8();
     match decoded {
         Ok(name) if !name.is_empty() && name != "\"\"" => Ok(name.into_owned()),
-        _ => Err(Refusal::malformed("A name in the path is empty or not UTF-8.")),
+        _ => Err(PathError::BadName),
     }
-}
-
-fn unknown_path(path: &str) -> Refusal {
-    Refusal::new(404, "ERR_RESOURCE_NOT_FOUND", format!("Nothing is at {path}."))
 }
 
 fn wrong_method(allowed: &[&str]) -> Refusal {
@@ -207,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_paths_and_wrong_methods_are_told_apart() {
+    fn unknown_paths_and_wrong_methods_have_different_statuses() {
         let channel = "/v2/streaming/databases/d/schemas/s/pipes/p/channels/c";
         assert_eq!(find("POST", channel), Err(405));
         assert_eq!(find("POST", &format!("{channel}/rows")), Err(404));

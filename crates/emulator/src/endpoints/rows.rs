@@ -72,6 +72,7 @@ fn read_batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
             let body = CompressedBody { wire, encoding, plain: &plain };
             Batch::from_compressed(body, rejected.as_deref())
         });
+    // After a failure, too: this is why no `?` stands between.
     service.buffers.give_back(plain);
     batch
 }

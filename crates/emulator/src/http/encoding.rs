@@ -81,6 +81,7 @@ fn trusted_len(wire_len: usize) -> usize {
 }
 
 fn decompress(source: impl Read, limit: usize, plain: &mut Vec<u8>) -> Result<(), DecodeError> {
+    // One byte more, to tell a body that just fits from one that is too long.
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     source.take(bound).read_to_end(plain).map_err(|_| DecodeError::Corrupt)?;
     if plain.len() > limit {

@@ -165,6 +165,7 @@ fn parse_head(bytes: &[u8]) -> Result<Head, ReadError> {
         .headers
         .iter()
         .map(|header| {
+            // All headers that matter here are ASCII; others only have to be shown in the log.
             let value = String::from_utf8_lossy(header.value).into_owned();
             (header.name.to_owned(), value)
         })
@@ -242,6 +243,7 @@ fn split_target(target: &str) -> (String, String) {
         Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         None => target,
     };
+    // No client may send a fragment, but some do, and it is not part of the path.
     let local = local.split('#').next().unwrap_or(local);
     let (path, query) = local.split_once('?').unwrap_or((local, ""));
     (path.to_owned(), query.to_owned())

@@ -83,6 +83,7 @@ impl Connections {
         }
         let id = open.next_id;
         open.next_id += 1;
+        // A second handle of the same socket: its thread blocks in a read, which only a shutdown from here ends.
         open.sockets.insert(id, stream.try_clone().ok()?);
         Some(id)
     }

@@ -161,7 +161,7 @@ mod tests {
     }
 
     /// Verifies the usual token with some claims replaced; null removes one.
-    fn judge(changes: Value) -> Result<Option<String>, InvalidJwt> {
+    fn verify_with(changes: Value) -> Result<Option<String>, InvalidJwt> {
         let pair = KeyPair::shared().unwrap();
         let mut all = claims(&pair);
         for (name, value) in changes.as_object().unwrap() {
@@ -177,11 +177,11 @@ mod tests {
 
     #[test]
     fn seconds_and_milliseconds_are_both_understood() {
-        assert_eq!(judge(json!({})), Ok(None));
+        assert_eq!(verify_with(json!({})), Ok(None));
         let ms = json!({"iat": NOW * 1000, "exp": (NOW + 3540) * 1000});
-        assert!(judge(ms).is_ok());
+        assert!(verify_with(ms).is_ok());
         let scope = json!({"scp": "session:role:R"});
-        assert_eq!(judge(scope).unwrap().as_deref(), Some("session:role:R"));
+        assert_eq!(verify_with(scope).unwrap().as_deref(), Some("session:role:R"));
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
             (json!({"sub": "A.LOADER", "iss": "A.LOADER.SHA256:x"}), 394_307),
             (json!({"sub": "MYORG-ACCT.loader", "iss": "MYORG-ACCT.loader.SHA256:x"}), 394_300),
         ] {
-            assert_eq!(judge(changes.clone()).unwrap_err().code, code, "{changes}");
+            assert_eq!(verify_with(changes.clone()).unwrap_err().code, code, "{changes}");
         }
     }
 

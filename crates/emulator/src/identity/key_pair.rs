@@ -64,6 +64,7 @@ pub(crate) struct KeyPair {
 impl KeyPair {
     /// The pair that all emulators of this process share, generated at the first call.
     pub(crate) fn shared() -> io::Result<Self> {
+        // Locked while the pair is generated: threads that come meanwhile wait for it instead of generating one each.
         let mut shared = SHARED.lock();
         if let Some(pair) = shared.as_ref() {
             return Ok(pair.clone());

@@ -23,6 +23,7 @@ pub(crate) struct SigningKey {
 impl SigningKey {
     /// The key that emulators without a state folder share in this process, generated at the first call.
     pub(crate) fn shared() -> io::Result<Self> {
+        // Locked while the key is generated: threads that come meanwhile wait for it instead of generating one each.
         let mut shared = SHARED.lock();
         if let Some(key) = shared.as_ref() {
             return Ok(key.clone());

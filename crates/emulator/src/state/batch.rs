@@ -142,6 +142,7 @@ impl<'a> RowSorter<'a> {
     }
 
     fn error_of(&self, row: &[u8]) -> Option<&'static str> {
+        // First, because the check for JSON skips over the bytes of strings.
         if !self.is_utf8 && std::str::from_utf8(row).is_err() {
             return Some("Invalid UTF8 detected in row");
         }

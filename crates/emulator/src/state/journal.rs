@@ -61,6 +61,7 @@ impl Journal {
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         let rows = Arc::new(Mutex::new(File::open(&path)?));
         let len = read_all(&path, &rows, replay)?;
+        // Cuts off what is left of a record that was cut off: the next one has to follow a complete one.
         file.set_len(len)?;
         Ok(Self { file, len, rows })
     }
@@ -77,7 +78,7 @@ impl Journal {
         head.extend_from_slice(&description);
         let written = self.file.write_all(&head).and_then(|()| self.file.write_all(wire));
         if let Err(error) = written {
-            // The next record must not follow half a one: the start reads from one to the next by their lengths.
+            // For the same reason. The lengths lead from one record to the next.
             self.file.set_len(self.len)?;
             return Err(error);
         }

@@ -128,7 +128,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_line_is_judged_as_a_whole_parser_does() {
+    fn every_line_is_judged_as_serde_judges_it() {
         assert!(is_object(LINES[2].as_bytes()));
         assert!(!is_object(LINES[9].as_bytes()));
         for line in LINES {

@@ -104,6 +104,8 @@ impl Ledger {
             // The first spelling stays: status lists look channels up by it.
             spelling: present.map_or_else(|| bare(spelling), |channel| channel.spelling.clone()),
             created_on_ms: present.map_or(now_ms, |channel| channel.created_on_ms),
+            // Counted over all channels: one that is dropped and made again must not issue a token that it issued
+            // before.
             client_sequencer: self.openings + 1,
             offset_token: opening.offset_token.or_else(|| present?.committed.offset_token.clone()),
         };
@@ -128,6 +130,7 @@ impl Ledger {
         }
         let append_id = append.request_id.map(|request_id| AppendId { request_id, token: append.token });
         channel.uncommitted_batches += 1;
+        // The token moves on with the receipt: the next append need not wait for the commit of this one.
         channel.advance(channel.row_sequencer + 1, append_id.clone());
         let next = channel.continuation_token();
         let rows = InFlight {
@@ -263,6 +266,7 @@ impl Ledger {
             }
             let name = rows.channel.clone();
             if rows.is_elastic() {
+                // Its counters have to be there before the rows land in them.
                 self.elastic_channel(&name.pipe, now_ms);
             }
             self.land(rows);

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_malformed_fault_is_told_what_is_wrong() {
+    fn a_malformed_fault_gets_a_message_that_names_the_mistake() {
         for (json, part) in [
             ("", "JSON"),
             ("[]", "JSON"),
