@@ -1,47 +1,62 @@
-//! What each endpoint does, once it is known which one is meant.
+//! What each endpoint does. A request comes here from the dispatcher, once its [`Route`] is found.
 
 mod account;
 mod authorization;
 mod channels;
+pub(crate) mod control;
 mod files;
+pub(crate) mod route;
 mod rows;
 
-use super::refusal::Refusal;
-use super::request::Request;
-use super::response::Response;
-use super::route::Route;
-use super::service::Service;
+use serde::de::DeserializeOwned;
 
-/// The name of the account host and of the ingest host alike, without the port.
-pub(super) const HOST: &str = "127.0.0.1";
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::refusal::Refusal;
+use crate::service::{HOST, Service};
+use route::{Route, Side};
 
-pub(super) fn carry_out(service: &Service, route: Route, request: Request) -> Result<Response, Refusal> {
-    if let Route::Upload(path) = &route {
-        return Ok(files::upload(service, path, request));
-    }
-    refuse_too_long(&request)?;
-    match route {
-        Route::Discovery => return Ok(authorization::discover(service)),
-        Route::Jwks => return Ok(authorization::keys(service)),
-        Route::AccessToken => {
-            let now_ms = service.clock.unix_ms();
-            return Ok(authorization::token(service, &request, now_ms));
-        }
-        _ => {}
-    }
-    refuse_other_answers(&route, &request)?;
+pub(crate) fn carry_out(service: &Service, route: Route, request: Request) -> Result<Response, Refusal> {
     let now_ms = service.clock.unix_ms();
-    if let Route::Hostname | Route::Token | Route::Telemetry = route {
-        return account::carry_out(service, &route, &request, now_ms);
-    }
-    service.credentials.check_scoped(&request, HOST, now_ms)?;
-    check_tracing(&request)?;
+    check(service, &route, &request, now_ms)?;
     match route {
+        Route::Hostname => account::hostname(service, &request, now_ms),
+        Route::Token => account::exchange(service, &request, now_ms),
+        Route::Telemetry => account::telemetry(service, &request, now_ms),
+        Route::Discovery => Ok(authorization::metadata(service)),
+        Route::Jwks => Ok(authorization::jwks(service)),
+        Route::AccessToken => Ok(authorization::token(service, &request, now_ms)),
+        Route::Open { name, spelling } => channels::open(service, &name, &spelling, &request, now_ms),
+        Route::Drop(name) => channels::drop(service, &name, &request, now_ms),
+        Route::Status(pipe) => channels::status(service, &pipe, &request, now_ms),
         Route::Append(name) => rows::append(service, &name, request, now_ms),
-        Route::Register(name) => files::register(service, &name, &request, now_ms),
         Route::Elastic(pipe) => rows::append_elastic(service, &pipe, request, now_ms),
-        other => channels::carry_out(service, &other, &request, now_ms),
+        Route::PipeInfo(pipe) => files::pipe_info(service, &pipe, &request, now_ms),
+        Route::Upload(path) => Ok(files::upload(service, &path, request)),
+        Route::Register(name) => files::register(service, &name, &request, now_ms),
     }
+}
+
+/// What all endpoints of a side have in common, in the order in which the service looks at it.
+fn check(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<(), Refusal> {
+    let side = route.side();
+    if side == Side::Storage {
+        // It refuses everything, also a file that is too long, in the form of S3.
+        return Ok(());
+    }
+    refuse_too_long(request)?;
+    if side == Side::AuthorizationServer {
+        return Ok(());
+    }
+    if *route != Route::Telemetry {
+        refuse_other_media_types(request)?;
+    }
+    if side == Side::Account {
+        // Each of its endpoints checks the login itself, because the exchange may have it in the form.
+        return Ok(());
+    }
+    service.credentials.check_scoped(request, HOST, now_ms)?;
+    check_tracing(request)
 }
 
 fn refuse_too_long(request: &Request) -> Result<(), Refusal> {
@@ -55,20 +70,21 @@ fn refuse_too_long(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The service wants to hear which answers are understood before it gives one.
-fn refuse_other_answers(route: &Route, request: &Request) -> Result<(), Refusal> {
+/// The service demands an `Accept` header that includes JSON, also where it responds with plain text.
+fn refuse_other_media_types(request: &Request) -> Result<(), Refusal> {
     let accept = request.header("accept");
-    let understood = accept.unwrap_or_default().split(',').any(|range| {
+    let includes_json = accept.unwrap_or_default().split(',').any(|range| {
         let range = range.split(';').next().unwrap_or(range).trim().to_ascii_lowercase();
         matches!(range.as_str(), "application/json" | "application/*" | "*/*")
     });
-    if understood || *route == Route::Telemetry {
+    if includes_json {
         return Ok(());
     }
     let given = accept.unwrap_or("null");
     Err(Refusal::new(406, "391902", format!("Unsupported Accept header {given} is specified.")))
 }
 
+/// The two parameters that every request to the ingest host may have.
 fn check_tracing(request: &Request) -> Result<(), Refusal> {
     let parameters = request.parameters();
     let is_uuid = |id: &str| uuid::Uuid::parse_str(id).is_ok();
@@ -80,4 +96,13 @@ fn check_tracing(request: &Request) -> Result<(), Refusal> {
         return Err(Refusal::malformed("retryCount is not a number."));
     }
     Ok(())
+}
+
+/// Reads a JSON body.
+fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+    if request.content_type().as_deref() != Some("application/json") {
+        return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/json."));
+    }
+    serde_json::from_slice(&request.body)
+        .map_err(|error| Refusal::malformed(format!("The body is not understood: {error}.")))
 }

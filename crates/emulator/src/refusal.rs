@@ -1,28 +1,24 @@
-//! Why a request is refused: what the caller is told, and what only the log is told.
-
-use std::borrow::Cow;
-
-/// A request that the service does not carry out.
+/// A request that the service does not carry out: what the response says, and what only the log says.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) code: Cow<'static, str>,
-    pub(super) message: String,
-    /// Kept from the caller, as the service keeps it: shown in the request log only.
-    pub(super) detail: Option<String>,
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    /// For the request log only. The service keeps such details from its callers, so the emulator does, too.
+    pub(crate) detail: Option<String>,
 }
 
 impl Refusal {
-    pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code: Cow::Borrowed(code), message: message.into(), detail: None }
+    pub(crate) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), detail: None }
     }
 
     /// A request whose form is wrong.
-    pub(super) fn malformed(message: impl Into<String>) -> Self {
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self::new(400, "ERR_INVALID_REQUEST", message)
     }
 
-    pub(super) fn with_detail(mut self, detail: impl Into<String>) -> Self {
+    pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }

@@ -1,32 +1,28 @@
-//! The account host: where to send rows, and a token for it.
+//! The account host: the name of the ingest host, a scoped token for it, and telemetry.
 
 use serde_json::json;
 
-use super::super::credentials::{Login, Method};
-use super::super::refusal::Refusal;
-use super::super::request::{Parameters, Request};
-use super::super::response::Response;
-use super::super::route::Route;
-use super::super::service::Service;
-use super::HOST;
+use crate::http::request::{Parameters, Request};
+use crate::http::response::Response;
+use crate::identity::credentials::{Login, Method};
+use crate::refusal::Refusal;
+use crate::service::{HOST, Service};
 
-pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
-    match route {
-        Route::Hostname => {
-            service.credentials.login(request, now_ms)?;
-            let words = service.forms.lock().words;
-            Ok(words.response("hostname", HOST))
-        }
-        Route::Telemetry => {
-            service.credentials.login(request, now_ms)?;
-            let body = json!({"code": null, "data": "Log Received", "message": null, "success": true});
-            Ok(Response::json(200, &body))
-        }
-        _ => exchange(service, request, now_ms),
-    }
+pub(super) fn hostname(service: &Service, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
+    service.credentials.login(request, now_ms)?;
+    let form = service.forms.lock().words;
+    Ok(form.response("hostname", HOST))
 }
 
-fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
+/// The official SDK sends telemetry and logs errors when it cannot, so it is accepted and ignored.
+pub(super) fn telemetry(service: &Service, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
+    service.credentials.login(request, now_ms)?;
+    let body = json!({"code": null, "data": "Log Received", "message": null, "success": true});
+    Ok(Response::json(200, &body))
+}
+
+/// Exchanges an account credential for a scoped token.
+pub(super) fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
     if request.content_type().as_deref() != Some("application/x-www-form-urlencoded") {
         return Err(Refusal::new(
             415,
@@ -37,28 +33,30 @@ fn exchange(service: &Service, request: &Request, now_ms: i64) -> Result<Respons
     let form = std::str::from_utf8(&request.body)
         .map(Parameters::parse)
         .map_err(|_| Refusal::malformed("The form is not UTF-8."))?;
-    let login = prove(service, request, &form, now_ms)?;
-    let role = requested_role(form.get("scope"))?.or(login.scope);
+    let login = log_in(service, request, &form, now_ms)?;
+    let role = requested_role(form.get("scope"))?.or(login.role);
     let user = service.credentials.user();
     let token = service.credentials.scoped.issue(user, HOST, role, now_ms);
-    let words = service.forms.lock().words;
-    Ok(words.response("token", &token))
+    let form = service.forms.lock().words;
+    Ok(form.response("token", &token))
 }
 
-/// Checks the credential in the way that the grant calls for: each kind has its own.
-fn prove(service: &Service, request: &Request, form: &Parameters, now_ms: i64) -> Result<Login, Refusal> {
+/// Checks the credential, which is the bearer or in the form. Each kind of credential has its own grant.
+fn log_in(service: &Service, request: &Request, form: &Parameters, now_ms: i64) -> Result<Login, Refusal> {
     let credentials = &service.credentials;
     let method = match (form.get("grant_type"), form.get("subject_token_type")) {
         (Some(JWT_BEARER), _) => Method::KeyPair,
-        (Some(TOKEN_EXCHANGE), Some(PERSONAL)) => Method::PersonalAccessToken,
+        (Some(TOKEN_EXCHANGE), Some(PROGRAMMATIC)) => Method::ProgrammaticAccessToken,
         (Some(TOKEN_EXCHANGE), Some(ACCESS)) => Method::AccessToken,
         _ => return Err(unsupported_grant()),
     };
     let field = if method == Method::KeyPair { "assertion" } else { "subject_token" };
+    // The header decides. What the form has counts only without one.
     let login = match form.get(field).filter(|_| request.bearer().is_none()) {
         Some(token) => credentials.verify(method, token, now_ms)?,
         None => credentials.login(request, now_ms)?,
     };
+    // A bearer has a kind of its own, which the grant has to fit.
     if login.method == method { Ok(login) } else { Err(unsupported_grant()) }
 }
 
@@ -67,13 +65,13 @@ fn unsupported_grant() -> Refusal {
         400,
         "unsupported_grant_type",
         format!(
-            "grant_type must be {JWT_BEARER} for a key pair, or {TOKEN_EXCHANGE} with a subject_token_type of {PERSONAL} \
+            "grant_type must be {JWT_BEARER} for a key pair, or {TOKEN_EXCHANGE} with a subject_token_type of {PROGRAMMATIC} \
              or {ACCESS} for such a token."
         ),
     )
 }
 
-/// Reads `<host>`, `<host> session:role:<ROLE>` or the role alone.
+/// Reads the role from `<host>`, `<host> session:role:<ROLE>` or `session:role:<ROLE>`.
 fn requested_role(scope: Option<&str>) -> Result<Option<String>, Refusal> {
     let mut role = None;
     let mut named = false;
@@ -95,7 +93,7 @@ fn invalid_scope(part: &str) -> Refusal {
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const PERSONAL: &str = "programmatic_access_token";
+const PROGRAMMATIC: &str = "programmatic_access_token";
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ROLE_SCOPE: &str = "session:role:";
 

@@ -1,14 +1,14 @@
-//! The embedded authorization server: discovery, its public keys, and access tokens for its client.
+//! The embedded authorization server: its metadata, its public key, and access tokens for its client.
 
 use std::io;
 
 use serde_json::json;
 
-use super::super::request::{Parameters, Request};
-use super::super::response::Response;
-use super::super::service::Service;
+use crate::http::request::{Parameters, Request};
+use crate::http::response::Response;
+use crate::service::Service;
 
-pub(super) fn discover(service: &Service) -> Response {
+pub(super) fn metadata(service: &Service) -> Response {
     let issuer = service.credentials.access.issuer();
     let body = json!({
         "issuer": issuer,
@@ -22,32 +22,32 @@ pub(super) fn discover(service: &Service) -> Response {
     Response::json(200, &body)
 }
 
-pub(super) fn keys(service: &Service) -> Response {
-    match service.credentials.access.published_keys() {
+pub(super) fn jwks(service: &Service) -> Response {
+    match service.credentials.access.jwks() {
         Ok(keys) => Response::json(200, &keys),
-        Err(why) => unable(&why),
+        Err(error) => server_error(&error),
     }
 }
 
-/// Answers in the form of RFC 6749, errors included.
+/// Responds in the form of RFC 6749, errors included.
 pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Response {
     let is_form = request.content_type().as_deref() == Some("application/x-www-form-urlencoded");
     let form = std::str::from_utf8(&request.body).ok().filter(|_| is_form);
     let Some(form) = form.map(Parameters::parse) else {
-        return error(400, "invalid_request", "A form is expected.");
+        return refuse(400, "invalid_request", "A form is expected.");
     };
     let credentials = &service.credentials;
-    if !credentials.client.is_proven_by(request, &form) {
-        let refused = error(401, "invalid_client", "Unknown client, or wrong secret.");
+    if !credentials.oauth_client.authenticates(request, &form) {
+        let refused = refuse(401, "invalid_client", "Unknown client, or wrong secret.");
         return refused.with_header("WWW-Authenticate", "Basic realm=\"emulator\"");
     }
     if form.get("grant_type") != Some("client_credentials") {
-        return error(400, "unsupported_grant_type", "Only client_credentials is.");
+        return refuse(400, "unsupported_grant_type", "Only client_credentials is.");
     }
     let scope = form.get("scope");
     let token = match credentials.access.issue(credentials.user(), scope.unwrap_or_default(), now_ms) {
         Ok(token) => token,
-        Err(why) => return unable(&why),
+        Err(error) => return server_error(&error),
     };
     let mut body = json!({
         "access_token": token,
@@ -60,12 +60,12 @@ pub(super) fn token(service: &Service, request: &Request, now_ms: i64) -> Respon
     Response::json(200, &body).with_header("Cache-Control", "no-store").with_header("Pragma", "no-cache")
 }
 
-/// There is no key, as when the state folder cannot be written.
-fn unable(why: &io::Error) -> Response {
-    error(500, "server_error", &why.to_string())
+/// There is no signing key, for example because the state folder cannot be written.
+fn server_error(error: &io::Error) -> Response {
+    refuse(500, "server_error", &error.to_string())
 }
 
-fn error(status: u16, error: &str, description: &str) -> Response {
+fn refuse(status: u16, error: &str, description: &str) -> Response {
     let body = json!({"error": error, "error_description": description});
     Response::json(status, &body).with_header("Cache-Control", "no-store")
 }

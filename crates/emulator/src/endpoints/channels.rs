@@ -1,16 +1,16 @@
-//! Opening, dropping and looking at channels; what a pipe tells of itself.
+//! Opening and dropping channels, and their status.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::super::ledger::Opening;
-use super::super::name::PipeName;
-use super::super::refusal::Refusal;
-use super::super::request::Request;
-use super::super::response::Response;
-use super::super::route::Route;
-use super::super::service::Service;
+use super::json_body;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::state::ledger::{Opening, Uncommitted};
+use crate::state::name::{ChannelName, PipeName};
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -31,35 +31,27 @@ struct StatusBody {
     channel_names: Vec<String>,
 }
 
-pub(super) fn carry_out(service: &Service, route: &Route, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
-    match route {
-        Route::Open { name, spelling } => {
-            let body: OpenBody = optional(request)?;
-            let opening = Opening {
-                offset_token: body.offset_token,
-                fail_on_uncommitted_rows: body.fail_on_uncommitted_rows.unwrap_or(false),
-            };
-            let mut ledger = service.ledger.lock();
-            let opened = ledger.open(name, spelling, opening, now_ms)?;
-            Ok(Response::json(200, &opened))
-        }
-        Route::Drop(name) => {
-            let body: DropBody = optional(request)?;
-            let guarded = body.fail_on_uncommitted_rows.unwrap_or(false);
-            service.ledger.lock().drop_channel(name, guarded, now_ms)?;
-            Ok(Response::json(200, &json!({})))
-        }
-        Route::Status(pipe) => status(service, pipe, &parsed(request)?, now_ms),
-        Route::PipeInfo(pipe) => {
-            parsed::<Map<String, Value>>(request)?;
-            service.ledger.lock().table_of(pipe)?;
-            Ok(Response::json(200, &service.stage.describe(now_ms)))
-        }
-        _ => Err(Refusal::new(404, "ERR_RESOURCE_NOT_FOUND", "Nothing is here.")),
-    }
+pub(super) fn open(
+    service: &Service,
+    name: &ChannelName,
+    spelling: &str,
+    request: &Request,
+    now_ms: i64,
+) -> Result<Response, Refusal> {
+    let body: OpenBody = optional_json_body(request)?;
+    let opening = Opening { offset_token: body.offset_token, uncommitted: uncommitted(body.fail_on_uncommitted_rows) };
+    let opened = service.ledger.lock().open(name, spelling, opening, now_ms)?;
+    Ok(Response::json(200, &opened))
 }
 
-fn status(service: &Service, pipe: &PipeName, body: &StatusBody, now_ms: i64) -> Result<Response, Refusal> {
+pub(super) fn drop(service: &Service, name: &ChannelName, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
+    let body: DropBody = optional_json_body(request)?;
+    service.ledger.lock().drop_channel(name, uncommitted(body.fail_on_uncommitted_rows), now_ms)?;
+    Ok(Response::json(200, &json!({})))
+}
+
+pub(super) fn status(service: &Service, pipe: &PipeName, request: &Request, now_ms: i64) -> Result<Response, Refusal> {
+    let body: StatusBody = json_body(request)?;
     if body.channel_names.len() > MAX_NAMES {
         return Err(Refusal::new(
             400,
@@ -67,24 +59,22 @@ fn status(service: &Service, pipe: &PipeName, body: &StatusBody, now_ms: i64) ->
             format!("At most {MAX_NAMES} channels can be asked for."),
         ));
     }
-    let mut ledger = service.ledger.lock();
-    let statuses = ledger.status(pipe, &body.channel_names, now_ms)?;
+    let statuses = service.ledger.lock().status(pipe, &body.channel_names, now_ms)?;
     Ok(Response::json(200, &statuses))
 }
 
-fn optional<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refusal> {
+fn uncommitted(fail_on_uncommitted_rows: Option<bool>) -> Uncommitted {
+    match fail_on_uncommitted_rows {
+        Some(true) => Uncommitted::Refuse,
+        Some(false) | None => Uncommitted::Discard,
+    }
+}
+
+fn optional_json_body<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refusal> {
     if request.body.is_empty() {
         return Ok(T::default());
     }
-    parsed(request)
-}
-
-pub(super) fn parsed<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
-    if request.content_type().as_deref() != Some("application/json") {
-        return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/json."));
-    }
-    serde_json::from_slice(&request.body)
-        .map_err(|error| Refusal::malformed(format!("The body is not understood: {error}.")))
+    json_body(request)
 }
 
 /// As many Named Channels as a pipe can have.

@@ -1,20 +1,22 @@
-//! File mode: encrypted files are put into storage, then registered to a channel.
+//! File mode, which the official SDK uses for much data: it asks pipe-info for a place and a key, uploads encrypted
+//! files there, and registers them to a channel.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::super::aws_chunked;
-use super::super::channel::missing_token;
-use super::super::encoding::Encoding;
-use super::super::ledger::Append;
-use super::super::name::ChannelName;
-use super::super::refusal::Refusal;
-use super::super::request::Request;
-use super::super::response::Response;
-use super::super::rows::Batch;
-use super::super::service::Service;
+use super::json_body;
+use crate::http::aws_chunked;
+use crate::http::encoding::Encoding;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::state::batch::Batch;
+use crate::state::channel::stale_token;
+use crate::state::ledger::Append;
+use crate::state::name::{ChannelName, PipeName};
 
 /// A part of a file that holds rows of one channel.
 #[derive(Deserialize)]
@@ -29,10 +31,21 @@ struct Fragment {
     encryption_version: String,
 }
 
-/// Answers as object storage does, errors included.
+pub(super) fn pipe_info(
+    service: &Service,
+    pipe: &PipeName,
+    request: &Request,
+    now_ms: i64,
+) -> Result<Response, Refusal> {
+    json_body::<Map<String, Value>>(request)?;
+    service.ledger.lock().table_of(pipe)?;
+    Ok(Response::json(200, &service.stage.pipe_info(now_ms)))
+}
+
+/// Responds as S3 does, errors included.
 pub(super) fn upload(service: &Service, path: &str, request: Request) -> Response {
     let header = |name: &str| request.header(name).unwrap_or_default();
-    if !service.stage.knows(header("authorization"), header("x-amz-security-token")) {
+    if !service.stage.accepts(header("authorization"), header("x-amz-security-token")) {
         return storage_error(403, "InvalidAccessKeyId");
     }
     if request.size.too_long {
@@ -54,6 +67,7 @@ pub(super) fn upload(service: &Service, path: &str, request: Request) -> Respons
     }
 }
 
+/// Registers the fragments of uploaded files to a channel. Their rows are taken as if they had been appended.
 pub(super) fn register(
     service: &Service,
     name: &ChannelName,
@@ -61,9 +75,9 @@ pub(super) fn register(
     now_ms: i64,
 ) -> Result<Response, Refusal> {
     let next = if name.is_elastic() {
-        let (fragments, batch) = read(service, request)?;
-        service.append_elastic(&name.pipe, batch, now_ms)?;
-        free(service, &fragments);
+        let (fragments, batch) = read_fragments(service, request)?;
+        service.ledger.lock().append_elastic(&name.pipe, batch, now_ms)?;
+        free_files(service, &fragments);
         String::new()
     } else {
         register_in_order(service, name, request, now_ms)?
@@ -74,41 +88,43 @@ pub(super) fn register(
 fn register_in_order(service: &Service, name: &ChannelName, request: &Request, now_ms: i64) -> Result<String, Refusal> {
     let parameters = request.parameters();
     let get = |name: &str| parameters.get(name).map(str::to_owned);
-    let token = get("continuationToken").ok_or_else(missing_token)?;
+    let token = get("continuationToken").ok_or_else(stale_token)?;
     let request_id = get("requestId");
-    // The file of a registration that is repeated may be gone by now.
-    let repeated = service.ledger.lock().replayed(name, &token, request_id.as_deref());
-    if let Some(next) = repeated {
+    // Before the fragments are read: a registration that is sent again has none of its files left.
+    let replayed = service.ledger.lock().replayed(name, &token, request_id.as_deref());
+    if let Some(next) = replayed {
         return Ok(next);
     }
-    let (fragments, batch) = read(service, request)?;
+    let (fragments, batch) = read_fragments(service, request)?;
     let last = fragments.last().and_then(|last| last.fragment_end_offset_token.clone());
     let append = Append { token, request_id, offset_token: last.filter(|token| !token.is_empty()), batch };
-    let next = service.append(name, append, now_ms)?;
-    free(service, &fragments);
+    let next = service.ledger.lock().append(name, append, now_ms)?;
+    // Only now: a registration that was refused may be sent again with another token.
+    free_files(service, &fragments);
     Ok(next)
 }
 
-fn read(service: &Service, request: &Request) -> Result<(Vec<Fragment>, Batch), Refusal> {
-    let fragments: Vec<Fragment> = super::channels::parsed(request)?;
+fn read_fragments(service: &Service, request: &Request) -> Result<(Vec<Fragment>, Batch), Refusal> {
+    let fragments: Vec<Fragment> = json_body(request)?;
     if fragments.is_empty() {
         return Err(Refusal::malformed("There is no fragment."));
     }
-    let mut plain = Vec::new();
+    let mut rows = Vec::new();
     for fragment in &fragments {
-        unpack(service, fragment, &mut plain)?;
+        let part = read_fragment(service, fragment, MAX_DECOMPRESSED - rows.len())?;
+        if rows.is_empty() {
+            // Mostly there is one fragment, and its rows need no copy.
+            rows = part;
+        } else {
+            rows.extend_from_slice(&part);
+        }
     }
-    let rejected = service.rejected.lock().clone();
-    Ok((fragments, Batch::read_plain(plain, rejected.as_deref())))
+    let rejected = service.rejected_text();
+    Ok((fragments, Batch::from_plain(rows, rejected.as_deref())))
 }
 
-fn free(service: &Service, fragments: &[Fragment]) {
-    for fragment in fragments {
-        service.stage.registered(&fragment.file_path, fragment.fragment_length_bytes);
-    }
-}
-
-fn unpack(service: &Service, fragment: &Fragment, plain: &mut Vec<u8>) -> Result<(), Refusal> {
+/// Decrypts and decompresses a fragment, up to `limit` bytes.
+fn read_fragment(service: &Service, fragment: &Fragment, limit: usize) -> Result<Vec<u8>, Refusal> {
     if fragment.content_type != "application/x-ndjson" || fragment.encryption_version != ENCRYPTION {
         return Err(Refusal::malformed("The fragment is of an unknown type or encryption."));
     }
@@ -123,16 +139,17 @@ fn unpack(service: &Service, fragment: &Fragment, plain: &mut Vec<u8>) -> Result
     let mut bytes =
         file.bytes.get(start..end).ok_or_else(|| Refusal::malformed("The fragment lies beyond its file."))?.to_vec();
     service.stage.decrypt(&mut bytes, &initial_counter(fragment)?);
-    let mut part = Vec::new();
+    let mut rows = Vec::new();
     Encoding::Zstd
-        .decode(&bytes, MAX_PLAIN.saturating_sub(plain.len()), None, &mut part)
+        .decode(&bytes, limit, None, &mut rows)
         .map_err(|_| Refusal::malformed("The fragment does not unpack: wrong key, or too long."))?;
-    if plain.is_empty() {
-        *plain = part;
-    } else {
-        plain.extend_from_slice(&part);
+    Ok(rows)
+}
+
+fn free_files(service: &Service, fragments: &[Fragment]) {
+    for fragment in fragments {
+        service.stage.mark_registered(&fragment.file_path, fragment.fragment_length_bytes);
     }
-    Ok(())
 }
 
 fn initial_counter(fragment: &Fragment) -> Result<[u8; 16], Refusal> {
@@ -148,5 +165,6 @@ fn storage_error(status: u16, code: &str) -> Response {
 }
 
 const ENCRYPTION: &str = "AES-CTR-128.1";
-/// A bound of the emulator's own.
-const MAX_PLAIN: usize = 1 << 30;
+/// The emulator's own bound on the memory that one registration can take: fragments are compressed, and there can be
+/// many.
+const MAX_DECOMPRESSED: usize = 1 << 30;

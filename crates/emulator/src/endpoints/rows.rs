@@ -1,16 +1,16 @@
-//! Rows, in order through a Named Channel or without order.
+//! Appends: of rows in order, to a Named Channel, and of rows without order (Elastic).
 
 use serde_json::json;
 
-use super::super::channel::missing_token;
-use super::super::encoding::{Encoding, Undecodable};
-use super::super::ledger::Append;
-use super::super::name::{ChannelName, PipeName};
-use super::super::refusal::Refusal;
-use super::super::request::Request;
-use super::super::response::Response;
-use super::super::rows::{Batch, Body};
-use super::super::service::Service;
+use crate::http::encoding::{DecodeError, Encoding};
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::state::batch::{Batch, CompressedBody};
+use crate::state::channel::stale_token;
+use crate::state::ledger::Append;
+use crate::state::name::{ChannelName, PipeName};
 
 pub(super) fn append(
     service: &Service,
@@ -20,14 +20,14 @@ pub(super) fn append(
 ) -> Result<Response, Refusal> {
     let parameters = request.parameters();
     let get = |name: &str| parameters.get(name).map(str::to_owned);
-    let token = get("continuationToken").ok_or_else(missing_token)?;
+    let token = get("continuationToken").ok_or_else(stale_token)?;
     let append = Append {
         token,
         request_id: get("requestId"),
         offset_token: get("endOffsetToken").or_else(|| get("offsetToken")),
-        batch: batch(service, request)?,
+        batch: read_batch(service, request)?,
     };
-    let next = service.append(name, append, now_ms)?;
+    let next = service.ledger.lock().append(name, append, now_ms)?;
     Ok(Response::json(200, &json!({"next_continuation_token": next})))
 }
 
@@ -41,14 +41,15 @@ pub(super) fn append_elastic(
     if let Some(name) = parameters.names().find(|name| NAMED_ONLY.contains(name)) {
         return Err(Refusal::malformed(format!("{name} does not go with an Elastic append.")));
     }
-    let batch = batch(service, request)?;
-    service.append_elastic(pipe, batch, now_ms)?;
+    let batch = read_batch(service, request)?;
+    service.ledger.lock().append_elastic(pipe, batch, now_ms)?;
     let body = json!({"message": "OK", "next_continuation_token": ""});
     Ok(Response::json(200, &body))
 }
 
-/// Unpacks and looks at every row, before anything is locked.
-fn batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
+/// Decompresses the body and checks every row. This is the long part of an append, so it comes before the ledger is
+/// locked.
+fn read_batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
     if request.content_type().as_deref() != Some("application/x-ndjson") {
         return Err(Refusal::new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/x-ndjson."));
     }
@@ -56,25 +57,27 @@ fn batch(service: &Service, request: Request) -> Result<Batch, Refusal> {
         Refusal::new(415, "ERR_UNSUPPORTED_CONTENT_ENCODING", "Content-Encoding must be gzip, zstd or identity.")
     })?;
     let stated = stated_len(&request)?;
-    let rejected = service.rejected.lock().clone();
+    let rejected = service.rejected_text();
     let wire = request.body;
     if encoding == Encoding::Identity {
         check_len(stated, wire.len())?;
-        return Ok(Batch::read_plain(wire, rejected.as_deref()));
+        return Ok(Batch::from_plain(wire, rejected.as_deref()));
     }
-    let mut plain = service.scratch.take();
-    let outcome = encoding
-        .decode(&wire, MAX_PLAIN, stated, &mut plain)
+    let mut plain = service.buffers.take();
+    let batch = encoding
+        .decode(&wire, MAX_DECOMPRESSED, stated, &mut plain)
         .map_err(undecodable)
         .and_then(|()| check_len(stated, plain.len()))
         .map(|()| {
-            let body = Body { wire, encoding, plain: &plain };
-            Batch::read(body, rejected.as_deref())
+            let body = CompressedBody { wire, encoding, plain: &plain };
+            Batch::from_compressed(body, rejected.as_deref())
         });
-    service.scratch.give_back(plain);
-    outcome
+    // After a failure, too: this is why no `?` stands between.
+    service.buffers.give_back(plain);
+    batch
 }
 
+/// The length of the rows that the sender states, if it does.
 fn stated_len(request: &Request) -> Result<Option<usize>, Refusal> {
     let Some(stated) = request.header("x-snowflake-uncompressed-content-length") else {
         return Ok(None);
@@ -92,15 +95,18 @@ fn check_len(stated: Option<usize>, len: usize) -> Result<(), Refusal> {
     }
 }
 
-fn undecodable(why: Undecodable) -> Refusal {
-    match why {
-        Undecodable::Corrupt => Refusal::malformed("The body is not compressed as stated."),
-        Undecodable::TooLong => {
-            Refusal::new(413, "ERR_REQUEST_TOO_LARGE", format!("The body unpacks to more than {MAX_PLAIN} bytes."))
-        }
+fn undecodable(error: DecodeError) -> Refusal {
+    match error {
+        DecodeError::Corrupt => Refusal::malformed("The body is not compressed as stated."),
+        DecodeError::TooLong => Refusal::new(
+            413,
+            "ERR_REQUEST_TOO_LARGE",
+            format!("The body unpacks to more than {MAX_DECOMPRESSED} bytes."),
+        ),
     }
 }
 
+/// Parameters that only appends to Named Channels have.
 const NAMED_ONLY: [&str; 4] = ["offsetToken", "startOffsetToken", "endOffsetToken", "continuationToken"];
-/// A bound of the emulator's own: 4 MiB can unpack to thousands of times as much.
-const MAX_PLAIN: usize = 256 << 20;
+/// The emulator's own bound: 4 MiB can decompress to thousands of times as much.
+const MAX_DECOMPRESSED: usize = 256 << 20;
