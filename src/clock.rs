@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Time and the passing of it, so that tests need not wait.
+/// The time, and waiting; tests use a clock that does not wait.
 pub(crate) trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> Moment;
     fn sleep(&self, duration: Duration);
@@ -19,18 +19,18 @@ pub(crate) trait Clock: Send + Sync + fmt::Debug {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockOffset {
-    /// No difference beyond what delay and the resolution of a second explain, or no response seen so far.
+    /// No difference beyond network delay and the resolution of a second, or no response so far.
     NotDetected,
-    /// The server's clock is ahead by so much: this machine's is slow.
+    /// The server's clock is ahead by this much: this machine's is slow.
     ServerAhead(Duration),
-    /// The server's clock is behind by so much: this machine's is fast.
+    /// The server's clock is behind by this much: this machine's is fast.
     ServerBehind(Duration),
 }
 
 /// One instant on both clocks.
 ///
-/// A monotonic clock stands still while the machine sleeps, and a wall clock is stepped: a deadline is reached as soon as
-/// either says so.
+/// The monotonic clock stops while the machine is suspended, and the wall clock may be stepped: a deadline is reached as soon
+/// as either clock has reached it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) monotonic: Instant,
@@ -38,7 +38,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// This moment so much later, or as late as the clocks can tell.
+    /// The moment this much later, at most [`FOREVER`].
     pub(crate) fn after(self, duration: Duration) -> Moment {
         let bounded = duration.min(FOREVER);
         Moment { monotonic: self.monotonic + bounded, wall: self.wall + bounded }
@@ -48,14 +48,14 @@ impl Moment {
         self.monotonic >= deadline.monotonic || self.wall >= deadline.wall
     }
 
-    /// Time left until the deadline, by the clock that reaches it first.
+    /// The time until the deadline, by the clock that reaches it first.
     pub(crate) fn until(self, deadline: Moment) -> Duration {
         let monotonic = deadline.monotonic.saturating_duration_since(self.monotonic);
         let wall = deadline.wall.duration_since(self.wall).unwrap_or(Duration::ZERO);
         monotonic.min(wall)
     }
 
-    /// Time passed since the earlier moment, by the clock that says more.
+    /// The time since the earlier moment, by the clock that shows more.
     pub(crate) fn since(self, earlier: Moment) -> Duration {
         let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
         let wall = self.wall.duration_since(earlier.wall).unwrap_or(Duration::ZERO);
@@ -77,19 +77,19 @@ impl Clock for SystemClock {
     }
 }
 
-/// How far the server's clock is ahead of ours, learned from the `Date` of its answers (RFC 9110, section 6.6.1).
+/// How far the server's clock is ahead of this machine's, by the `Date` of its responses (RFC 9110, section 6.6.1).
 ///
-/// A measure is believed when it exceeds what delay and the one-second resolution of `Date` explain.
+/// A difference counts if it is larger than network delay and the one-second resolution of `Date` explain.
 #[derive(Debug, Default)]
 pub(crate) struct ServerClock {
     ahead_ms: AtomicI64,
 }
 
 impl ServerClock {
-    /// `date` arrived in a response to a request sent at `sent` and answered at `received`.
+    /// `date` is from a response that arrived at `received`, to a request sent at `sent`.
     pub(crate) fn observe(&self, date: SystemTime, sent: Moment, received: Moment) {
         let round_trip = received.since(sent);
-        // `Date` is cut to whole seconds: on average half a second has passed since.
+        // `Date` is cut to whole seconds: on average it is half a second old.
         let server = date + Duration::from_millis(500);
         let ahead = signed_ms(server, sent.wall + round_trip / 2);
         let noise = i64::try_from(round_trip.as_millis() / 2).unwrap_or(i64::MAX).saturating_add(1000);
@@ -97,12 +97,12 @@ impl ServerClock {
         self.ahead_ms.store(believed, Ordering::Relaxed);
     }
 
-    /// Milliseconds the server's clock is ahead of ours; negative when it is behind, zero when no difference is known.
+    /// In milliseconds; negative if the server's clock is behind, zero if no difference is known.
     pub(crate) fn ahead_ms(&self) -> i64 {
         self.ahead_ms.load(Ordering::Relaxed)
     }
 
-    /// The same for people.
+    /// The same for callers.
     pub(crate) fn offset(&self) -> ClockOffset {
         let ahead = self.ahead_ms();
         let difference = Duration::from_millis(ahead.unsigned_abs());
@@ -113,7 +113,7 @@ impl ServerClock {
         }
     }
 
-    /// A moment of our wall clock, told in the server's time.
+    /// A time of this machine's wall clock, by the server's clock.
     pub(crate) fn at(&self, wall: SystemTime) -> SystemTime {
         let ahead = self.ahead_ms();
         let difference = Duration::from_millis(ahead.unsigned_abs());
@@ -129,10 +129,10 @@ fn signed_ms(later: SystemTime, earlier: SystemTime) -> i64 {
     }
 }
 
-/// Longer than any token lives, and short enough to be added to any clock without overflow.
+/// Longer than the lifetime of any token, and short enough to be added to any clock without overflow.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// A clock that stands still unless moved; sleeping moves it.
+/// A clock that stands still unless a test moves it; sleeping moves it too.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct FakeClock {
@@ -147,7 +147,7 @@ impl FakeClock {
         FakeClock { now: parking_lot::Mutex::new(now), slept: parking_lot::Mutex::default() }
     }
 
-    /// Both clocks go on.
+    /// Moves both clocks.
     pub(crate) fn pass(&self, duration: Duration) {
         let mut now = self.now.lock();
         *now = now.after(duration);

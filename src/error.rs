@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// Any failure of this library: one word wide, cloneable, free of secrets.
 ///
-/// Decide by [`kind()`](Error::kind), which answers what to do now. The text says on one line what was attempted, with
-/// which name, what happened and what to try; it never repeats the text of [`source()`](StdError::source).
+/// Decide by [`kind()`](Error::kind), which says how to react. The text says on one line what was attempted, with which
+/// name, what happened and what to try; it never repeats the text of [`source()`](StdError::source).
 ///
 /// ```
 /// use snowpipe_streaming::{Client, Credentials, ErrorKind};
@@ -19,13 +19,13 @@ pub struct Error {
     details: Box<Details>,
 }
 
-/// What the caller should do now.
+/// How the caller should react.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// Reopen the channel, read its committed offset and resume after it: this handle can no longer append.
     Channel,
-    /// Set the clock of this machine (or of the server) right: the message says how far they are apart.
+    /// Correct the clock of this machine (or of the server): the message says how far they are apart.
     Clock,
     /// Correct the call, the file or the setting: nothing was sent.
     Config,
@@ -33,32 +33,32 @@ pub enum ErrorKind {
     Credentials,
     /// Report it: the response was not understood.
     Protocol,
-    /// Do not repeat as is: the service refused the request, or rejected rows of it.
+    /// Do not repeat it unchanged: the service refused the request, or rejected rows of it.
     Rejected,
-    /// Mend the source of the rows and run again: what was committed is kept, and the run resumes after it.
+    /// Fix the source of the rows and run again: what was committed is kept, and the run resumes after it.
     Source,
     /// Try later, not before [`Error::retry_after`].
     Throttled,
-    /// Wait longer or ask again: the time allowed for waiting ran out.
+    /// Wait longer or ask again: the time allowed for waiting is over.
     Timeout,
     /// Try later: the service could not be reached, or kept failing, until the retry budget ended.
     Unavailable,
-    /// Ask before sending again: the request was sent and its response was lost, so it may have been applied.
+    /// Find out what was applied before sending again: the request was sent and its response was lost.
     Unconfirmed,
 }
 
 impl Error {
-    /// What the caller should do now.
+    /// How the caller should react.
     pub fn kind(&self) -> ErrorKind {
         self.details.kind
     }
 
-    /// Whether the same call may succeed later, unchanged and without any risk of doubling rows.
+    /// Whether the same call may succeed later, unchanged and without the risk of duplicate rows.
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind(), ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable)
     }
 
-    /// HTTP status of the response that decided, if there was one.
+    /// HTTP status of the last response, if there was one.
     pub fn status(&self) -> Option<u16> {
         self.details.status
     }
@@ -73,18 +73,18 @@ impl Error {
         self.details.request_id.as_deref()
     }
 
-    /// How often the request was sent; zero when it never was.
+    /// How often the request was sent; zero if it was not.
     pub fn attempts(&self) -> u32 {
         self.details.attempts
     }
 
-    /// How long the service asked to wait before the next try.
+    /// How long the service asked to wait before the next attempt.
     pub fn retry_after(&self) -> Option<Duration> {
         self.details.retry_after
     }
 }
 
-/// Construction: only this crate makes errors, so that each one says what, where and what next.
+/// Construction. Only this crate makes errors, so that every error names the attempt, the reason and the next step.
 impl Error {
     /// `reason` starts in lower case and has no full stop.
     #[cold]
@@ -104,7 +104,7 @@ impl Error {
         Error { details: Box::new(details) }
     }
 
-    /// Names the attempt, as in "open channel load-1"; the innermost name stays.
+    /// Names the attempt: "open channel load-1". An error that already has a name keeps it.
     pub(crate) fn attempting(mut self, attempted: impl Into<String>) -> Error {
         if self.details.attempted.is_none() {
             self.details.attempted = Some(attempted.into());
@@ -118,7 +118,7 @@ impl Error {
         self
     }
 
-    /// The same failure of a request that may have been applied all the same; the next advice comes after this one's.
+    /// The same failure, of a request that may have been applied. Keeps everything else, and adds to the advice.
     pub(crate) fn into_unconfirmed(mut self) -> Error {
         let details = &mut *self.details;
         details.kind = ErrorKind::Unconfirmed;
@@ -157,7 +157,7 @@ impl Error {
         self
     }
 
-    /// The cause, for machines: its text does not go into ours.
+    /// The cause, for programs. Its text is not part of this error's text.
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
         self.details.source = Some(Arc::new(source));
         self
@@ -187,7 +187,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Cleans a text of the server's for a message: one line, no control characters, at most [`MAX_SERVER_TEXT`] characters.
+/// A text of the server's, cleaned for a message: one line, no control characters, at most [`MAX_SERVER_TEXT`] characters.
 pub(crate) fn clean(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let mut line = String::new();
@@ -246,7 +246,7 @@ impl fmt::Display for Details {
 const UNCONFIRMED: &str = "the request was sent and may have been applied, but no response confirmed it";
 const FIND_OUT: &str = "find out whether it was applied before sending it again";
 
-/// Enough for every message of the service that is known, and short enough for one line of a log.
+/// Longer than every known message of the service, and short enough for one line of a log.
 const MAX_SERVER_TEXT: usize = 300;
 
 #[cfg(test)]

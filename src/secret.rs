@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 /// A text that is never printed, and wiped from memory when its last clone is dropped.
 ///
-/// Copies that the HTTP and TLS layers make while sending it are outside our reach.
+/// Copies that the HTTP and TLS layers make while sending it are not wiped.
 ///
 /// ```
 /// use snowpipe_streaming::Secret;
@@ -20,7 +20,7 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Takes the text over; a `String` is not copied.
+    /// Takes ownership of the text; a `String` is not copied.
     pub fn new(text: impl Into<String>) -> Secret {
         Secret { text: Arc::new(Zeroizing::new(text.into())) }
     }

@@ -1,7 +1,7 @@
 //! Everything that is Snowflake's own.
 //!
-//! `credentials` makes login tokens; `exchange` trades them for tokens of the ingest host, where `api` has a function for
-//! each endpoint. `dialect` tells the session how requests are authorized and labelled and what error codes mean.
+//! `credentials` makes login tokens, and `exchange` exchanges them for scoped tokens. `api` has one function for each endpoint
+//! of the ingest host. `dialect` defines the headers and labels of requests and the meaning of responses.
 
 pub(crate) mod account;
 pub(crate) mod api;

@@ -53,7 +53,7 @@ pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome:
     let error = if is_unconfirmed { error.into_unconfirmed() } else { error };
     let error = match dialect.label(request.request_id, sent) {
         Some(_) => error.with_request_id(request.request_id.to_string()),
-        // An id that the service never saw would help nobody to find the request.
+        // The service could not find the request by an id that it never saw.
         None => error,
     };
     Err(error.with_attempts(sent).attempting(&*request.attempted))
@@ -103,6 +103,7 @@ mod tests {
 
     use super::*;
     use crate::http::{Failure, Stage};
+    use crate::session::by_status;
 
     /// Labels its requests, calls 409 a matter of the channel, and hides failures in successes.
     #[derive(Debug)]
@@ -118,10 +119,9 @@ mod tests {
         }
 
         fn meaning(&self, status: u16, code: &str) -> (ErrorKind, &'static str) {
-            if status == 409 || code == "REOPEN" {
-                (ErrorKind::Channel, "reopen it")
-            } else {
-                super::super::by_status(status)
+            match (status, code) {
+                (409, _) | (_, "REOPEN") => (ErrorKind::Channel, "reopen it"),
+                _ => by_status(status),
             }
         }
     }
@@ -147,8 +147,8 @@ mod tests {
         result(dialect, Replay::Safe, outcome(Ok(response(status, body)))).unwrap_err().kind()
     }
 
-    fn kind_in_doubt(replay: Replay, result_: Result<Response, Failure>) -> ErrorKind {
-        result(&Own, replay, Outcome { in_doubt: true, ..outcome(result_) }).unwrap_err().kind()
+    fn kind_in_doubt(replay: Replay, last: Result<Response, Failure>) -> ErrorKind {
+        result(&Own, replay, Outcome { in_doubt: true, ..outcome(last) }).unwrap_err().kind()
     }
 
     #[test]

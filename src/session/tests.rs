@@ -1,11 +1,13 @@
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use ::http::Method;
+use parking_lot::Mutex;
 
 use super::*;
 use crate::auth::{Grant, TokenSource};
 use crate::clock::{Clock, FakeClock};
-use crate::http::{Origin, Script};
+use crate::http::{Origin, Script, Stage};
 
 /// An API that takes a bearer token and nothing else.
 #[derive(Debug)]
@@ -13,29 +15,28 @@ struct PlainBearer;
 
 impl Dialect for PlainBearer {}
 
-/// Fetches `token-1`, `token-2` and so on.
+/// Returns these tokens and errors, one after the other.
 #[derive(Debug)]
-struct Numbered {
+struct Tokens {
+    results: Mutex<VecDeque<Result<&'static str, Error>>>,
     clock: Arc<FakeClock>,
-    fetched: std::sync::atomic::AtomicU32,
 }
 
-impl TokenSource for Numbered {
+impl TokenSource for Tokens {
     fn fetch(&self) -> Result<Grant, Error> {
-        let number = self.fetched.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
-        Ok(Grant {
-            bearer: format!("token-{number}").into(),
-
-            origin: Origin::parse("https://api.example", "test URL").unwrap(),
-            lifetime: Duration::from_secs(3600),
-            asked: self.clock.now(),
-        })
+        let bearer = self.results.lock().pop_front().unwrap()?;
+        let origin = Origin::parse("https://api.example", "test URL").unwrap();
+        Ok(Grant { bearer: bearer.into(), origin, lifetime: Duration::from_secs(3600), asked: self.clock.now() })
     }
 }
 
 fn session(script: &Script) -> Session {
+    session_with(script, [Ok("token-1"), Ok("token-2"), Ok("token-3")])
+}
+
+fn session_with(script: &Script, tokens: impl IntoIterator<Item = Result<&'static str, Error>>) -> Session {
     let clock = Arc::new(FakeClock::new());
-    let source = Numbered { clock: clock.clone(), fetched: Default::default() };
+    let source = Tokens { results: Mutex::new(tokens.into_iter().collect()), clock: clock.clone() };
     Session::new(
         TokenCache::new(Box::new(source), clock.clone()),
         Arc::new(script.sender(&clock, Duration::from_secs(30))),
@@ -96,4 +97,44 @@ fn a_bare_403_for_a_young_token_is_the_response() {
     script.respond(403, "").respond(200, "[]");
     let error = session(&script).send(&list_roles()).unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Credentials, 1));
+}
+
+fn failed_renewal() -> Error {
+    Error::new(ErrorKind::Unavailable, "the server fails")
+        .attempting("get an access token")
+        .with_status(503)
+        .with_attempts(4)
+        .advise("try again later")
+}
+
+#[test]
+fn a_failed_renewal_is_the_error_of_the_request() {
+    let script = Script::default();
+    script.respond(401, "");
+    let error = session_with(&script, [Ok("token-1"), Err(failed_renewal())]).send(&list_roles()).unwrap_err();
+    assert_eq!(error.to_string(), failed_renewal().to_string());
+}
+
+#[test]
+fn a_renewal_that_failed_without_a_request_leaves_the_refusal_as_the_error() {
+    let script = Script::default();
+    script.respond(401, r#"{"message":"unknown token"}"#);
+    let local = Error::new(ErrorKind::Credentials, "there is no other token");
+    let error = session_with(&script, [Ok("token-1"), Err(local)]).send(&list_roles()).unwrap_err();
+    assert!(error.to_string().contains("unknown token (HTTP 401)"), "{error}");
+}
+
+#[test]
+fn a_failed_renewal_after_a_lost_response_leaves_the_request_unconfirmed() {
+    let script = Script::default();
+    script.fail(Stage::Receiving).respond(401, "");
+    let request = Request::new(Method::POST, "/v1/roles", "create a role").replay(Replay::Untraceable);
+    let error = session_with(&script, [Ok("token-1"), Err(failed_renewal())]).send(&request).unwrap_err();
+    assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Unconfirmed, Some(503), 4));
+    assert_eq!(
+        error.to_string(),
+        "could not create a role: the request was sent and may have been applied, but no response confirmed it: could not \
+         get an access token: the server fails (HTTP 503, 4 attempts); try again later; find out whether it was applied \
+         before sending it again"
+    );
 }

@@ -42,8 +42,8 @@ impl Dialect for SnowflakeDialect {
     }
 
     fn is_final(&self, response: &Response) -> bool {
-        // 513 comes from a host that is no account's. What is stale stays stale, whatever status says so:
-        // STALE_PIPE_CACHE, STALE_CONTINUATION_TOKEN_SEQUENCER.
+        // 513 comes from a host without an account. STALE_PIPE_CACHE and STALE_CONTINUATION_TOKEN_SEQUENCER come with
+        // different statuses; a retry cannot make the request fresh.
         response.status == 513 || memchr::memmem::find(&response.body, b"\"STALE_").is_some()
     }
 

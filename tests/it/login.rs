@@ -44,6 +44,24 @@ fn a_permission_that_is_missing_costs_no_renewal() {
 }
 
 #[test]
+fn a_login_that_fails_is_not_about_a_channel() {
+    for endpoint in ["hostname", "token"] {
+        for (status, body, kind) in [
+            (409, "", ErrorKind::Rejected),
+            (410, "", ErrorKind::Unavailable),
+            (400, r#"{"code":"ERR_CHANNEL_MUST_BE_REOPENED"}"#, ErrorKind::Rejected),
+            (200, r#"{"status_code":7,"message":"m"}"#, ErrorKind::Rejected),
+        ] {
+            let service = Scripted::start();
+            service.next(endpoint, status, body);
+            let error = service.client().token().unwrap_err();
+            assert_eq!((error.kind(), error.status()), (kind, Some(status)), "{endpoint} {status} {body}: {error}");
+            assert_eq!(service.seen_at(endpoint).len(), 1, "the login token was not refused");
+        }
+    }
+}
+
+#[test]
 fn no_token_goes_to_a_host_outside_the_service() {
     for host in ["evil.example", "127.0.0.2", "x.snowflakecomputing.com.evil.example"] {
         let service = Scripted::start();
@@ -94,7 +112,7 @@ fn a_key_pair_logs_in_without_any_token_endpoint_of_its_own() {
 }
 
 #[test]
-fn the_wrong_key_is_told_with_all_that_helps() {
+fn the_wrong_key_is_reported_with_everything_that_helps() {
     let service = Emulator::start().unwrap();
     let key = PrivateKey::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/plain.p8")).unwrap();
     let fingerprint = key.fingerprint().to_string();
@@ -150,7 +168,7 @@ fn threads_that_meet_an_empty_cache_share_one_exchange() {
 }
 
 #[test]
-fn a_given_token_that_is_refused_is_told_in_the_words_of_the_service_and_not_tried_again_at_once() {
+fn a_given_token_that_is_refused_is_reported_in_the_words_of_the_service_and_not_tried_again_at_once() {
     let service = Scripted::start();
     for _ in 0..2 {
         service.next("hostname", 401, r#"{"code":"394400","message":"Programmatic access token is invalid."}"#);
