@@ -132,6 +132,11 @@ impl Error {
         self
     }
 
+    /// Advice for an error that has none.
+    pub(crate) fn or_advise(self, advice: &str) -> Error {
+        if self.details.advice.is_some() { self } else { self.advise(advice) }
+    }
+
     pub(crate) fn with_status(mut self, status: u16) -> Error {
         self.details.status = Some(status);
         self

@@ -65,35 +65,44 @@ impl Session {
 
     /// Returns a successful response, or an error with everything that is known.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let outcome = self.send_renewing(request)?;
+        let deadline = self.sender.deadline(request);
+        let token = self.tokens.get().map_err(|error| error.attempting(&*request.attempted))?;
+        let mut outcome = self.send_with_token(&token, request, deadline, 0);
+        if let Some(renewed) = self.renew_if_refused(&token, &outcome, request)? {
+            let first = outcome;
+            outcome = self.send_with_token(&renewed, request, deadline, first.sent);
+            let is_settled = outcome.result.as_ref().is_ok_and(Response::is_success);
+            outcome.in_doubt |= first.in_doubt && !is_settled;
+        }
         problem::into_result(&*self.dialect, request, outcome).map_err(|error| match error.kind() {
             ErrorKind::Credentials if error.status().is_some() => error.advise(self.diagnosis()),
             _ => error,
         })
     }
 
-    /// The second attempt is not a retry of the sender's: both have the same deadline and request id.
-    fn send_renewing(&self, request: &Request<'_>) -> Result<Outcome, Error> {
-        let deadline = self.sender.deadline(request);
-        let token = self.tokens.get().map_err(|error| error.attempting(&*request.attempted))?;
-        let first = self.send_with_token(&token, request, deadline, 0);
-        let renewed = match refusal::refusal(&*self.dialect, &first) {
-            None => return Ok(first),
-            Some(Refusal::Certain) => self.tokens.renew_after(&token),
-            Some(Refusal::Possible) => self.tokens.renew_after_denial(&token),
+    /// Another token if the response refuses this one; none if there is no other, and the response stands.
+    fn renew_if_refused(
+        &self,
+        token: &Token,
+        outcome: &Outcome,
+        request: &Request<'_>,
+    ) -> Result<Option<Token>, Error> {
+        let renewed = match refusal::refusal(&*self.dialect, outcome) {
+            None => return Ok(None),
+            Some(Refusal::Certain) => self.tokens.renew_after(token),
+            Some(Refusal::Possible) => self.tokens.renew_after_denial(token),
         };
-        let renewed = match renewed {
-            Ok(renewed) if renewed.generation == token.generation => return Ok(first),
-            Ok(renewed) => renewed,
-            // No token request was sent, so the first response is the more informative error.
-            Err(error) if error.attempts() == 0 => return Ok(first),
-            Err(error) => return Err(unrenewed(error, &first, request)),
-        };
-        log::info!("the service refused the token; it was renewed");
-        self.counters.add_renewal();
-        let second = self.send_with_token(&renewed, request, deadline, first.sent);
-        let is_settled = second.result.as_ref().is_ok_and(Response::is_success);
-        Ok(Outcome { in_doubt: second.in_doubt || first.in_doubt && !is_settled, ..second })
+        match renewed {
+            Ok(renewed) if renewed.generation == token.generation => Ok(None),
+            Ok(renewed) => {
+                log::info!("the service refused the token; it was renewed");
+                self.counters.add_renewal();
+                Ok(Some(renewed))
+            }
+            // No token request was sent, so the response is the more informative error.
+            Err(error) if error.attempts() == 0 => Ok(None),
+            Err(error) => Err(unrenewed(error, outcome, request)),
+        }
     }
 
     fn send_with_token(&self, token: &Token, request: &Request<'_>, deadline: Moment, sent: u32) -> Outcome {

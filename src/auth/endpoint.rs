@@ -19,10 +19,7 @@ impl Endpoint {
     /// `role` names the URL in errors: "token endpoint".
     pub(crate) fn parse(url: &str, role: &str) -> Result<Endpoint, Error> {
         let url = url.trim();
-        let refuse = |reason: &str| {
-            Error::new(ErrorKind::Config, format!("the {role} {reason}"))
-                .advise("write it like https://auth.example.com/oauth2/token")
-        };
+        let refuse = |reason: &str| Error::new(ErrorKind::Config, format!("the {role} {reason}")).advise(EXAMPLE);
         if url.contains('#') {
             return Err(refuse("has a fragment (#)"));
         }
@@ -31,7 +28,7 @@ impl Endpoint {
         }
         let authority = url.find("://").map_or(0, |at| at + 3);
         let end = url[authority..].find(['/', '?']).map_or(url.len(), |at| authority + at);
-        let origin = Origin::parse(&url[..end], role)?;
+        let origin = Origin::parse(&url[..end], role).map_err(|error| error.or_advise(EXAMPLE))?;
         let (path, query) = url[end..].split_once('?').unwrap_or((&url[end..], ""));
         Ok(Endpoint { origin, path: path.to_owned(), query: query.to_owned() })
     }
@@ -83,6 +80,8 @@ impl fmt::Debug for Endpoint {
         fmt::Display::fmt(self, f)
     }
 }
+
+const EXAMPLE: &str = "write it like https://auth.example.com/oauth2/token";
 
 #[cfg(test)]
 mod tests {

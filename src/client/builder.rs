@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
 use crate::secret::Secret;
 use crate::session::{AtomicCounters, Principal, Session};
-use crate::snowflake::account::Account;
+use crate::snowflake::account::{Account, account_origin};
 use crate::snowflake::credentials::{Credentials, LoginContext};
 use crate::snowflake::dialect::SnowflakeDialect;
 use crate::snowflake::exchange::TokenExchange;
@@ -172,7 +172,7 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let account = Account::parse(&self.account)?;
         let url = self.url.clone().unwrap_or_else(|| format!("https://{}", account.host()));
-        let origin = Origin::parse(&url, "account URL")?;
+        let origin = account_origin(&url)?;
         let role = self.role.as_deref().map(checked_role).transpose()?;
         let (clock, server_clock) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(ServerClock::default()));
         let context = LoginContext { origin, clock: clock.clone(), server_clock: server_clock.clone() };

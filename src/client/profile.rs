@@ -10,9 +10,8 @@ use self::properties::Properties;
 use crate::auth::{ClientCredentials, PrivateKey};
 use crate::client::environment::Environment;
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::Origin;
 use crate::secret::Secret;
-use crate::snowflake::account::Account;
+use crate::snowflake::account::{Account, account_origin};
 use crate::snowflake::credentials::Credentials;
 
 /// Where to connect and how to log in, from the official SDK's `profile.json` or from `SNOWFLAKE_…` variables.
@@ -184,7 +183,7 @@ fn url(properties: &Properties) -> Result<Option<String>, Error> {
         }
         (None, None) => return Ok(None),
     };
-    Origin::parse(&url, "account URL")?;
+    account_origin(&url)?;
     Ok(Some(url))
 }
 

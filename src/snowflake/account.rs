@@ -1,4 +1,5 @@
 use crate::error::{Error, ErrorKind, clean};
+use crate::http::Origin;
 
 /// An account identifier, and the two names that follow from it: the host name and the account name in a JWT.
 ///
@@ -62,6 +63,12 @@ impl Account {
     pub(crate) fn jwt_name(&self) -> &str {
         &self.jwt_name
     }
+}
+
+/// The origin of an account URL.
+pub(crate) fn account_origin(url: &str) -> Result<Origin, Error> {
+    let example = "write it like https://myorg-account123.snowflakecomputing.com";
+    Origin::parse(url, "account URL").map_err(|error| error.or_advise(example))
 }
 
 /// An account of the form `NAME-EXTERNALID.global` is named by the part before its first hyphen, any other by its first

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::http::Origin;
 use crate::secret::Secret;
 use crate::session::Principal;
-use crate::snowflake::account::Account;
+use crate::snowflake::account::{Account, account_origin};
 use crate::snowflake::token_kind::TokenKind;
 
 /// Who logs in, and how: one constructor for each way. Cheap to clone; secrets are never printed.
@@ -226,7 +226,7 @@ impl Credentials {
             return Err(Error::new(ErrorKind::Config, reason).advise("use Credentials::key_pair"));
         };
         let account = Account::parse(account)?;
-        let origin = Origin::parse(&format!("https://{}", account.host()), "account URL")?;
+        let origin = account_origin(&format!("https://{}", account.host()))?;
         let context = LoginContext { origin, clock: Arc::new(SystemClock), server_clock: Arc::default() };
         Ok(self.key_pair_source(user, key, &account, context)?.fetch()?.bearer)
     }
