@@ -1,49 +1,45 @@
-//! Loads a file of NDJSON into a table, exactly once, and prints what landed.
+//! `snowpipe load`: loads rows into a table, exactly once, and prints what landed.
 //!
-//! Without `--profile` it starts the embedded service and loads into that; `--help` tells the rest.
+//! Without `--profile` it starts the embedded service and loads into that.
 
+mod input;
 mod options;
 mod progress;
 mod summary;
 
-use std::error::Error;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{BufRead, BufReader};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use flate2::read::MultiGzDecoder;
-use options::Options;
-use progress::Progress;
-use snowpipe_emulator::Emulator;
-use snowpipe_streaming::{Batch, Client, Credentials, Loader, Pipe, PrivateKey, Profile, Source};
-use summary::Summary;
+use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming::{Batch, Client, Loader, Pipe, Profile, Source};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use self::options::{HELP, Options};
+use self::progress::Progress;
+pub use self::summary::Summary;
+use crate::Result;
+use crate::embedded::{Landed, client_of};
 
-fn main() -> ExitCode {
-    match Options::parse(std::env::args().skip(1)).and_then(|options| options.map_or(Ok(()), |options| run(&options))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(options: &Options) -> Result<()> {
+pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
+    let Some(options) = Options::parse(arguments)? else {
+        return crate::print(HELP);
+    };
     // Opened before anything is sent, so that a mistyped name costs nothing.
-    let source = source(&options.file)?;
+    let source = options.input.source()?;
     if let Some(profile) = &options.profile {
         let client = Client::with_profile(&Profile::from_file(profile)?)?.build()?;
-        return load(options, &client, source).map(drop);
+        load(&options, &client, source)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let service = Emulator::start()?;
-    let rows = load(options, &embedded_client(&service)?, source)?;
-    if options.json { Ok(()) } else { show_landed(&service, &options.table.join("."), rows) }
+    let rows = load(&options, &client_of(&service)?, source)?;
+    if !options.json {
+        Landed::wait_for(&service, &options.table.join("."), rows)?.print();
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Tells how many rows are there in the end.
+/// Returns how many rows are there in the end.
 fn load(options: &Options, client: &Client, source: Source<'_>) -> Result<u64> {
     let [database, schema, table] = &options.table;
     let pipe = match &options.pipe {
@@ -53,15 +49,8 @@ fn load(options: &Options, client: &Client, source: Source<'_>) -> Result<u64> {
     if options.elastic { load_elastic(options, client, &pipe) } else { load_channel(options, &pipe, source) }
 }
 
-/// The client of a service that was just started on this machine, which knows one user and its key.
-fn embedded_client(service: &Emulator) -> Result<Client> {
-    let key = service.private_key_pem().ok_or("the embedded service has no key")?;
-    let credentials = Credentials::key_pair(service.user(), PrivateKey::from_pem(key)?);
-    Ok(Client::builder(service.account(), credentials).url(service.url()).build()?)
-}
-
 fn load_channel(options: &Options, pipe: &Pipe, source: Source<'_>) -> Result<u64> {
-    let mut progress = Progress::new(&options.file);
+    let mut progress = Progress::new(options.input.bytes());
     let mut loader = Loader::new(pipe, &options.channel)
         .batch_bytes(options.batch_bytes)
         .commit_timeout(options.commit_timeout)
@@ -86,7 +75,7 @@ fn load_elastic(options: &Options, client: &Client, pipe: &Pipe) -> Result<u64> 
     let (mut rows, mut batches) = (0, 0);
     let mut append_all = || -> Result<()> {
         let elastic = pipe.elastic();
-        let mut lines = BufReader::new(reader(&options.file)?);
+        let mut lines = BufReader::new(options.input.reader()?);
         let mut batch = Batch::new();
         let mut next = Line::default();
         while next.read(&mut lines)? || !batch.is_empty() {
@@ -99,7 +88,7 @@ fn load_elastic(options: &Options, client: &Client, pipe: &Pipe) -> Result<u64> 
             if !next.text.is_empty() {
                 batch
                     .push_json(&next.text)
-                    .map_err(|error| format!("line {} of {}: {error}", next.number, options.file))?;
+                    .map_err(|error| format!("line {} of {}: {error}", next.number, options.input.name()))?;
             }
         }
         Ok(())
@@ -133,37 +122,4 @@ impl Line {
             }
         }
     }
-}
-
-fn source(file: &str) -> Result<Source<'static>> {
-    if file == "-" || file.ends_with(".gz") {
-        return Ok(Source::reader(file, reader(file)?));
-    }
-    Ok(Source::file(file)?)
-}
-
-fn reader(file: &str) -> Result<Box<dyn Read + Send>> {
-    if file == "-" {
-        return Ok(Box::new(io::stdin()));
-    }
-    let input = std::fs::File::open(file).map_err(|error| format!("cannot open the file {file}: {error}"))?;
-    let is_gzip = Path::new(file).extension().is_some_and(|extension| extension == "gz");
-    Ok(if is_gzip { Box::new(MultiGzDecoder::new(BufReader::new(input))) } else { Box::new(input) })
-}
-
-/// Elastic rows become visible some time after they were acknowledged.
-fn show_landed(service: &Emulator, table: &str, expected: u64) -> Result<()> {
-    let timeout = Instant::now() + Duration::from_secs(5);
-    let landed = loop {
-        let landed = service.rows(table);
-        let count = landed.iter().filter(|byte| **byte == b'\n').count() as u64;
-        if count >= expected || Instant::now() > timeout {
-            break landed;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let text = String::from_utf8(landed)?;
-    let first = text.lines().next().unwrap_or_default();
-    println!("in {table} of the embedded service: {} rows, the first of them {first}", text.lines().count());
-    Ok(())
 }
