@@ -1,35 +1,21 @@
 //! Logs in as an OAuth client (client credentials), found by OpenID Connect discovery, and loads a few rows.
 //!
-//! Authorization server and service are the embedded ones, so this runs anywhere:
-//!
 //! ```text
-//! cargo run --example oauth
+//! cargo run --features emulator --example oauth
 //! ```
-//!
-//! With an account of your own, the issuer is that of the account's External OAuth integration.
 
 use std::error::Error;
-use std::process::ExitCode;
 
-use snowpipe_emulator::Emulator;
+use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::{Client, ClientCredentials, Credentials, Loader, Source};
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    // With an account of your own, the issuer is that of the account's External OAuth integration.
     let service = Emulator::start()?;
     let (id, secret) = service.oauth_client();
     let oauth = ClientCredentials::of_issuer(service.oauth_issuer(), id, secret).scope("session:role:INGEST");
-    let client =
-        Client::builder(service.account(), Credentials::client_credentials(oauth)).url(service.url()).build()?;
+    let credentials = Credentials::client_credentials(oauth);
+    let client = Client::builder(service.account(), credentials).url(service.url()).build()?;
     println!("built:      OAuth client {id} of {}; nothing was sent yet", service.oauth_issuer());
 
     client.token()?;

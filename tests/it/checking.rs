@@ -1,6 +1,5 @@
 //! The report of a login that fails, at each of its steps.
 
-use std::process::Command;
 use std::time::Duration;
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
@@ -8,7 +7,7 @@ use snowpipe_streaming::{
     CheckOutcome, CheckReport, CheckStep, Client, ClientCredentials, Credentials, Error, ErrorKind, PrivateKey,
 };
 
-use crate::support::{Scripted, builder_of, client_of, example};
+use crate::support::{Scripted, builder_of, client_of};
 
 fn emulator_key(service: &Emulator) -> PrivateKey {
     PrivateKey::from_pem(service.private_key_pem().unwrap()).unwrap()
@@ -206,33 +205,4 @@ fn an_authorization_server_that_refuses_fails_the_login_token() {
     let error = failure(&report, CheckStep::LoginToken);
     assert_eq!((error.kind(), error.code()), (ErrorKind::Credentials, Some("invalid_client")));
     assert!(!format!("{report} {report:?}").contains("sesame"));
-}
-
-#[test]
-fn the_example_prints_the_report_and_ends_with_its_verdict() {
-    let service = Emulator::start().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("key.p8"), service.private_key_pem().unwrap()).unwrap();
-    for (user, verdict) in [(service.user(), 0), ("NOBODY", 1)] {
-        let profile = format!(
-            r#"{{"account":"{}","user":"{user}","url":"{}","private_key_file":"key.p8"}}"#,
-            service.account(),
-            service.url()
-        );
-        std::fs::write(path("profile.json"), profile).unwrap();
-        let output = Command::new(example("check")).arg("--profile").arg(path("profile.json")).output().unwrap();
-        assert_eq!(output.status.code(), Some(verdict), "{output:?}");
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(text.lines().count(), CheckStep::ALL.len(), "{text}");
-        assert!(text.starts_with("login token  passed: "), "{text}");
-        assert_eq!(text.contains("ingest host  FAILED: "), verdict == 1, "{text}");
-    }
-    let mut by_variables = Command::new(example("check"));
-    by_variables.env_clear().env("SNOWFLAKE_ACCOUNT", service.account()).env("SNOWFLAKE_URL", service.url());
-    by_variables.env("SNOWFLAKE_AUTHORIZATION_TYPE", "PAT").env("SNOWFLAKE_PAT", service.programmatic_access_token());
-    let output = by_variables.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let shown = format!("{output:?}");
-    assert!(!shown.contains(service.programmatic_access_token()), "{shown}");
 }

@@ -12,11 +12,9 @@ mod error_table;
 mod faults;
 #[cfg(unix)]
 mod fork;
-mod load_example;
 mod loading;
 mod login;
 mod oauth;
-mod oauth_example;
 mod several_channels;
 mod tls;
 mod wire;

@@ -4,7 +4,6 @@ mod raw;
 mod scripted;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub use raw::{Raw, Reply};
@@ -82,12 +81,4 @@ impl TextFile {
 /// The rows that landed, as text.
 pub fn landed(service: &Emulator) -> String {
     String::from_utf8(service.rows(TABLE)).unwrap()
-}
-
-/// The program of an example: beside the tests, where `cargo test` builds it.
-pub fn example(name: &str) -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let example = tests.ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(example.exists(), "build the examples first: cargo build --examples");
-    example
 }

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -16,7 +15,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use snowpipe_emulator::Emulator;
 use snowpipe_streaming::{CheckOutcome, CheckStep, Client, ClientBuilder, Credentials, Error, ErrorKind, PrivateKey};
 
-use crate::support::{batch, builder_of, example, landed, rows};
+use crate::support::{batch, builder_of, landed, rows};
 
 /// A private authority.
 struct Authority {
@@ -224,32 +223,6 @@ fn a_proxy_that_refuses_is_named_at_once_and_its_password_is_not() {
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Config, 1));
     let shown = format!("{error} {error:?}");
     assert!(shown.contains("407") && shown.contains("proxy") && !shown.contains("sesame"), "{shown}");
-}
-
-fn check_with(variables: &[(&str, &str)]) -> Output {
-    let mut check = Command::new(example("check"));
-    check.env_clear().env("SNOWFLAKE_ACCOUNT", "myorg-account1").env("SNOWFLAKE_URL", "https://nowhere.invalid");
-    check.env("SNOWFLAKE_AUTHORIZATION_TYPE", "PAT").env("SNOWFLAKE_PAT", "login-token");
-    check.envs(variables.iter().copied()).output().unwrap()
-}
-
-#[test]
-fn the_proxy_of_the_environment_is_used() {
-    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
-        let proxy = TunnelProxy::start(407, 0);
-        let output = check_with(&[(name, &format!("http://127.0.0.1:{}", proxy.port))]);
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert!(proxy.heads()[0].starts_with("CONNECT nowhere.invalid:443 HTTP/1.1\r\n"), "{:?}", proxy.heads());
-    }
-}
-
-#[test]
-fn a_socks_variable_is_an_error_and_not_a_direct_connection() {
-    let output = check_with(&[("ALL_PROXY", "socks5://joe:sesame@127.0.0.1:1")]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("error: the variable ALL_PROXY is a SOCKS proxy, which is not supported; "), "{said}");
-    assert!(!said.contains("sesame") && output.stdout.is_empty(), "{said}");
 }
 
 /// Passes connections on to an emulator; spoils what the server says once it is told to, one time.

@@ -26,7 +26,7 @@ class Service:
         self.start()
 
     def start(self, port=0):
-        command = [os.environ["EMULATOR"], "--tls", f"--dir={self.folder}", f"--port={port}", *self.options]
+        command = [os.environ["SNOWPIPE"], "emulator", "--tls", f"--dir={self.folder}", f"--port={port}", *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line.startswith("listening on https://"):

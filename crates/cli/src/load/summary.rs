@@ -56,13 +56,17 @@ impl Summary {
         }
         let Summary { rows, skipped, batches, seconds, rows_per_second, .. } = self;
         let offset = self.committed_offset.as_deref().unwrap_or("none");
-        println!("{rows} rows committed ({skipped} of them before), offset {offset}, {batches} requests");
+        println!("{rows} rows committed ({skipped} of them before), offset {offset}, {}", requests(*batches));
         println!("{seconds:.2} s, {rows_per_second:.0} rows/s");
         println!(
             "{} rows rejected, {} retries, {} renewals, {} reopens",
             self.rows_rejected, self.retries, self.renewals, self.reopens
         );
     }
+}
+
+fn requests(batches: u64) -> String {
+    if batches == 1 { "1 request".into() } else { format!("{batches} requests") }
 }
 
 fn rate(rows: u64, elapsed: Duration) -> f64 {

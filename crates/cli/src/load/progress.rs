@@ -2,15 +2,13 @@ use std::io::{self, IsTerminal, Write};
 
 /// One line on a terminal, rewritten as the load goes on; silent anywhere else.
 pub struct Progress {
-    /// Bytes of the file, where that is known.
+    /// Bytes of the rows, where that is known.
     total: Option<u64>,
     is_terminal: bool,
 }
 
 impl Progress {
-    pub fn new(file: &str) -> Progress {
-        let plain = !file.ends_with(".gz");
-        let total = std::fs::metadata(file).ok().filter(|data| data.is_file() && plain).map(|data| data.len());
+    pub fn new(total: Option<u64>) -> Progress {
         Progress { total, is_terminal: io::stderr().is_terminal() }
     }
 

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use snowpipe_streaming::Batch;
 
-use super::Result;
+use super::input::Input;
+use crate::Result;
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub struct Options {
-    pub file: String,
+    pub input: Input,
     pub profile: Option<String>,
     /// Database, schema, table.
     pub table: [String; 3],
@@ -25,7 +26,7 @@ impl Options {
     /// Nothing when only help was wanted.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>> {
         let mut options = Options::default();
-        let mut file = None;
+        let mut input = None;
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value; see --help"));
             match argument.as_str() {
@@ -41,18 +42,15 @@ impl Options {
                     options.commit_timeout = Duration::from_secs(positive(&argument, &value()?)? as u64);
                 }
                 "--json" => options.json = true,
-                "--help" | "-h" => {
-                    print!("{HELP}");
-                    return Ok(None);
-                }
+                "--help" | "-h" => return Ok(None),
                 unknown if unknown.starts_with('-') && unknown != "-" => {
                     return Err(format!("{unknown} is no option; see --help").into());
                 }
-                _ if file.is_none() => file = Some(argument),
+                _ if input.is_none() => input = Some(Input::named(argument)),
                 _ => return Err(format!("{argument}: one file at a time; see --help").into()),
             }
         }
-        options.file = file.unwrap_or(options.file);
+        options.input = input.unwrap_or(options.input);
         Ok(Some(options))
     }
 }
@@ -60,7 +58,7 @@ impl Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            file: SAMPLE.into(),
+            input: Input::Sample,
             profile: None,
             table: ["DEMO", "PUBLIC", "FLIGHTS"].map(String::from),
             pipe: None,
@@ -103,20 +101,24 @@ fn names_all(parts: &[String; 3]) -> bool {
     parts.iter().all(|part| !part.trim_matches('"').is_empty())
 }
 
-const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights.ndjson");
+pub const HELP: &str = "\
+Loads a file of NDJSON (one object a line) into a Snowflake table, every row
+once, and prints a summary.
 
-const HELP: &str = "\
-Loads a file of NDJSON (one object a line) into a Snowflake table, every row once.
+Usage: snowpipe load [FILE] [OPTION]...
 
-load [FILE]                    default: the bundled sample; - for standard input; .gz is unpacked
-  --profile FILE               connection profile (JSON); without it, the embedded service is used
-  --table DB.SCHEMA.TABLE      target; default DEMO.PUBLIC.FLIGHTS
-  --pipe NAME                  default <TABLE>-STREAMING
-  --channel NAME               default load-1; a rerun with the same name resumes
-  --channels N                 through so many channels at once; order holds within a channel
-  --pipelined                  read on a second thread while sending
-  --elastic                    at least once, without a channel
-  --batch-bytes N              most bytes of one request before compression
-  --commit-timeout SECONDS     bounds the last wait; default 120
-  --json                       the summary as one JSON line and nothing else
+  FILE                       default: the bundled sample; - for standard input;
+                             .gz is unpacked
+  --profile FILE             connection profile (JSON); without it, the embedded
+                             service is used
+  --table DB.SCHEMA.TABLE    target; default DEMO.PUBLIC.FLIGHTS
+  --pipe NAME                default <TABLE>-STREAMING
+  --channel NAME             default load-1; a rerun with the same name resumes
+  --channels N               load through N channels in parallel; order holds
+                             within a channel
+  --pipelined                read on a second thread while sending
+  --elastic                  at least once, without a channel
+  --batch-bytes N            upper bound of a request before compression
+  --commit-timeout SECONDS   bounds the last wait; default 120
+  --json                     the summary as one JSON line and nothing else
 ";

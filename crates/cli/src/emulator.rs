@@ -1,8 +1,4 @@
-//! Runs the emulator until it is stopped, with a profile that clients can load.
-//!
-//! ```text
-//! cargo run --release --example emulator -- --dir /tmp/emulator
-//! ```
+//! `snowpipe emulator`: runs the emulator until it is stopped, with profiles that clients can load.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,22 +7,13 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use serde_json::json;
-use snowpipe_emulator::{Builder, Emulator};
+use snowpipe_streaming::emulator::{Builder, Emulator};
 
-fn main() -> ExitCode {
-    match run(std::env::args().skip(1)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::FAILURE
-        }
-    }
-}
+use crate::Result;
 
-fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
+pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
     let Some(options) = Options::parse(arguments)? else {
-        print!("{USAGE}");
-        return Ok(());
+        return crate::print(HELP);
     };
     let emulator = options.builder()?.start().map_err(|error| format!("cannot start: {error}"))?;
     fs::create_dir_all(&options.dir)
@@ -34,7 +21,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
         .and_then(|dir| write_profiles(&dir, &emulator))
         .map_err(|error| format!("cannot write to {}: {error}", options.dir.display()))?;
     println!("listening on {}", emulator.url());
-    io::stdout().flush().map_err(|error| error.to_string())?;
+    io::stdout().flush()?;
     loop {
         thread::park();
     }
@@ -56,7 +43,7 @@ struct Options {
 
 impl Options {
     /// Gives `None` when only the usage is wanted.
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next() {
             let (name, inline) = match argument.split_once('=') {
@@ -76,19 +63,19 @@ impl Options {
                 continue;
             }
             if !VALUED.contains(&name.as_str()) {
-                return Err(format!("unknown argument {name:?}; --help lists them"));
+                return Err(format!("unknown argument {name:?}; --help lists them").into());
             }
             let value = inline.or_else(|| arguments.next());
             let value = value.ok_or_else(|| format!("{name} needs a value"))?;
             options.set(&name, value)?;
         }
         if options.dir.as_os_str().is_empty() {
-            return Err("--dir DIR is needed: the profile is written there".to_owned());
+            return Err("--dir DIR is needed: the profile is written there".into());
         }
         Ok(Some(options))
     }
 
-    fn set(&mut self, name: &str, value: String) -> Result<(), String> {
+    fn set(&mut self, name: &str, value: String) -> Result<()> {
         match name {
             "--port" => {
                 self.port = value.parse().map_err(|_| format!("--port: {value:?} is no port"))?;
@@ -113,17 +100,17 @@ impl Options {
     }
 
     /// The key of an earlier run: clients that hold it should be able to go on after a restart.
-    fn earlier_key(&self) -> Result<Option<String>, String> {
+    fn earlier_key(&self) -> Result<Option<String>> {
         let file = self.dir.join(KEY_FILE);
         match fs::read_to_string(&file) {
             _ if !self.public_keys.is_empty() => Ok(None),
             Ok(pem) => Ok(Some(pem)),
             Err(error) if missing(&error) => Ok(None),
-            Err(error) => Err(format!("cannot read {}: {error}", file.display())),
+            Err(error) => Err(format!("cannot read {}: {error}", file.display()).into()),
         }
     }
 
-    fn builder(&self) -> Result<Builder, String> {
+    fn builder(&self) -> Result<Builder> {
         let mut builder = Emulator::builder().port(self.port);
         if self.tls {
             builder = builder.tls();
@@ -213,8 +200,11 @@ const KEY_FILE: &str = "rsa_key.p8";
 const VALUED: [&str; 8] =
     ["--state", "--dir", "--port", "--account", "--user", "--public-key", "--commit-delay-ms", "--pipe"];
 
-const USAGE: &str = "\
-Usage: emulator --dir DIR [OPTIONS]
+const HELP: &str = "\
+Runs an emulator of the service on this machine until it is stopped. Prints one
+line when it is ready: listening on <url>.
+
+Usage: snowpipe emulator --dir DIR [OPTION]...
 
   --dir DIR              where rsa_key.p8, profile.json, profile-pat.json,
                          profile-oauth.json and ca.pem are written
@@ -222,9 +212,12 @@ Usage: emulator --dir DIR [OPTIONS]
   --tls                  speak TLS; the authority to trust is written to ca.pem
   --account A            account identifier; default TESTORG-EMULATOR
   --user U               login name; default LOADER
-  --public-key FILE      registered public key (PEM); then no key is generated; twice for a rotation
-  --commit-delay-ms N    how long rows wait before they are committed; default 50
-  --state DIR            keep channels and rows there, so that they survive a restart
+  --public-key FILE      registered public key (PEM); then no key is generated;
+                         twice for a rotation
+  --commit-delay-ms N    how long rows wait to be committed; default 50
+  --state DIR            keep channels and rows there, so that they survive a
+                         restart
   --discard-rows         count rows only
-  --pipe NAME=TABLE      declares a pipe that is not <TABLE>-STREAMING; any number of times
+  --pipe NAME=TABLE      declares a pipe that is not <TABLE>-STREAMING; any
+                         number of times
 ";

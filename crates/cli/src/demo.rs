@@ -1,0 +1,44 @@
+//! `snowpipe demo`: loads the bundled sample into the embedded emulator and prints what landed.
+
+use std::process::ExitCode;
+
+use snowpipe_streaming::Loader;
+use snowpipe_streaming::emulator::Emulator;
+
+use crate::Result;
+use crate::embedded::{Landed, client_of};
+use crate::load::Summary;
+use crate::sample;
+
+pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
+    let arguments: Vec<String> = arguments.collect();
+    let as_json = match &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        ["-h" | "--help"] => return crate::print(HELP),
+        [] => false,
+        ["--json"] => true,
+        _ => return Err("demo takes --json and nothing else; see --help".into()),
+    };
+    let service = Emulator::start()?;
+    let pipe = client_of(&service)?.table("DEMO", "PUBLIC", "FLIGHTS");
+    let report = Loader::new(&pipe, "demo").load(sample::source())?;
+    let landed = Landed::wait_for(&service, "DEMO.PUBLIC.FLIGHTS", report.rows)?;
+    let summary = Summary::of_load(&report);
+    if as_json {
+        let mut summary = serde_json::to_value(summary)?;
+        summary["rows_landed"] = landed.rows().into();
+        println!("{summary}");
+    } else {
+        summary.print(false);
+        landed.print();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+const HELP: &str = "\
+Loads 10,000 bundled flights into an emulator of the service that runs within
+the program, and prints what landed. Needs no account and no network.
+
+Usage: snowpipe demo [--json]
+
+  --json    the summary as one JSON line and nothing else
+";

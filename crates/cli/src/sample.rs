@@ -1,0 +1,13 @@
+//! The rows that come with the program, so that it can be tried without a file and without an account.
+
+use snowpipe_streaming::Source;
+
+/// A copy of the checkout's `examples/data/flights.ndjson`, whose README names its origin; a package holds only what lies in
+/// its own folder.
+pub const FLIGHTS: &[u8] = include_bytes!("../data/flights.ndjson");
+
+pub fn source() -> Source<'static> {
+    Source::reader(NAME, FLIGHTS)
+}
+
+pub const NAME: &str = "the bundled sample";

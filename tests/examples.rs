@@ -1,0 +1,69 @@
+//! What the examples print. They need the feature `emulator`, which is on when the whole workspace is tested.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The output of an example: `cargo test` builds them, beside the folder of the tests.
+fn output_of(name: &str) -> String {
+    let tests = env::current_exe().unwrap();
+    let folder = tests.ancestors().nth(2).unwrap().join("examples");
+    let example = folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    assert!(example.exists(), "build it first: cargo build --features emulator --examples");
+    let output = Command::new(example).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn load_sends_every_row_once() {
+    let expected = "\
+first run:  10000 rows sent; 10000 stored, 0 of them before
+second run: 0 rows sent; 10000 stored, 10000 of them before
+landed:     10000 rows
+";
+    assert_eq!(output_of("load"), expected);
+}
+
+#[test]
+fn writer_resumes_after_what_is_committed() {
+    assert_eq!(output_of("writer"), "resuming: after row 500\nlanded:   1000 rows\n");
+}
+
+#[test]
+fn elastic_appends_from_several_threads() {
+    assert_eq!(output_of("elastic"), "stored: 1000 rows\nlanded: 1000 rows\n");
+}
+
+#[test]
+fn oauth_discovers_logs_in_loads_and_renews() {
+    let text = output_of("oauth");
+    let (built, rest) = text.split_once('\n').unwrap();
+    assert!(built.starts_with("built:      OAuth client emulator-client of http://127.0.0.1:"), "{text}");
+    let expected = "\
+logged in:  GET /oauth2/.well-known/openid-configuration -> 200
+logged in:  POST /oauth2/token -> 200
+logged in:  GET /v2/streaming/hostname -> 200
+logged in:  POST /oauth/token -> 200
+loaded:     5 rows, 5 committed
+renewed:    5 rows more after both tokens were revoked, 2 renewals
+landed:     10 rows
+";
+    assert_eq!(rest, expected);
+}
+
+#[test]
+fn each_is_short_and_is_run_here() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let tests = include_str!("examples.rs");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let (name, text) = (path.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
+        assert!(text.lines().count() < 60, "{name} is long for an example");
+        assert!(tests.contains(&format!("output_of(\"{name}\")")), "{name} is not run here");
+    }
+}
