@@ -79,9 +79,6 @@ fn sources() -> String {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.ends_with("src/emulator") {
-                continue;
-            }
             match path.is_dir() {
                 true => folders.push(path),
                 false => all.push_str(&fs::read_to_string(path).unwrap()),
