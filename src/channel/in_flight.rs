@@ -89,10 +89,10 @@ impl InFlight {
     pub(crate) fn inherit(&mut self) {
         // Without an offset a request cannot be waited for.
         self.sent.retain(|sent| sent.offset.is_some());
-        // A writer counts only the rows that were written to it.
-        self.sent.iter_mut().for_each(|sent| sent.rows = 0);
         self.inherited = self.sent.len();
-        self.committed_rows = 0;
+        // A writer counts only the rows that were written to it, and only their commits are progress.
+        self.sent.iter_mut().for_each(|sent| sent.rows = 0);
+        (self.committed_rows, self.committed_requests, self.commit_lag) = (0, 0, Duration::ZERO);
     }
 
     /// Takes the offset that the service reports as committed; none means that it reports nothing new.
@@ -336,6 +336,17 @@ mod tests {
         let left = uncommitted(in_flight.reconcile(Some(&"c".into()), now));
         assert!(left.is_empty() && !left.has_inherited());
         assert_eq!(in_flight.committed_rows(), 5);
+    }
+
+    #[test]
+    fn a_writer_counts_from_its_own_beginning() {
+        let clock = FakeClock::new();
+        let (mut in_flight, _) = in_flight(None, &["a", "b"]);
+        clock.pass(Duration::from_secs(7));
+        in_flight.observe(Some(&"a".into()), clock.now());
+        in_flight.inherit();
+        assert_eq!((in_flight.committed_rows(), in_flight.committed_requests()), (0, 0));
+        assert_eq!(in_flight.commit_lag(), Duration::ZERO);
     }
 
     #[test]
