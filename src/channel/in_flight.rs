@@ -87,6 +87,7 @@ impl InFlight {
 
     /// Hands everything in flight to a writer, which waits for these requests but cannot send them again.
     pub(crate) fn inherit(&mut self) {
+        self.ends_in_doubt &= self.sent.back().is_some_and(|newest| newest.offset.is_some());
         // Without an offset a request cannot be waited for.
         self.sent.retain(|sent| sent.offset.is_some());
         self.inherited = self.sent.len();
@@ -347,6 +348,14 @@ mod tests {
         in_flight.inherit();
         assert_eq!((in_flight.committed_rows(), in_flight.committed_requests()), (0, 0));
         assert_eq!(in_flight.commit_lag(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_writer_inherits_no_doubt_about_rows_without_an_offset() {
+        let (mut in_flight, now) = in_flight(None, &[]);
+        in_flight.push_in_doubt(&payload(None, 3, 0), now);
+        in_flight.inherit();
+        assert_eq!((in_flight.last_accepted(), in_flight.rows_in_doubt()), (None, 0));
     }
 
     #[test]
