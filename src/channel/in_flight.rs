@@ -188,14 +188,14 @@ impl InFlight {
 }
 
 impl Uncommitted {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sent.is_empty()
+    /// The newest offset among them. Without one, nothing proves that rows are missing.
+    pub(crate) fn newest_offset(&self) -> Option<&OffsetToken> {
+        self.sent.iter().rev().find_map(|sent| sent.offset.as_ref())
     }
 
-    /// Whether at least one request has an offset, which proves that its rows are missing. Of one without, the service
-    /// reports nothing.
-    pub(crate) fn has_offsets(&self) -> bool {
-        self.sent.iter().any(|sent| sent.offset.is_some())
+    /// Whether the newest request has no offset, so that the service reports nothing of it.
+    pub(crate) fn ends_without_offset(&self) -> bool {
+        self.sent.back().is_some_and(|newest| newest.offset.is_none())
     }
 
     /// Whether requests are among them that a writer took over, and so cannot send again.
@@ -270,7 +270,7 @@ mod tests {
             assert_eq!(in_flight.is_empty(), left.is_some(), "what is foreign changes nothing");
         }
         let (mut unused, now) = in_flight(None, &[]);
-        assert!(uncommitted(unused.reconcile(None, now)).is_empty());
+        assert!(uncommitted(unused.reconcile(None, now)).sent.is_empty());
     }
 
     #[test]
@@ -319,7 +319,7 @@ mod tests {
         (0..1000).for_each(|_| in_flight.push(&payload(None, 1, 0), now));
         assert_eq!(in_flight.sent.len(), 2, "memory is bounded");
         let left = uncommitted(in_flight.reconcile(Some(&"a".into()), now));
-        assert_eq!((left.is_empty(), left.has_offsets()), (false, false));
+        assert_eq!((left.ends_without_offset(), left.newest_offset()), (true, None));
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
         in_flight.inherit();
         in_flight.push(&payload(Some("c"), 5, 0), now);
         let left = uncommitted(in_flight.reconcile(Some(&"c".into()), now));
-        assert!(left.is_empty() && !left.has_inherited());
+        assert!(left.sent.is_empty() && !left.has_inherited());
         assert_eq!(in_flight.committed_rows(), 5);
     }
 
