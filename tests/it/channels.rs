@@ -59,7 +59,9 @@ fn a_second_writer_takes_the_channel_over_and_the_first_is_told() {
     assert_eq!((error.kind(), error.code()), (ErrorKind::Channel, Some("STALE_CONTINUATION_TOKEN_SEQUENCER")));
     assert!(error.to_string().contains("another writer"), "{error}");
     let requests = service.requests().len();
-    assert_eq!(first.append(&batch(1..=10)).unwrap_err().kind(), ErrorKind::Channel);
+    let error = first.append(&batch(1..=10)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Channel);
+    assert!(error.to_string().contains("left the state of the channel unknown"), "{error}");
     assert_eq!(service.requests().len(), requests, "a lost handle sends no more");
     second.append(&batch(1..=3)).unwrap();
     second.wait_for_commit(3, SOON).unwrap();
