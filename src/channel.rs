@@ -266,7 +266,7 @@ impl Channel {
 
     /// What later appends on this handle return.
     fn lost(&self, cause: &Error) -> Error {
-        Error::new(ErrorKind::Channel, "the outcome of an earlier append is unknown")
+        Error::new(ErrorKind::Channel, "an earlier append left the state of the channel unknown")
             .attempting(self.attempted("append to"))
             .with_code(cause.code().map(str::to_string))
             .advise("reopen the channel and resume after its committed offset")

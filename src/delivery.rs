@@ -20,6 +20,8 @@ pub(crate) struct Delivery {
     last_look: Moment,
     last_status: ChannelStatus,
     totals: Totals,
+    /// Of the channel, before it was taken over.
+    earlier_reopens: u64,
     committed_requests_at_reopen: u64,
     fruitless_reopens: u32,
 }
@@ -47,6 +49,7 @@ impl Delivery {
             last_look: channel.pipe().clock().now(),
             last_status: ChannelStatus::default(),
             totals: Totals::default(),
+            earlier_reopens: channel.reopens(),
             committed_requests_at_reopen: 0,
             fruitless_reopens: 0,
             channel,
@@ -69,6 +72,11 @@ impl Delivery {
 
     pub(crate) fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// How often the channel was reopened here.
+    pub(crate) fn reopens(&self) -> u64 {
+        self.channel.reopens() - self.earlier_reopens
     }
 
     /// The offset up to which everything is committed.

@@ -179,7 +179,7 @@ impl Writer {
 
     /// Openings of the channel after the first.
     pub fn reopens(&self) -> u64 {
-        self.delivery.channel().reopens()
+        self.delivery.reopens()
     }
 
     /// From sending to noticing the commit, of what was committed last.

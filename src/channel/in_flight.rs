@@ -87,12 +87,13 @@ impl InFlight {
 
     /// Hands everything in flight to a writer, which waits for these requests but cannot send them again.
     pub(crate) fn inherit(&mut self) {
+        self.ends_in_doubt &= self.sent.back().is_some_and(|newest| newest.offset.is_some());
         // Without an offset a request cannot be waited for.
         self.sent.retain(|sent| sent.offset.is_some());
-        // A writer counts only the rows that were written to it.
-        self.sent.iter_mut().for_each(|sent| sent.rows = 0);
         self.inherited = self.sent.len();
-        self.committed_rows = 0;
+        // A writer counts only the rows that were written to it, and only their commits are progress.
+        self.sent.iter_mut().for_each(|sent| sent.rows = 0);
+        (self.committed_rows, self.committed_requests, self.commit_lag) = (0, 0, Duration::ZERO);
     }
 
     /// Takes the offset that the service reports as committed; none means that it reports nothing new.
@@ -187,14 +188,14 @@ impl InFlight {
 }
 
 impl Uncommitted {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sent.is_empty()
+    /// The newest offset among them. Without one, nothing proves that rows are missing.
+    pub(crate) fn newest_offset(&self) -> Option<&OffsetToken> {
+        self.sent.iter().rev().find_map(|sent| sent.offset.as_ref())
     }
 
-    /// Whether at least one request has an offset, which proves that its rows are missing. Of one without, the service
-    /// reports nothing.
-    pub(crate) fn has_offsets(&self) -> bool {
-        self.sent.iter().any(|sent| sent.offset.is_some())
+    /// Whether the newest request has no offset, so that the service reports nothing of it.
+    pub(crate) fn ends_without_offset(&self) -> bool {
+        self.sent.back().is_some_and(|newest| newest.offset.is_none())
     }
 
     /// Whether requests are among them that a writer took over, and so cannot send again.
@@ -269,7 +270,7 @@ mod tests {
             assert_eq!(in_flight.is_empty(), left.is_some(), "what is foreign changes nothing");
         }
         let (mut unused, now) = in_flight(None, &[]);
-        assert!(uncommitted(unused.reconcile(None, now)).is_empty());
+        assert!(uncommitted(unused.reconcile(None, now)).sent.is_empty());
     }
 
     #[test]
@@ -318,7 +319,7 @@ mod tests {
         (0..1000).for_each(|_| in_flight.push(&payload(None, 1, 0), now));
         assert_eq!(in_flight.sent.len(), 2, "memory is bounded");
         let left = uncommitted(in_flight.reconcile(Some(&"a".into()), now));
-        assert_eq!((left.is_empty(), left.has_offsets()), (false, false));
+        assert_eq!((left.ends_without_offset(), left.newest_offset()), (true, None));
     }
 
     #[test]
@@ -334,8 +335,27 @@ mod tests {
         in_flight.inherit();
         in_flight.push(&payload(Some("c"), 5, 0), now);
         let left = uncommitted(in_flight.reconcile(Some(&"c".into()), now));
-        assert!(left.is_empty() && !left.has_inherited());
+        assert!(left.sent.is_empty() && !left.has_inherited());
         assert_eq!(in_flight.committed_rows(), 5);
+    }
+
+    #[test]
+    fn a_writer_counts_from_its_own_beginning() {
+        let clock = FakeClock::new();
+        let (mut in_flight, _) = in_flight(None, &["a", "b"]);
+        clock.pass(Duration::from_secs(7));
+        in_flight.observe(Some(&"a".into()), clock.now());
+        in_flight.inherit();
+        assert_eq!((in_flight.committed_rows(), in_flight.committed_requests()), (0, 0));
+        assert_eq!(in_flight.commit_lag(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_writer_inherits_no_doubt_about_rows_without_an_offset() {
+        let (mut in_flight, now) = in_flight(None, &[]);
+        in_flight.push_in_doubt(&payload(None, 3, 0), now);
+        in_flight.inherit();
+        assert_eq!((in_flight.last_accepted(), in_flight.rows_in_doubt()), (None, 0));
     }
 
     #[test]

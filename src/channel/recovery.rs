@@ -59,10 +59,13 @@ impl Channel {
         let has_unsent_rows = self.has_unsent_rows;
         let uncommitted = self.reconcile()?;
         let committed = self.committed_offset().cloned();
-        if !uncommitted.is_empty() && !uncommitted.has_offsets() {
+        // Of an offset that was sent twice the newest request counts: reopening waited for all that were accepted.
+        let newest = uncommitted.newest_offset();
+        let is_newest_committed = newest.is_none() || newest == committed.as_ref();
+        if is_newest_committed && uncommitted.ends_without_offset() {
             return Err(self.unknown_after(committed.as_ref()));
         }
-        Ok(Recovery { is_complete: uncommitted.is_empty() && !has_unsent_rows, committed })
+        Ok(Recovery { is_complete: is_newest_committed && !has_unsent_rows, committed })
     }
 
     /// Reopens the channel and takes its committed offset as authoritative for what was sent through this handle.

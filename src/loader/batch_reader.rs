@@ -15,7 +15,6 @@ use crate::rows::Batch;
 pub(super) struct BatchReader<'s> {
     name: String,
     input: Rows<'s>,
-    skipped: u64,
     /// Why a source that is read once gave no more: what follows its failure is not its next row.
     failure: Option<Error>,
 }
@@ -46,12 +45,12 @@ impl<'s> BatchReader<'s> {
             source::Input::Stream(reader) => lines(Bytes::Stream(reader)),
             source::Input::Values(next) => Rows::Values(Values { next, position: 0, left_over: None }),
         };
-        BatchReader { name, input, skipped: 0, failure: None }
+        BatchReader { name, input, failure: None }
     }
 
     /// Takes the rows of one partition that another thread reads out of the source of this name.
     pub(super) fn of_queue(name: &str, queue: QueueReader<'s>) -> BatchReader<'s> {
-        BatchReader { name: name.to_string(), input: Rows::Queue(queue), skipped: 0, failure: None }
+        BatchReader { name: name.to_string(), input: Rows::Queue(queue), failure: None }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -61,11 +60,6 @@ impl<'s> BatchReader<'s> {
     /// Whether rows that were read can be read again.
     pub(super) fn can_rewind(&self) -> bool {
         matches!(&self.input, Rows::Lines(Lines { bytes: Bytes::File(_), .. }))
-    }
-
-    /// Rows of the source before the position where reading began.
-    pub(super) fn skipped(&self) -> u64 {
-        self.skipped
     }
 
     /// Fills an empty batch up to `max_bytes`, or with the rows of [`MAX_FILL_TIME`]; a longer row goes alone. After a
@@ -79,9 +73,8 @@ impl<'s> BatchReader<'s> {
             Rows::Lines(lines) => lines.fill(batch, &fill),
             Rows::Values(values) => values.fill(batch, &fill),
             Rows::Queue(queue) => {
-                let taken = queue.take(batch, MAX_FILL_TIME);
-                self.skipped = queue.skipped();
-                taken
+                queue.take(batch, MAX_FILL_TIME);
+                Ok(())
             }
         };
         match filled {
@@ -96,14 +89,15 @@ impl<'s> BatchReader<'s> {
         }
     }
 
-    /// Skips everything up to a position that must hold a row. The rows of a queue are past it already.
-    pub(super) fn skip_to(&mut self, position: u64) -> Result<(), Error> {
-        self.skipped = match &mut self.input {
-            Rows::Lines(lines) => lines.skip_to(position)?.ok_or_else(|| not_a_row(position))?,
-            Rows::Values(values) => values.skip_to(position)?,
-            Rows::Queue(_) => return Ok(()),
-        };
-        Ok(())
+    /// Skips everything up to a position that must hold a row; returns the number of rows skipped.
+    pub(super) fn skip_to(&mut self, position: u64) -> Result<u64, Error> {
+        match &mut self.input {
+            Rows::Lines(lines) => lines.skip_to(position)?.ok_or_else(|| not_a_row(position)),
+            Rows::Values(values) => values.skip_to(position),
+            Rows::Queue(_) if position == 0 => Ok(0),
+            // The thread that reads the source skips them.
+            Rows::Queue(queue) => queue.skip_committed(),
+        }
     }
 
     /// Goes back to just after a position, where the source [can](BatchReader::can_rewind).

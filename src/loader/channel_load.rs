@@ -39,10 +39,9 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         mut reader: BatchReader<'s>,
         mut progress: Progress<'p>,
     ) -> Result<ChannelLoad<'s, 'p>, Error> {
-        let attempted = resuming(&channel, reader.name());
+        let attempted = format!("resume channel {} with {}", channel.name(), reader.name());
         let skipped = committed_position(&channel).and_then(|position| reader.skip_to(position));
-        skipped.map_err(|error| error.attempting(attempted))?;
-        progress.set_skipped(reader.skipped());
+        progress.set_skipped(skipped.map_err(|error| error.attempting(attempted))?);
         let delivery = Delivery::new(channel, settings.commit_timeout).retaining_at_most(settings.retained_bytes);
         let mut sender = BatchSender::new(delivery, !reader.can_rewind(), progress);
         sender.update_progress();
@@ -81,7 +80,6 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         loop {
             batch.clear();
             let outcome = self.reader.read_batch(&mut batch, self.batch_bytes, self.pipe.clock());
-            self.sender.progress.set_skipped(self.reader.skipped());
             let sent = self.sender.send(&batch)?;
             if let Some(end) = end_of(sent, outcome) {
                 return Ok(end);
@@ -231,11 +229,6 @@ fn end_of(sent: SendOutcome, outcome: ReadOutcome) -> Option<SourceEnd> {
         (SendOutcome::All, ReadOutcome::End) => Some(SourceEnd::Exhausted),
         (SendOutcome::All, ReadOutcome::Rows) => None,
     }
-}
-
-/// For errors: what is attempted before the first row is sent.
-pub(super) fn resuming(channel: &Channel, source: &str) -> String {
-    format!("resume channel {} with {source}", channel.name())
 }
 
 /// Zero for a channel that has committed nothing; positions begin with one.

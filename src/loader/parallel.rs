@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use super::batch_reader::BatchReader;
-use super::channel_load::{ChannelLoad, Completed, committed_position, resuming};
+use super::channel_load::{ChannelLoad, Completed, committed_position};
 use super::partition::Partition;
 use super::partition_queue::{CloseOnDrop, PartitionQueue};
 use super::partitioner::{Partitioner, Resume};
@@ -86,7 +86,7 @@ impl<'l> ParallelLoad<'l> {
         // One batch is queued while the other is sent, so that thread is all the reading ahead there is.
         let settings = Settings { pipelined: false, ..self.settings.sharing(self.channels, 2 * self.channels) };
         let queues: Vec<_> = (0..self.channels).map(|_| PartitionQueue::new(settings.batch_bytes)).collect();
-        let resumes = channels.iter().map(|channel| resume(channel, &source.name)).collect();
+        let resumes = channels.iter().map(resume).collect();
         let readers = queues.iter().map(|queue| BatchReader::of_queue(&source.name, queue.reader()));
         let shares = channels.into_iter().zip(readers).map(|(channel, reader)| Share { channel, reader }).collect();
         let partitioner = Partitioner::new(source.name.clone(), source.push_line, &queues, resumes);
@@ -151,10 +151,9 @@ fn first_of(ends: Vec<Result<Completed, Error>>) -> Result<Completed, Error> {
 }
 
 /// A channel that was not opened, or whose offset is no position, ends by itself.
-fn resume(channel: &Result<Channel, Error>, source: &str) -> Resume {
+fn resume(channel: &Result<Channel, Error>) -> Resume {
     let committed = channel.as_ref().ok().and_then(|channel| committed_position(channel).ok());
-    let attempted = channel.as_ref().map_or(String::new(), |channel| resuming(channel, source));
-    Resume::after(committed.unwrap_or_default(), attempted)
+    Resume::after(committed.unwrap_or_default())
 }
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {

@@ -17,7 +17,7 @@ pub(super) struct PartitionQueue {
 
 #[derive(Default)]
 struct QueueState {
-    /// Rows that the channel has committed already.
+    /// Rows that the channel has committed already; zero until the source is past them.
     skipped: u64,
     batch: Batch,
     /// The next row does not fit.
@@ -44,6 +44,7 @@ impl PartitionQueue {
 
     pub(super) fn set_skipped(&self, rows: u64) {
         self.state.lock().skipped = rows;
+        self.changed.notify_all();
     }
 
     /// Adds the only row of a batch; waits for room.
@@ -83,8 +84,16 @@ impl PartitionQueue {
 }
 
 impl QueueReader<'_> {
+    /// Waits until the source is past the rows that the channel has committed already, and returns their number.
+    pub(super) fn skip_committed(&self) -> Result<u64, Error> {
+        let PartitionQueue { state, changed, .. } = self.0;
+        let mut state = state.lock();
+        changed.wait_while(&mut state, |state| state.skipped == 0 && !state.is_closed);
+        state.failure.clone().map_or(Ok(state.skipped), Err)
+    }
+
     /// Exchanges an empty batch for a full one, or for what there is after `max_wait`; an empty batch is the end.
-    pub(super) fn take(&self, batch: &mut Batch, max_wait: Duration) -> Result<(), Error> {
+    pub(super) fn take(&self, batch: &mut Batch, max_wait: Duration) {
         let PartitionQueue { state, changed, .. } = self.0;
         let mut state = state.lock();
         changed.wait_while(&mut state, |state| state.batch.is_empty() && !state.is_closed);
@@ -92,15 +101,6 @@ impl QueueReader<'_> {
         std::mem::swap(&mut state.batch, batch);
         state.is_full = false;
         changed.notify_all();
-        match &state.failure {
-            Some(error) if batch.is_empty() => Err(error.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Rows of the source that the channel has committed already; complete once rows or the end were taken.
-    pub(super) fn skipped(&self) -> u64 {
-        self.0.state.lock().skipped
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
 
     fn taken(reader: &QueueReader<'_>, max_wait: Duration) -> String {
         let mut batch = Batch::new();
-        reader.take(&mut batch, max_wait).unwrap();
+        reader.take(&mut batch, max_wait);
         String::from_utf8(batch.piece().text().to_vec()).unwrap()
     }
 
@@ -174,12 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_reaches_the_reader_instead_of_the_end() {
-        let queue = PartitionQueue::new(1000);
-        let reader = queue.reader();
-        queue.fail(Error::new(ErrorKind::Rejected, "no such row"));
-        let error = reader.take(&mut Batch::new(), Duration::MAX).unwrap_err();
-        assert_eq!(error.to_string(), "no such row");
+    fn the_reader_waits_for_the_rows_that_are_committed_already_or_for_their_failure() {
+        let queues = [(); 2].map(|()| PartitionQueue::new(1000));
+        thread::scope(|scope| {
+            let skipped = queues.each_ref().map(|queue| scope.spawn(|| queue.reader().skip_committed()));
+            queues[0].set_skipped(7);
+            queues[1].fail(Error::new(ErrorKind::Rejected, "no such row"));
+            let [found, failed] = skipped.map(|thread| thread.join().unwrap());
+            assert_eq!(found.unwrap(), 7);
+            assert_eq!(failed.unwrap_err().to_string(), "no such row");
+        });
     }
 
     #[test]

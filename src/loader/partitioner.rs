@@ -26,8 +26,6 @@ pub(super) struct Resume {
     skipped: u64,
     /// The source has a row at the committed position. Without one the channel belongs to another source.
     is_confirmed: bool,
-    /// For the error in that case: "resume channel load-1-1-of-3 with flights.ndjson".
-    attempted: String,
 }
 
 /// What the channel of a row needs.
@@ -41,8 +39,8 @@ enum Want {
 }
 
 impl Resume {
-    pub(super) fn after(committed: u64, attempted: String) -> Resume {
-        Resume { committed, skipped: 0, is_confirmed: committed == 0, attempted }
+    pub(super) fn after(committed: u64) -> Resume {
+        Resume { committed, skipped: 0, is_confirmed: committed == 0 }
     }
 }
 
@@ -145,7 +143,7 @@ impl<'q> Partitioner<'q> {
         let resume = &mut self.resumes[index];
         if !resume.is_confirmed {
             resume.is_confirmed = true;
-            self.queues[index].fail(not_a_row(resume.committed).attempting(&*resume.attempted));
+            self.queues[index].fail(not_a_row(resume.committed));
         }
     }
 
@@ -168,13 +166,14 @@ mod tests {
     /// What each of two channels gets of these rows, if they have committed these positions.
     fn partitioned(text: &str, committed: [u64; 2]) -> [Result<(String, u64), String>; 2] {
         let queues = [(); 2].map(|()| PartitionQueue::new(1_000_000));
-        let resumes = committed.map(|position| Resume::after(position, "resume".into())).into();
+        let resumes = committed.map(Resume::after).into();
         let source = Source::reader("text", text.as_bytes());
         Partitioner::new(source.name, source.push_line, &queues, resumes).run(source.input).unwrap();
         queues.each_ref().map(|queue| {
             let (reader, mut batch) = (queue.reader(), Batch::new());
-            reader.take(&mut batch, Duration::ZERO).map_err(|error| error.to_string())?;
-            Ok((String::from_utf8(batch.piece().text().to_vec()).unwrap(), reader.skipped()))
+            let skipped = reader.skip_committed().map_err(|error| error.to_string())?;
+            reader.take(&mut batch, Duration::ZERO);
+            Ok((String::from_utf8(batch.piece().text().to_vec()).unwrap(), skipped))
         })
     }
 
@@ -190,10 +189,7 @@ mod tests {
         for committed in [2, 4] {
             let [first, second] = partitioned(text, [committed, 0]);
             let error = first.unwrap_err();
-            assert!(
-                error.starts_with(&format!("could not resume: committed offset {committed} is not a row")),
-                "{error}"
-            );
+            assert!(error.starts_with(&format!("committed offset {committed} is not a row")), "{error}");
             assert_eq!(second, Ok((String::new(), 0)));
         }
     }

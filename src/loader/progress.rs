@@ -51,7 +51,7 @@ impl<'p> Progress<'p> {
         self.report.batches = totals.batches;
         self.report.committed_offset = delivery.committed_offset().cloned();
         self.report.rows_rejected = totals.rejected;
-        self.report.reopens = delivery.channel().reopens();
+        self.report.reopens = delivery.reopens();
         self.report.commit_lag = delivery.commit_lag();
         self.call_back();
     }

@@ -59,7 +59,9 @@ fn a_second_writer_takes_the_channel_over_and_the_first_is_told() {
     assert_eq!((error.kind(), error.code()), (ErrorKind::Channel, Some("STALE_CONTINUATION_TOKEN_SEQUENCER")));
     assert!(error.to_string().contains("another writer"), "{error}");
     let requests = service.requests().len();
-    assert_eq!(first.append(&batch(1..=10)).unwrap_err().kind(), ErrorKind::Channel);
+    let error = first.append(&batch(1..=10)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Channel);
+    assert!(error.to_string().contains("left the state of the channel unknown"), "{error}");
     assert_eq!(service.requests().len(), requests, "a lost handle sends no more");
     second.append(&batch(1..=3)).unwrap();
     second.wait_for_commit(3, SOON).unwrap();
@@ -322,4 +324,25 @@ fn recovery_does_not_guess_what_became_of_rows_without_a_token() {
     channel.append(&batch(4..=5)).unwrap();
     channel.wait_for_commit(5, SOON).unwrap();
     assert_eq!(landed(&service), rows(1..=5));
+}
+
+#[test]
+fn recovery_takes_a_token_that_was_sent_twice_for_committed_with_the_first() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    for _ in 0..2 {
+        let mut batch = batch(1..=1);
+        batch.mark("same");
+        channel.append(&batch).unwrap();
+    }
+    let recovery = channel.recover().unwrap();
+    assert_eq!((recovery.is_complete(), recovery.committed_offset()), (true, Some(&"same".into())));
+    let mut unmarked = Batch::new();
+    unmarked.push(&serde_json::json!({ "ID": 2 })).unwrap();
+    for mut batch in [batch(3..=3), batch(4..=4)] {
+        batch.mark("same again");
+        channel.append(&batch).unwrap();
+    }
+    channel.append(&unmarked).unwrap();
+    assert_eq!(channel.recover().unwrap_err().kind(), ErrorKind::Unconfirmed);
 }

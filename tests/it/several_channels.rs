@@ -119,6 +119,24 @@ fn a_named_pipe_is_read_once() {
 }
 
 #[test]
+fn rows_of_an_earlier_run_are_reported_before_the_source_has_new_ones() {
+    let (first, rest) = (rows(1..=1_100), rows(1_101..=1_200));
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    loader(&pipe, 2).load(reader(&first)).unwrap();
+    let (sender, reported) = std::sync::mpsc::channel();
+    let reported = std::sync::Mutex::new(reported);
+    let await_report = || {
+        let reported = reported.lock().unwrap();
+        while reported.recv_timeout(Duration::from_secs(20)).expect("1100 rows are not reported") != 1_100 {}
+    };
+    let text = first.as_bytes().chain(Break(&await_report)).chain(rest.as_bytes());
+    let mut loader = loader(&pipe, 2).on_progress(|report| sender.send(report.rows).unwrap());
+    let report = loader.load(Source::reader("text", text)).unwrap();
+    assert_eq!((report.rows, report.skipped), (1_200, 1_100));
+}
+
+#[test]
 fn faults_on_the_way_are_healed_and_progress_is_told() {
     each_source(&rows(1..=10_500), |source| {
         let service = Emulator::start().unwrap();

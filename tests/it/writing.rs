@@ -274,3 +274,18 @@ fn rows_appended_before_the_writer_began_are_not_passed_over() {
         assert_eq!(landed(&service), if is_stolen { String::new() } else { rows(1..=4) }, "{name}");
     }
 }
+
+#[test]
+fn a_writer_counts_nothing_that_happened_before_it_began() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("w").open().unwrap();
+    channel.reopen().unwrap();
+    channel.append(&batch(1..=3)).unwrap();
+    channel.wait_for_commit(3, SOON).unwrap();
+    let mut writer = channel.into_writer();
+    assert_eq!((writer.rows_committed(), writer.reopens(), writer.commit_lag()), (0, 0, Duration::ZERO));
+    assert!(service.steal_channel(PIPE, "w"));
+    writer.write_json(row(4).as_bytes(), 4).unwrap();
+    writer.commit(SOON).unwrap();
+    assert_eq!((writer.rows_committed(), writer.reopens()), (1, 1));
+}
