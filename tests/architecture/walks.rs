@@ -25,16 +25,34 @@ fn check(heading: &str, most: usize) {
         .map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
     assert!(steps.len() > 3 && steps.len() <= most, "{heading} has {} steps", steps.len());
+    let mut bodies = String::new();
     for step in steps {
         let [_, file, function, _] = step[..] else { panic!("{step:?} is no step") };
         let (file, function) = (file.trim_matches('`'), function.trim_matches('`'));
         let text = fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("{file} does not exist"));
-        let name = function.rsplit("::").next().unwrap();
-        let is_there = [format!("fn {name}("), format!("fn {name}<")].iter().any(|start| text.contains(start));
-        assert!(is_there, "{file} has no function {name}");
-        let owner = function.rsplit_once("::").map(|(owner, _)| owner);
-        assert!(owner.is_none_or(|owner| text.contains(owner)), "{file} does not name {owner:?}");
+        let (owner, name) = function.rsplit_once("::").unwrap_or(("", function));
+        assert!(text.contains(owner), "{file} does not name {owner}");
+        let body = bodies_of(&text, name);
+        assert!(!body.is_empty(), "{file} has no function {name}");
+        let is_called = bodies.is_empty() || bodies.contains(&format!("{name}("));
+        assert!(is_called, "no step before it calls {function}");
+        bodies.push_str(&body);
     }
+}
+
+/// The functions of that name, without their first line.
+fn bodies_of(text: &str, name: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    let starts = [format!("fn {name}("), format!("fn {name}<")];
+    let mut bodies = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        if starts.iter().any(|start| line.contains(start)) {
+            let end = format!("{}}}", " ".repeat(line.len() - line.trim_start().len()));
+            let body = lines[at + 1..].iter().take_while(|line| **line != end);
+            bodies.extend(body.map(|line| format!("{line}\n")));
+        }
+    }
+    bodies
 }
 
 #[test]
