@@ -33,6 +33,7 @@
 //! | `emulator` | no | a service on loopback for tests without an account: see the `emulator` module |
 //! | `platform-verifier` | no | trusts the roots of the operating system instead of the bundled ones |
 //! | `aws-lc` | no | signs with aws-lc instead of the `rsa` crate |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 #![warn(
