@@ -9,7 +9,7 @@ use crate::snowflake::api;
 ///
 /// A success means that the rows are stored durably; they become visible some seconds later. There is no offset to resume
 /// from and no account of rejected rows: those go to the table's error table if it has one. Give rows an id of their own,
-/// so that a retry can be found. For exactly-once use [`Pipe::channel`].
+/// so that a duplicate can be found. For exactly-once use [`Pipe::channel`].
 ///
 /// ```no_run
 /// # fn example(pipe: &snowpipe_streaming::Pipe, batches: &[snowpipe_streaming::Batch]) {

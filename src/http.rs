@@ -109,7 +109,7 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-    /// An earlier attempt of the same request was answered with 429.
+    /// An earlier attempt of the same request got a 429.
     pub(crate) was_throttled: bool,
 }
 

@@ -256,7 +256,7 @@ impl<'b> Piece<'b> {
         self.offsets.last_in(&self.rows)
     }
 
-    /// A first piece of about so small a part of the whole, and the rest; none when there is but one row.
+    /// A first piece of about one in `parts` of the whole, and the rest; none if there is only one row.
     pub(crate) fn cut(&self, parts: usize) -> Option<(Piece<'b>, Piece<'b>)> {
         if self.rows() < 2 {
             return None;

@@ -80,7 +80,8 @@ impl Session {
         })
     }
 
-    /// Another token if the response refuses this one; none if there is no other, and the response stands.
+    /// Another token if the response refuses this one. `None` if it does not, or if there is no other token: then the response
+    /// is the result.
     fn renew_if_refused(
         &self,
         token: &Token,

@@ -249,6 +249,7 @@ impl Channel {
     }
 }
 
+/// Well below the ten requests a second that the service takes.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// How long a full memory waits for commits before it is an error.

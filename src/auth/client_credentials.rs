@@ -112,7 +112,7 @@ impl ClientCredentials {
     ///
     /// ```
     /// # use snowpipe_streaming::ClientCredentials;
-    /// # fn authorized(client: ClientCredentials) -> ClientCredentials {
+    /// # fn for_audience(client: ClientCredentials) -> ClientCredentials {
     /// client.audience("https://api.example.com")
     /// # }
     /// ```

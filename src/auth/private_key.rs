@@ -209,6 +209,7 @@ fn is_key_text(path: &Path) -> bool {
 }
 
 const TEXT: &str = "the private key";
+/// The service refuses shorter keys.
 const MIN_BITS: usize = 2048;
 /// A key of 16384 bits takes 13 kB as PEM.
 const MAX_BYTES: usize = 64 * 1024;

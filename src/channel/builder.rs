@@ -22,7 +22,15 @@ pub struct ChannelBuilder {
     name: String,
     open_timeout: Duration,
     discard_uncommitted: bool,
-    expected: Option<Option<OffsetToken>>,
+    expected: Expected,
+}
+
+/// What the channel must have committed when it is opened.
+#[derive(Clone, Debug)]
+enum Expected {
+    Anything,
+    /// Nothing (`None`), or this offset.
+    Only(Option<OffsetToken>),
 }
 
 impl Pipe {
@@ -36,7 +44,13 @@ impl Pipe {
 
 impl ChannelBuilder {
     fn new(pipe: Pipe, name: String) -> ChannelBuilder {
-        ChannelBuilder { pipe, name, open_timeout: OPEN_TIMEOUT, discard_uncommitted: false, expected: None }
+        ChannelBuilder {
+            pipe,
+            name,
+            open_timeout: OPEN_TIMEOUT,
+            discard_uncommitted: false,
+            expected: Expected::Anything,
+        }
     }
 
     /// How long to wait for rows of an earlier writer to be committed, or for another open to end; default two minutes.
@@ -57,13 +71,13 @@ impl ChannelBuilder {
     ///
     /// The comparison is ours; the service is asked to change nothing.
     pub fn expect_offset(mut self, offset: impl Into<OffsetToken>) -> ChannelBuilder {
-        self.expected = Some(Some(offset.into()));
+        self.expected = Expected::Only(Some(offset.into()));
         self
     }
 
     /// Refuses the channel unless nothing was ever committed on it.
     pub fn expect_unused(mut self) -> ChannelBuilder {
-        self.expected = Some(None);
+        self.expected = Expected::Only(None);
         self
     }
 
@@ -86,7 +100,7 @@ impl ChannelBuilder {
         let opened = self.open_when_free()?;
         self.check_usable(&opened)?;
         self.check_expected(&opened)?;
-        let reopening = ChannelBuilder { expected: None, ..self };
+        let reopening = ChannelBuilder { expected: Expected::Anything, ..self };
         Ok(Channel::new(reopening.pipe.clone(), reopening, opened))
     }
 
@@ -131,7 +145,7 @@ impl ChannelBuilder {
     }
 
     fn check_expected(&self, opened: &Opened) -> Result<(), Error> {
-        let Some(expected) = &self.expected else { return Ok(()) };
+        let Expected::Only(expected) = &self.expected else { return Ok(()) };
         let committed = opened.status.committed_offset();
         if committed == *expected {
             return Ok(());
@@ -149,7 +163,7 @@ impl ChannelBuilder {
             Err(Error::new(ErrorKind::Config, happened).advise("choose another channel name"))
         };
         if self.name.trim().is_empty() {
-            return refuse("is no channel name");
+            return refuse("is not a valid channel name");
         }
         if self.name.eq_ignore_ascii_case("ELASTIC") {
             return refuse("is the service's own channel, which Pipe::elastic appends to");

@@ -117,9 +117,9 @@ impl Channel {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Channel, "the channel has become unusable")
-            .attempting(self.attempted("go on with"))
+            .attempting(self.attempted("continue with"))
             .with_code(Some(clean(status.code())))
-            .advise("mend the cause, reopen the channel and resume after its committed offset"))
+            .advise("fix the cause, reopen the channel and resume after its committed offset"))
     }
 
     fn still_waiting(&self, timeout: Duration) -> Error {
@@ -127,7 +127,7 @@ impl Channel {
             Some(offset) => format!("committed so far is offset {offset}"),
             None => "nothing is committed so far".into(),
         };
-        Error::new(ErrorKind::Timeout, format!("not within {timeout:?}; {so_far}"))
+        Error::new(ErrorKind::Timeout, format!("it was not committed within {timeout:?}; {so_far}"))
             .advise("wait again: what was accepted is not lost")
     }
 }

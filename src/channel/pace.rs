@@ -23,16 +23,18 @@ impl Pace {
     /// The append got through, after having been put off or at once.
     pub(super) fn end(&mut self, was_throttled: bool) {
         self.gap = match was_throttled {
-            true => (self.gap * 2).clamp(FIRST, LONGEST),
-            false if self.gap < FIRST => Duration::ZERO,
+            true => (self.gap * 2).clamp(MIN_GAP, MAX_GAP),
+            false if self.gap < MIN_GAP => Duration::ZERO,
             false => self.gap * 3 / 4,
         };
     }
 }
 
 /// The service's limit is ten requests a second and channel.
-const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
+const MIN_GAP: Duration = Duration::from_millis(100);
+
+/// A longer gap would be slower than the retries of the sender, which wait by themselves.
+const MAX_GAP: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

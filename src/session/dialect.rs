@@ -23,8 +23,8 @@ pub(crate) trait Dialect: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Whether a status or code of the service's own refuses the token. 401 always does; other 403s are judged by what they
-    /// say.
+    /// Whether a status or code of the service's own refuses the token. A 401 always does. Any other
+    /// 403 is judged by its code and message.
     fn refuses_token(&self, _status: u16, _code: &str) -> bool {
         false
     }

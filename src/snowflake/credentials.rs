@@ -195,7 +195,7 @@ impl Credentials {
     ///
     /// ```
     /// # use snowpipe_streaming::Credentials;
-    /// # fn authorized(credentials: Credentials) -> Credentials {
+    /// # fn for_audience(credentials: Credentials) -> Credentials {
     /// credentials.jwt_audience("https://proxy.example")
     /// # }
     /// ```

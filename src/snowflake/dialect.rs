@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_host_is_told_the_kind_of_its_tokens() {
+    fn each_host_gets_the_kind_of_its_tokens() {
         for (dialect, expected) in [
             (CONTROL, "KEYPAIR_JWT"),
             (SnowflakeDialect::Control(TokenKind::OAuth), "OAUTH"),

@@ -39,6 +39,35 @@ fn tests_stay_small_too() {
 }
 
 #[test]
+fn nothing_follows_the_tests_of_a_file() {
+    for folder in CRATES {
+        for file in Crate::read(folder).files.values() {
+            let tests = &file.text[file.without_tests().len()..];
+            // The module ends with the first brace that is not indented.
+            let after = tests.split_once("\n}\n").map_or("", |(_, after)| after);
+            assert_eq!(after, "", "{} has code below its tests, where no rule looks", file.path.display());
+        }
+    }
+}
+
+#[test]
+fn every_number_of_the_client_has_its_reason_above_it() {
+    for (_, file) in Crate::read("").code_files() {
+        let lines: Vec<_> = file.without_tests().lines().collect();
+        for pair in lines.windows(2) {
+            let is_number = |kind: &&str| pair[1].contains(&format!(": {kind} = "));
+            let is_constant = pair[1].trim_start().starts_with("const ") || pair[1].contains(") const ");
+            if is_constant
+                && ["u16", "u32", "u64", "i32", "usize", "f64", "Duration"].iter().any(|kind| is_number(kind))
+            {
+                let has_reason = pair[0].trim_start().starts_with("//") || pair[0].trim_start().starts_with("#[");
+                assert!(has_reason, "{}: no reason for {}", file.path.display(), pair[1].trim());
+            }
+        }
+    }
+}
+
+#[test]
 fn no_name_stands_for_two_types_of_the_client() {
     let mut places = BTreeMap::<String, Vec<String>>::new();
     for (_, file) in Crate::read("").code_files() {

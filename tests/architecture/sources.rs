@@ -53,14 +53,18 @@ impl Crate {
         self.code_files().map(|(module, file)| (module, named(module, file))).collect()
     }
 
-    /// The file that holds a path, or declares what does: the longest beginning of it that is a module.
+    /// The file that holds what a path names. A name that a module only passes on belongs to the file it comes from.
     fn file_of(&self, path: &str) -> &str {
-        let mut rest = path;
-        loop {
-            if let Some((module, _)) = self.files.get_key_value(rest) {
-                return module;
-            }
-            rest = rest.rsplit_once("::").map_or("", |(parent, _)| parent);
+        let mut module = path;
+        while !self.files.contains_key(module) {
+            module = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+        }
+        let (module, file) = self.files.get_key_value(module).unwrap();
+        let name = path[module.len()..].trim_start_matches("::").split("::").next().unwrap();
+        let passed_on = file.passed_on(module);
+        match passed_on.iter().find(|origin| !name.is_empty() && origin.rsplit("::").next() == Some(name)) {
+            Some(origin) if *origin != path => self.file_of(origin),
+            _ => module,
         }
     }
 }
@@ -70,14 +74,24 @@ impl SourceFile {
         self.text.split("#[cfg(test)]\nmod tests").next().unwrap()
     }
 
+    /// What the module re-exports of its own parts, by its full path.
+    fn passed_on(&self, module: &str) -> Vec<String> {
+        let (code, mut found) = (self.code(), Vec::new());
+        for start in ["pub use ", "pub(crate) use ", "pub(super) use "] {
+            for (at, _) in code.match_indices(start) {
+                let tree = &code[at + start.len()..];
+                if !tree.starts_with("crate::") && !tree.starts_with("super::") {
+                    expand(module, tree.strip_prefix("self::").unwrap_or(tree), &mut found);
+                }
+            }
+        }
+        found
+    }
+
     /// Without tests, comments and documentation.
     pub fn code(&self) -> String {
         let lines = self.without_tests().lines().filter(|line| !line.trim_start().starts_with("//"));
         lines.collect::<Vec<_>>().join("\n")
-    }
-
-    pub fn is_named(&self, end: &str) -> bool {
-        self.path.ends_with(end)
     }
 
     /// Name and length of each function, by the layout that rustfmt gives.
@@ -175,6 +189,15 @@ fn expand(prefix: &str, tree: &str, found: &mut Vec<String>) -> usize {
         }
     }
     at
+}
+
+#[test]
+fn a_name_belongs_to_the_file_it_comes_from() {
+    let client = Crate::read("");
+    assert_eq!(client.file_of("channel::Wait"), "channel::wait");
+    assert_eq!(client.file_of("channel::Channel::append"), "channel");
+    assert_eq!(client.file_of("rows::Batch"), "rows");
+    assert_eq!(client.file_of("rows::OffsetToken"), "rows::offset_token");
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn a_token_renewal_is_followed_in_eight_functions() {
     check("## Follow a token renewal", 8);
 }
 
-/// Each step is a row `| 1 | src/file.rs | function | what it does |`.
+/// Each step is a row `| 2 | 1 | src/file.rs | function | what it does |`; the second cell is the step that calls it.
 fn check(heading: &str, most: usize) {
     let page = fs::read_to_string(root().join("specs/architecture.md")).unwrap();
     let (_, section) = page.split_once(heading).unwrap_or_else(|| panic!("{heading} is missing"));
@@ -22,21 +22,24 @@ fn check(heading: &str, most: usize) {
     let steps: Vec<Vec<_>> = section
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| step"))
-        .map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect())
         .collect();
     assert!(steps.len() > 3 && steps.len() <= most, "{heading} has {} steps", steps.len());
-    let mut bodies = String::new();
+    let mut bodies: Vec<String> = Vec::new();
     for step in steps {
-        let [_, file, function, _] = step[..] else { panic!("{step:?} is no step") };
-        let (file, function) = (file.trim_matches('`'), function.trim_matches('`'));
+        let [_, caller, file, function, _] = step[..] else { panic!("{step:?} is no step") };
         let text = fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("{file} does not exist"));
         let (owner, name) = function.rsplit_once("::").unwrap_or(("", function));
         assert!(text.contains(owner), "{file} does not name {owner}");
         let body = bodies_of(&text, name);
         assert!(!body.is_empty(), "{file} has no function {name}");
-        let is_called = bodies.is_empty() || bodies.contains(&format!("{name}("));
-        assert!(is_called, "no step before it calls {function}");
-        bodies.push_str(&body);
+        if !bodies.is_empty() {
+            let caller: usize = caller.parse().unwrap_or_else(|_| panic!("{function} has no caller"));
+            let calls = [format!(".{name}("), format!("::{name}(")];
+            let is_called = calls.iter().any(|call| bodies[caller - 1].contains(call));
+            assert!(is_called, "step {caller} does not call {function}");
+        }
+        bodies.push(body);
     }
 }
 
@@ -49,6 +52,7 @@ fn bodies_of(text: &str, name: &str) -> String {
         if starts.iter().any(|start| line.contains(start)) {
             let end = format!("{}}}", " ".repeat(line.len() - line.trim_start().len()));
             let body = lines[at + 1..].iter().take_while(|line| **line != end);
+            let body = body.filter(|line| !line.trim_start().starts_with("//"));
             bodies.extend(body.map(|line| format!("{line}\n")));
         }
     }

@@ -15,7 +15,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
         _ => return Err("check takes --profile FILE and nothing else; see --help".into()),
     };
     let report = check(&profile?)?;
-    print!("{report}");
+    crate::print(&report)?;
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

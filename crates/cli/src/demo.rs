@@ -1,4 +1,4 @@
-//! `snowpipe demo`: loads the bundled sample into the embedded emulator and prints what landed.
+//! `snowpipe demo`: loads the bundled sample into an embedded emulator and prints what landed.
 
 use std::process::ExitCode;
 
@@ -22,21 +22,23 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
     let pipe = client_of(&service)?.table("DEMO", "PUBLIC", "FLIGHTS");
     let report = Loader::new(&pipe, "demo").load(sample::source())?;
     let landed = Landed::wait_for(&service, "DEMO.PUBLIC.FLIGHTS", report.rows)?;
+    if landed.rows() != report.rows {
+        return Err(format!("{} rows were loaded, but {} landed", report.rows, landed.rows()).into());
+    }
     let summary = Summary::of_load(&report);
     if as_json {
         let mut summary = serde_json::to_value(summary)?;
         summary["rows_landed"] = landed.rows().into();
-        println!("{summary}");
+        crate::print(format_args!("{summary}\n"))
     } else {
-        summary.print(false);
-        landed.print();
+        summary.print(false)?;
+        landed.print()
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 const HELP: &str = "\
-Loads 10,000 bundled flights into an emulator of the service that runs within
-the program, and prints what landed. Needs no account and no network.
+Loads 10,000 bundled flights into an embedded emulator of the service and
+prints what landed. Needs no account and no network.
 
 Usage: snowpipe demo [--json]
 

@@ -1,5 +1,6 @@
 //! The emulator within this process: a client of it, and what landed there.
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use snowpipe_streaming::emulator::Emulator;
@@ -7,21 +8,21 @@ use snowpipe_streaming::{Client, Credentials, PrivateKey};
 
 use crate::Result;
 
-/// The client of a service that was just started on this machine, which knows one user and its key.
+/// A client of an emulator that was just started in this process.
 pub fn client_of(service: &Emulator) -> Result<Client> {
-    let key = service.private_key_pem().ok_or("the embedded service has no key")?;
+    let key = service.private_key_pem().ok_or("the embedded emulator has no key")?;
     let credentials = Credentials::key_pair(service.user(), PrivateKey::from_pem(key)?);
     Ok(Client::builder(service.account(), credentials).url(service.url()).build()?)
 }
 
-/// The rows of one table of the embedded service.
+/// The rows of one table of the embedded emulator.
 pub struct Landed {
     table: String,
     text: String,
 }
 
 impl Landed {
-    /// Waits until so many are there, because Elastic rows become visible some time after they were acknowledged.
+    /// Waits until `expected` rows have landed, because Elastic rows become visible some time after they were acknowledged.
     pub fn wait_for(service: &Emulator, table: &str, expected: u64) -> Result<Landed> {
         let deadline = Instant::now() + VISIBLE_WITHIN;
         loop {
@@ -37,16 +38,20 @@ impl Landed {
         self.text.lines().count() as u64
     }
 
-    /// The count and the first row, of which as much as a line of a terminal holds.
-    pub fn print(&self) {
-        println!("in {} of the embedded service: {} rows", self.table, self.rows());
-        if let Some(first) = self.text.lines().next() {
-            println!("the first: {}", shortened(first, LINE - "the first: ".len()));
+    /// Prints the count and the first row, cut to the width of a terminal.
+    pub fn print(&self) -> Result<ExitCode> {
+        crate::print(format_args!("in {} of the embedded emulator: {} rows\n", self.table, self.rows()))?;
+        match self.text.lines().next() {
+            Some(first) => {
+                let first = shortened(first, LINE - "the first: ".len());
+                crate::print(format_args!("the first: {first}\n"))
+            }
+            None => Ok(ExitCode::SUCCESS),
         }
     }
 }
 
-/// At most that many characters, an ellipsis for the rest.
+/// The first `most` characters; an ellipsis stands for the rest.
 fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.into();

@@ -20,8 +20,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
         .and_then(|()| options.dir.canonicalize())
         .and_then(|dir| write_profiles(&dir, &emulator))
         .map_err(|error| format!("cannot write to {}: {error}", options.dir.display()))?;
-    println!("listening on {}", emulator.url());
-    io::stdout().flush()?;
+    crate::print(format_args!("listening on {}\n", emulator.url()))?;
     loop {
         thread::park();
     }

@@ -1,6 +1,6 @@
 //! `snowpipe load`: loads rows into a table, exactly once, and prints what landed.
 //!
-//! Without `--profile` it starts the embedded service and loads into that.
+//! Without `--profile` it starts the embedded emulator and loads into that.
 
 mod input;
 mod options;
@@ -33,10 +33,10 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
     }
     let service = Emulator::start()?;
     let rows = load(&options, &client_of(&service)?, source)?;
-    if !options.json {
-        Landed::wait_for(&service, &options.table.join("."), rows)?.print();
+    if options.json {
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
+    Landed::wait_for(&service, &options.table.join("."), rows)?.print()
 }
 
 /// Returns how many rows are there in the end.
@@ -65,7 +65,7 @@ fn load_channel(options: &Options, pipe: &Pipe, source: Source<'_>) -> Result<u6
     progress.clear();
     // Before the load has begun there is nothing to sum up.
     if result.is_ok() || report != Default::default() {
-        Summary::of_load(&report).print(options.json);
+        Summary::of_load(&report).print(options.json)?;
     }
     Ok(result?.rows)
 }
@@ -94,7 +94,7 @@ fn load_elastic(options: &Options, client: &Client, pipe: &Pipe) -> Result<u64> 
         Ok(())
     };
     let result = append_all();
-    Summary::of_elastic(rows, batches, client.counters(), began.elapsed()).print(options.json);
+    Summary::of_elastic(rows, batches, client.counters(), began.elapsed()).print(options.json)?;
     result.map(|()| rows)
 }
 

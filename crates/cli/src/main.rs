@@ -10,9 +10,11 @@ mod sample;
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// What a command ends with; its error is printed as the last line.
+/// The result of a command. Its error is printed as the last line.
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
@@ -36,15 +38,21 @@ fn main() -> ExitCode {
     })
 }
 
-/// Wrong use of the program itself; what a command makes of its own arguments is its own affair.
+/// Wrong use of the program itself. A command reports wrong arguments of its own as an error like any other.
 fn misuse(error: &str) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(2)
 }
 
-fn print(text: &str) -> Result<ExitCode> {
-    print!("{text}");
-    Ok(ExitCode::SUCCESS)
+/// Prints to standard output. `print!` would panic if that is full, or closed by a reader that has seen enough.
+fn print(text: impl Display) -> Result<ExitCode> {
+    let mut stdout = io::stdout().lock();
+    match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}").into())
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 const HELP: &str = "\

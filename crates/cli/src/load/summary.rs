@@ -1,7 +1,10 @@
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
 use snowpipe_streaming::{Counters, LoadReport};
+
+use crate::Result;
 
 /// The last line: how far it came and what it took.
 #[derive(Debug, Serialize)]
@@ -49,19 +52,19 @@ impl Summary {
         }
     }
 
-    pub fn print(&self, as_json: bool) {
+    pub fn print(&self, as_json: bool) -> Result<ExitCode> {
         if as_json {
-            println!("{}", serde_json::json!(self));
-            return;
+            return crate::print(format_args!("{}\n", serde_json::json!(self)));
         }
         let Summary { rows, skipped, batches, seconds, rows_per_second, .. } = self;
         let offset = self.committed_offset.as_deref().unwrap_or("none");
-        println!("{rows} rows committed ({skipped} of them before), offset {offset}, {}", requests(*batches));
-        println!("{seconds:.2} s, {rows_per_second:.0} rows/s");
-        println!(
-            "{} rows rejected, {} retries, {} renewals, {} reopens",
+        let requests = requests(*batches);
+        crate::print(format_args!(
+            "{rows} rows committed ({skipped} of them before), offset {offset}, {requests}\n\
+             {seconds:.2} s, {rows_per_second:.0} rows/s\n\
+             {} rows rejected, {} retries, {} renewals, {} reopens\n",
             self.rows_rejected, self.retries, self.renewals, self.reopens
-        );
+        ))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is asked of the program itself rather than of a command.
 
+use std::process::Stdio;
+
 use crate::support::{error, run, snowpipe, stdout};
 
 const COMMANDS: [&str; 4] = ["load", "check", "emulator", "demo"];
@@ -44,4 +46,24 @@ fn an_unknown_command_and_none_are_wrong_use() {
 fn an_argument_that_is_not_utf_8_is_wrong_use() {
     let argument = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff.ndjson");
     assert!(error(&run(snowpipe(&["load"]).arg(argument)), 2).contains("not UTF-8"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    for arguments in [["demo"].as_slice(), &["--help"], &["load", "--json"]] {
+        let mut program = snowpipe(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(program.stdout.take());
+        let output = program.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_an_error_in_one_line() {
+    for arguments in [["demo"].as_slice(), &["--version"], &["load", "--json"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = run(snowpipe(arguments).stdout(full));
+        assert!(error(&output, 1).contains("cannot write to standard output"), "{arguments:?}: {output:?}");
+    }
 }

@@ -18,7 +18,7 @@ fn without_a_profile_the_sample_is_loaded_into_the_embedded_service() {
     assert!(output.status.success(), "{output:?}");
     let text = stdout(&output);
     assert!(text.contains("10000 rows committed (0 of them before), offset 10000"), "{text}");
-    assert!(text.contains("DEMO.PUBLIC.FLIGHTS of the embedded service: 10000 rows"), "{text}");
+    assert!(text.contains("DEMO.PUBLIC.FLIGHTS of the embedded emulator: 10000 rows"), "{text}");
     assert!(output.stderr.is_empty(), "no progress bar without a terminal");
 }
 

@@ -18,6 +18,7 @@ pub(crate) const PREFIX: &str = "/_emulator/";
 /// Carries out a control request; `action` is what follows the prefix.
 pub(crate) fn carry_out(service: &Service, action: &str, request: &Request) -> Response {
     let outcome = match (request.method.as_str(), action) {
+        ("GET", "health") => done(|| {}),
         ("GET", "rows") => rows(service, request),
         ("GET", "counts") => counts(service, request),
         ("GET", "requests") => Ok(Response::json(200, &json!(service.log.all()))),
@@ -177,7 +178,8 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, (u16, String)> {
 }
 
 /// Every action, for the messages to requests that have none of them or the wrong method.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
+    "health",
     "answers",
     "rows",
     "counts",

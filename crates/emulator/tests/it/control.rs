@@ -37,6 +37,13 @@ fn responses_come_in_their_other_forms_on_request() {
 }
 
 #[test]
+fn it_says_when_it_listens() {
+    let emulator = prompt();
+    let response = Client::anonymous(&emulator).send(Request::get("/_emulator/health"));
+    assert_eq!((response.status, response.text()), (200, "{}"));
+}
+
+#[test]
 fn it_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&prompt());
