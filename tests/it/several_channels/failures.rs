@@ -44,6 +44,24 @@ fn a_channel_that_fails_for_good_on_the_way_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_channel_that_cannot_be_opened_does_not_stop_the_others() {
+    each_source(&rows(1..=4_500), |source| {
+        let service = Emulator::start().unwrap();
+        let pipe = pipe_of(&service);
+        service.hold_commits(true);
+        pipe.channel("load-1-2-of-3").open().unwrap().append(&batch(1_001..=1_100)).unwrap();
+        let loader = loader(&pipe, 3).open_timeout(Duration::from_millis(50));
+        let mut loader = loader.on_progress(|_| service.hold_commits(false));
+        let error = loader.load(source()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().starts_with("could not open channel load-1-2-of-3 "), "{error}");
+        let of_others = (1..=4_500).filter(|id| channel_of(*id, 3) != 1);
+        check_landed(&service, 3, of_others.chain(1_001..=1_100));
+        assert_eq!(loader.report().rows, 3_000);
+    });
+}
+
+#[test]
 fn a_committed_offset_of_somebody_else_stops_its_channel_only() {
     let text = format!("{}\n{}", rows(1..=1_499), rows(1_501..=4_500));
     let file = TextFile::new(&text);
