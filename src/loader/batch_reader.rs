@@ -92,7 +92,7 @@ impl<'s> BatchReader<'s> {
     /// Skips everything up to a position that must hold a row; returns the number of rows skipped.
     pub(super) fn skip_to(&mut self, position: u64) -> Result<u64, Error> {
         match &mut self.input {
-            Rows::Lines(lines) => lines.skip_to(position)?.ok_or_else(|| not_a_row(position)),
+            Rows::Lines(lines) => lines.skip_to(position),
             Rows::Values(values) => values.skip_to(position),
             Rows::Queue(_) if position == 0 => Ok(0),
             // The thread that reads the source skips them.
@@ -182,11 +182,11 @@ impl<'s> Lines<'s> {
         Ok(())
     }
 
-    /// The number of rows skipped; none if the position is not that of a row.
-    fn skip_to(&mut self, position: u64) -> Result<Option<u64>, Error> {
-        let skipped = self.skip_lines(position)?;
+    /// The number of rows skipped.
+    fn skip_to(&mut self, position: u64) -> Result<u64, Error> {
+        let rows = self.skip_lines(position)?;
         self.checkpoints = VecDeque::from([Checkpoint { position, offset: self.reader.offset() }]);
-        Ok(skipped)
+        Ok(rows)
     }
 
     fn rewind_to(&mut self, position: u64) -> Result<(), Error> {
@@ -199,13 +199,13 @@ impl<'s> Lines<'s> {
         self.skip_lines(position).map(drop)
     }
 
-    fn skip_lines(&mut self, position: u64) -> Result<Option<u64>, Error> {
+    fn skip_lines(&mut self, position: u64) -> Result<u64, Error> {
         let (mut rows, mut last_is_row) = (0, true);
         while self.reader.number() < position {
             let number = self.reader.number() + 1;
             let line = match self.reader.peek(self.bytes.as_read(), || true) {
                 Ok(Next::Line(line)) => line,
-                Ok(Next::NotBuffered | Next::End) => return Ok(None),
+                Ok(Next::NotBuffered | Next::End) => return Err(not_a_row(position)),
                 Err(error) => return Err(unreadable(&self.name, number, error)),
             };
             let length = line.len();
@@ -213,7 +213,7 @@ impl<'s> Lines<'s> {
             rows += u64::from(last_is_row);
             self.reader.advance(length);
         }
-        Ok(last_is_row.then_some(rows))
+        if last_is_row { Ok(rows) } else { Err(not_a_row(position)) }
     }
 
     fn forget_before(&mut self, position: u64) {

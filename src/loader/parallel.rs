@@ -28,7 +28,7 @@ pub(super) struct ParallelLoad<'l> {
 }
 
 /// What one thread needs to load its partition.
-struct Share<'s> {
+struct PartitionLoad<'s> {
     /// Or why it could not be opened.
     channel: Result<Channel, Error>,
     reader: BatchReader<'s>,
@@ -68,13 +68,13 @@ impl<'l> ParallelLoad<'l> {
         push_line: PushLine,
     ) -> Result<Completed, Error> {
         let batches = if self.settings.pipelined { 2 * self.channels } else { self.channels };
-        let settings = self.settings.sharing(self.channels, batches);
-        let shares = channels.into_iter().zip(Partition::all(self.channels)).map(|(channel, partition)| {
+        let settings = self.settings.divided(self.channels, batches);
+        let loads = channels.into_iter().zip(Partition::all(self.channels)).map(|(channel, partition)| {
             let source = Source { push_line, ..Source::file(path)? };
-            Ok(Share { channel, reader: BatchReader::new(source, partition) })
+            Ok(PartitionLoad { channel, reader: BatchReader::new(source, partition) })
         });
-        let shares = shares.collect::<Result<_, Error>>()?;
-        self.run_each(&settings, shares, &[])
+        let loads = loads.collect::<Result<_, Error>>()?;
+        self.run_each(&settings, loads, &[])
     }
 
     /// One more thread reads the source and gives each channel its rows.
@@ -84,15 +84,16 @@ impl<'l> ParallelLoad<'l> {
         source: Source<'_>,
     ) -> Result<Completed, Error> {
         // One batch is queued while the other is sent, so that thread is all the reading ahead there is.
-        let settings = Settings { pipelined: false, ..self.settings.sharing(self.channels, 2 * self.channels) };
+        let settings = Settings { pipelined: false, ..self.settings.divided(self.channels, 2 * self.channels) };
         let queues: Vec<_> = (0..self.channels).map(|_| PartitionQueue::new(settings.batch_bytes)).collect();
         let resumes = channels.iter().map(resume).collect();
         let readers = queues.iter().map(|queue| BatchReader::of_queue(&source.name, queue.reader()));
-        let shares = channels.into_iter().zip(readers).map(|(channel, reader)| Share { channel, reader }).collect();
+        let loads =
+            channels.into_iter().zip(readers).map(|(channel, reader)| PartitionLoad { channel, reader }).collect();
         let partitioner = Partitioner::new(source.name.clone(), source.push_line, &queues, resumes);
         thread::scope(|scope| {
             let reading = scope.spawn(|| partitioner.run(source.input));
-            let completed = self.run_each(&settings, shares, &queues);
+            let completed = self.run_each(&settings, loads, &queues);
             join(reading)?;
             completed
         })
@@ -101,7 +102,7 @@ impl<'l> ParallelLoad<'l> {
     fn run_each(
         &mut self,
         settings: &Settings,
-        shares: Vec<Share<'_>>,
+        loads: Vec<PartitionLoad<'_>>,
         queues: &[PartitionQueue],
     ) -> Result<Completed, Error> {
         let baseline = self.progress.baseline();
@@ -109,14 +110,14 @@ impl<'l> ParallelLoad<'l> {
             // If the progress callback panics, no thread waits for more rows.
             let _closing = CloseOnDrop(queues);
             let (sender, reports) = channel();
-            let spawn = |(index, share)| {
+            let spawn = |(index, load)| {
                 let sender = sender.clone();
                 scope.spawn(move || {
                     let mut report = |report: &LoadReport| drop(sender.send((index, report.clone())));
-                    load_share(settings, share, baseline, &mut report)
+                    load_partition(settings, load, baseline, &mut report)
                 })
             };
-            let threads: Vec<_> = shares.into_iter().enumerate().map(spawn).collect();
+            let threads: Vec<_> = loads.into_iter().enumerate().map(spawn).collect();
             drop(sender);
             self.gather(&reports);
             first_of(threads.into_iter().map(join).collect())
@@ -133,14 +134,14 @@ impl<'l> ParallelLoad<'l> {
     }
 }
 
-fn load_share(
+fn load_partition(
     settings: &Settings,
-    share: Share<'_>,
+    load: PartitionLoad<'_>,
     baseline: Baseline,
     on_progress: &mut dyn FnMut(&LoadReport),
 ) -> Result<Completed, Error> {
     let progress = Progress::new(&settings.pipe, baseline, on_progress);
-    ChannelLoad::resume(settings, share.channel?, share.reader, progress)?.run().1
+    ChannelLoad::resume(settings, load.channel?, load.reader, progress)?.run().1
 }
 
 /// A channel that did not come to its end is more urgent than rows that another one could not store.
@@ -162,7 +163,7 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 
 impl Settings {
     /// For one of several channels, which together hold this number of batches.
-    fn sharing(&self, channels: u64, batches: u64) -> Settings {
+    fn divided(&self, channels: u64, batches: u64) -> Settings {
         // As much as a single channel with a second thread.
         let together = 2 * Batch::FULL_BYTES;
         Settings {

@@ -57,9 +57,7 @@ fn every_number_of_the_client_has_its_reason_above_it() {
         for pair in lines.windows(2) {
             let is_number = |kind: &&str| pair[1].contains(&format!(": {kind} = "));
             let is_constant = pair[1].trim_start().starts_with("const ") || pair[1].contains(") const ");
-            if is_constant
-                && ["u16", "u32", "u64", "i32", "usize", "f64", "Duration"].iter().any(|kind| is_number(kind))
-            {
+            if is_constant && ["u16", "u32", "u64", "i32", "usize", "f64", "Duration"].iter().any(is_number) {
                 let has_reason = pair[0].trim_start().starts_with("//") || pair[0].trim_start().starts_with("#[");
                 assert!(has_reason, "{}: no reason for {}", file.path.display(), pair[1].trim());
             }
