@@ -86,6 +86,7 @@ fn an_open_says_that_uncommitted_rows_are_not_to_be_discarded() {
     assert_eq!(opens[1].text(), r#"{"fail_on_uncommitted_rows":false}"#);
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn an_append_carries_compressed_lines_and_the_tokens_of_its_ends() {
     let service = Scripted::start();

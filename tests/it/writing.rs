@@ -238,6 +238,7 @@ fn a_commit_without_any_time_to_wait_still_looks() {
     assert!(came);
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn a_row_too_long_for_any_request_is_left_out_and_no_other() {
     let service = Emulator::start().unwrap();

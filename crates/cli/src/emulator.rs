@@ -77,7 +77,7 @@ impl Options {
     fn set(&mut self, name: &str, value: String) -> Result<()> {
         match name {
             "--port" => {
-                self.port = value.parse().map_err(|_| format!("--port: {value:?} is no port"))?;
+                self.port = value.parse().map_err(|_| format!("--port: {value:?} is not a port"))?;
             }
             "--dir" => self.dir = PathBuf::from(value),
             "--state" => self.state = Some(PathBuf::from(value)),
@@ -86,7 +86,7 @@ impl Options {
             "--public-key" => self.public_keys.push(PathBuf::from(value)),
             "--commit-delay-ms" => {
                 let ms = value.parse();
-                let ms = ms.map_err(|_| format!("--commit-delay-ms: {value:?} is no number"))?;
+                let ms = ms.map_err(|_| format!("--commit-delay-ms: {value:?} is not a number"))?;
                 self.commit_delay = Some(Duration::from_millis(ms));
             }
             _ => {

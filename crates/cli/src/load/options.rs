@@ -44,7 +44,7 @@ impl Options {
                 "--json" => options.json = true,
                 "--help" | "-h" => return Ok(None),
                 unknown if unknown.starts_with('-') && unknown != "-" => {
-                    return Err(format!("{unknown} is no option; see --help").into());
+                    return Err(format!("{unknown} is not an option; see --help").into());
                 }
                 _ if input.is_none() => input = Some(Input::named(argument)),
                 _ => return Err(format!("{argument}: one file at a time; see --help").into()),

@@ -47,7 +47,7 @@ fn wrong_arguments_are_one_line() {
         (vec![], "--dir DIR is needed"),
         (vec!["--prot", "1"], "\"--prot\""),
         (vec!["--dir"], "needs a value"),
-        (vec!["--dir", "d", "--port", "x"], "\"x\" is no port"),
+        (vec!["--dir", "d", "--port", "x"], "\"x\" is not a port"),
         (vec!["--dir", "d", "--pipe", "P"], "NAME=TABLE"),
     ] {
         let error = error(&run(snowpipe(&["emulator"]).args(arguments)), 1);
