@@ -36,7 +36,7 @@ pub(crate) struct Totals {
 }
 
 impl Delivery {
-    /// Limit of what is retained of sent and uncommitted bodies: eight full requests, which outlast a slow commit.
+    /// Limit of what is retained of sent and uncommitted bodies: eight full requests.
     pub(crate) const RETAINED_BYTES: usize = 32_000_000;
 
     /// Takes the channel over. What was appended through it before is waited for, too, but cannot be sent again.
@@ -273,7 +273,7 @@ impl Delivery {
 /// Often enough to notice a lost channel, seldom enough to leave the service's ten requests a second to the rows.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A failover of the service takes one or two; a second writer causes them without end.
+/// A few can follow each other by chance; a second writer causes them without end.
 const MAX_FRUITLESS_REOPENS: u32 = 5;
 
 /// Doubled with each reopen that brings no progress, so that all of them together take about eight seconds.

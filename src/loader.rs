@@ -165,8 +165,8 @@ impl<'p> Loader<'p> {
     /// Rows are assigned to the channels in fixed blocks by position, so order holds within a channel only. The
     /// channels are named `<channel>-1-of-<n>` and so on, and each resumes on its own: a load that was begun with one
     /// number of channels must be finished with it, another is refused. It may be finished from another kind of source,
-    /// if rows have the same positions there. A channel that fails does not stop the others; only without the first one
-    /// nothing is loaded. No row is sent before all are open, or have failed to open.
+    /// if rows have the same positions there. A channel that fails does not stop the others, unless it is the first one and
+    /// cannot be opened: then nothing is loaded. No row is sent before all are open, or have failed to open.
     ///
     /// Each thread reads a file by itself. Any other source is read in order by one more thread, which a channel that is
     /// slow to take its rows holds up, and with it the others; `load` cannot return before a source that blocks has given
@@ -255,5 +255,5 @@ impl fmt::Debug for Loader<'_> {
     }
 }
 
-/// A busy service commits within half a minute.
+/// Like the default open timeout: both wait for the service to commit.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(120);

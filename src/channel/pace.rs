@@ -33,7 +33,7 @@ impl Pace {
 /// The service's limit is ten requests a second and channel.
 const MIN_GAP: Duration = Duration::from_millis(100);
 
-/// A longer gap would be slower than the retries of the sender, which wait by themselves.
+/// Bounds how long a channel stays slow after the service has recovered.
 const MAX_GAP: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

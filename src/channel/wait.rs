@@ -31,7 +31,7 @@ impl Wait {
     }
 }
 
-/// The emulator and a quiet service commit within tens of milliseconds.
+/// The emulator commits within tens of milliseconds; a service that takes longer is asked less and less often.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// A busy service takes seconds to commit; looking more often would only use up its request rate.

@@ -152,6 +152,13 @@ struct Checkpoint {
     offset: u64,
 }
 
+/// What was found up to a position.
+enum Skipped {
+    Rows(u64),
+    /// The position is not that of a row.
+    NoRow,
+}
+
 impl<'s> Lines<'s> {
     fn new(name: String, bytes: Bytes<'s>, push_line: PushLine, partition: Partition) -> Lines<'s> {
         let checkpoints = VecDeque::from([Checkpoint { position: 0, offset: 0 }]);
@@ -184,7 +191,7 @@ impl<'s> Lines<'s> {
 
     /// The number of rows skipped.
     fn skip_to(&mut self, position: u64) -> Result<u64, Error> {
-        let rows = self.skip_lines(position)?;
+        let Skipped::Rows(rows) = self.skip_lines(position)? else { return Err(not_a_row(position)) };
         self.checkpoints = VecDeque::from([Checkpoint { position, offset: self.reader.offset() }]);
         Ok(rows)
     }
@@ -196,16 +203,22 @@ impl<'s> Lines<'s> {
         self.reader.moved_to(near.offset, near.position);
         file.seek(SeekFrom::Start(near.offset))
             .map_err(|error| unreadable(&self.name, near.position + 1, LineError::Io(error)))?;
-        self.skip_lines(position).map(drop)
+        match self.skip_lines(position)? {
+            Skipped::Rows(_) => Ok(()),
+            // It was there when it was sent.
+            Skipped::NoRow => Err(Error::new(ErrorKind::Source, "the file has changed since the load began")
+                .attempting(format!("read line {position} of {} again", self.name))
+                .advise("load a file that no other program changes")),
+        }
     }
 
-    fn skip_lines(&mut self, position: u64) -> Result<u64, Error> {
+    fn skip_lines(&mut self, position: u64) -> Result<Skipped, Error> {
         let (mut rows, mut last_is_row) = (0, true);
         while self.reader.number() < position {
             let number = self.reader.number() + 1;
             let line = match self.reader.peek(self.bytes.as_read(), || true) {
                 Ok(Next::Line(line)) => line,
-                Ok(Next::NotBuffered | Next::End) => return Err(not_a_row(position)),
+                Ok(Next::NotBuffered | Next::End) => return Ok(Skipped::NoRow),
                 Err(error) => return Err(unreadable(&self.name, number, error)),
             };
             let length = line.len();
@@ -213,7 +226,7 @@ impl<'s> Lines<'s> {
             rows += u64::from(last_is_row);
             self.reader.advance(length);
         }
-        if last_is_row { Ok(rows) } else { Err(not_a_row(position)) }
+        Ok(if last_is_row { Skipped::Rows(rows) } else { Skipped::NoRow })
     }
 
     fn forget_before(&mut self, position: u64) {
@@ -303,3 +316,26 @@ const MAX_FILL_TIME: Duration = Duration::from_secs(1);
 
 /// Looking at the clock costs a fraction of encoding this many rows.
 const ROWS_PER_LOOK: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::clock::FakeClock;
+
+    #[test]
+    fn a_file_that_has_changed_is_not_read_again_as_if_it_had_ended() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"{\"A\":1}\n{\"A\":2}\n{\"A\":3}\n").unwrap();
+        let mut reader = BatchReader::new(Source::file(file.path()).unwrap(), Partition::WHOLE);
+        let mut batch = Batch::new();
+        reader.read_batch(&mut batch, 1000, &FakeClock::new());
+        assert_eq!(batch.rows(), 3);
+        reader.rewind_to(2).unwrap();
+        file.as_file().set_len(8).unwrap();
+        let error = reader.rewind_to(2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source);
+        assert!(error.to_string().contains("the file has changed since the load began"), "{error}");
+    }
+}
