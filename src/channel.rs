@@ -153,7 +153,7 @@ impl Channel {
     ///
     /// After [`Unconfirmed`](ErrorKind::Unconfirmed), after [`Channel`](ErrorKind::Channel), and after any error of a batch
     /// of which some requests were accepted, this handle appends no more: reopen it and resume after the committed offset.
-    /// [`Rejected`](ErrorKind::Rejected) for a row too long for any request. Otherwise those of every request: see
+    /// [`Row`](ErrorKind::Row) for a row too long for any request. Otherwise those of every request: see
     /// [`Client`](crate::Client#errors).
     pub fn append(&mut self, batch: &Batch) -> Result<(), Error> {
         let was_up = self.check_link().is_ok();

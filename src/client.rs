@@ -46,7 +46,7 @@ use crate::snowflake::exchange::TokenExchange;
 /// Every request may end in
 /// [`Credentials`](crate::ErrorKind::Credentials) (the service refused key, user, token or role),
 /// [`Clock`](crate::ErrorKind::Clock) (the clocks are too far apart),
-/// [`Rejected`](crate::ErrorKind::Rejected) (the request is wrong, or names something that does not exist for this role),
+/// [`Refused`](crate::ErrorKind::Refused) (the request is wrong, or names something that does not exist for this role),
 /// [`Throttled`](crate::ErrorKind::Throttled) and [`Unavailable`](crate::ErrorKind::Unavailable) (the budget ended),
 /// [`Config`](crate::ErrorKind::Config) (the server's certificate is not trusted) or
 /// [`Protocol`](crate::ErrorKind::Protocol) (the response was not understood, or names a host outside the service's domain).

@@ -255,7 +255,7 @@ impl Delivery {
     }
 
     fn inherited_lost(&self) -> Error {
-        Error::new(ErrorKind::Rejected, "rows that were appended before the writer began were lost with the channel")
+        Error::new(ErrorKind::Conflict, "rows that were appended before the writer began were lost with the channel")
             .attempting(format!("resume channel {}", self.channel.name()))
             .advise("open the channel again and resume after its committed offset")
     }

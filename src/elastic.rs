@@ -46,7 +46,7 @@ impl Elastic {
     /// # Errors
     ///
     /// [`Unconfirmed`](crate::ErrorKind::Unconfirmed) when a request may have been applied: sending the batch again may
-    /// double its rows. [`Rejected`](crate::ErrorKind::Rejected) for a row too long for any request. Otherwise those of
+    /// double its rows. [`Row`](crate::ErrorKind::Row) for a row too long for any request. Otherwise those of
     /// every request: see [`Client`](crate::Client#errors). After an error of a batch that took several requests, the
     /// first of them may be stored.
     pub fn append(&self, batch: &Batch) -> Result<(), Error> {
@@ -57,10 +57,17 @@ impl Elastic {
     }
 
     fn append_each(&self, batch: &Batch, compressor: &mut Compressor, payload: &mut Payload) -> Result<(), Error> {
-        let mut payloads = Payloads::of(batch);
-        while payloads.next(compressor, payload)? {
-            api::append_elastic(self.pipe.session(), self.pipe.name(), payload)?;
+        let (mut payloads, mut stored) = (Payloads::of(batch), 0);
+        while payloads.next(compressor, payload).map_err(|error| in_part(error, stored))? {
+            api::append_elastic(self.pipe.session(), self.pipe.name(), payload)
+                .map_err(|error| in_part(error, stored))?;
+            stored += payload.rows;
         }
         Ok(())
     }
+}
+
+/// Appending the same batch again would double the rows that are stored.
+fn in_part(error: Error, stored: usize) -> Error {
+    if stored == 0 { error } else { error.not_retryable() }
 }

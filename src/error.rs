@@ -1,7 +1,11 @@
+mod kind;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use self::kind::ErrorKind;
 
 /// Any failure of this library: one word wide, cloneable, free of secrets.
 ///
@@ -19,34 +23,6 @@ pub struct Error {
     details: Box<Details>,
 }
 
-/// How the caller should react.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// Reopen the channel, read its committed offset and resume after it: this handle can no longer append.
-    Channel,
-    /// Correct the clock of this machine (or of the server): the message says how far they are apart.
-    Clock,
-    /// Correct the call, the file or the setting: nothing was sent.
-    Config,
-    /// Correct the key, the secret, the user or the role: the service refused the credentials.
-    Credentials,
-    /// Report it: the response was not understood.
-    Protocol,
-    /// Do not repeat it unchanged: the service refused the request, or rejected rows of it.
-    Rejected,
-    /// Fix the source of the rows and run again: what was committed is kept, and the run resumes after it.
-    Source,
-    /// Try later, not before [`Error::retry_after`].
-    Throttled,
-    /// Wait longer or ask again: the time allowed for waiting is over.
-    Timeout,
-    /// Try later: the service could not be reached, or kept failing, until the retry budget ended.
-    Unavailable,
-    /// Find out what was applied before sending again: the request was sent and its response was lost.
-    Unconfirmed,
-}
-
 impl Error {
     /// How the caller should react.
     pub fn kind(&self) -> ErrorKind {
@@ -54,8 +30,26 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, unchanged and without the risk of duplicate rows.
+    ///
+    /// False too where part of the call was done: an append of which some requests were accepted, a row that a
+    /// [`Writer`](crate::Writer) has kept. The text says what to call instead.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable)
+        self.details.is_retryable
+    }
+
+    /// How many rows the service took and could not store, for kind [`NotStored`](ErrorKind::NotStored); otherwise zero.
+    pub fn rows_rejected(&self) -> u64 {
+        self.details.rows_rejected
+    }
+
+    /// The position of the row that this is about: its line number, or its place in a sequence, from 1.
+    pub fn position(&self) -> Option<u64> {
+        self.details.position
+    }
+
+    /// The committed offset token of the channel that this is about, as text, where it is known.
+    pub fn committed_offset(&self) -> Option<&str> {
+        self.details.committed_offset.as_deref()
     }
 
     /// HTTP status of the last response, if there was one.
@@ -84,13 +78,22 @@ impl Error {
     }
 }
 
-/// Construction. Only this crate makes errors, so that every error names the attempt, the reason and the next step.
+/// Construction, public for mocks: a program can test how it reacts to each kind without provoking it.
+///
+/// ```
+/// use snowpipe_streaming::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::Conflict, "the channel holds another source").with_committed_offset("10-9ae16a3b");
+/// assert_eq!(error.committed_offset(), Some("10-9ae16a3b"));
+/// assert!(!error.is_retryable());
+/// ```
 impl Error {
-    /// `reason` starts in lower case and has no full stop.
+    /// An error of this kind. `reason` starts in lower case and has no full stop.
     #[cold]
-    pub(crate) fn new(kind: ErrorKind, reason: impl Into<String>) -> Error {
+    pub fn new(kind: ErrorKind, reason: impl Into<String>) -> Error {
         let details = Details {
             kind,
+            is_retryable: matches!(kind, ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable),
             attempted: None,
             reason: reason.into(),
             advice: None,
@@ -99,11 +102,65 @@ impl Error {
             request_id: None,
             attempts: 0,
             retry_after: None,
+            rows_rejected: 0,
+            position: None,
+            committed_offset: None,
             source: None,
         };
         Error { details: Box::new(details) }
     }
 
+    /// What [`status`](Error::status) returns.
+    pub fn with_status(mut self, status: u16) -> Error {
+        self.details.status = Some(status);
+        self
+    }
+
+    /// What [`code`](Error::code) returns.
+    pub fn with_code(mut self, code: impl Into<Option<String>>) -> Error {
+        self.details.code = code.into();
+        self
+    }
+
+    /// What [`request_id`](Error::request_id) returns.
+    pub fn with_request_id(mut self, request_id: impl Into<String>) -> Error {
+        self.details.request_id = Some(request_id.into());
+        self
+    }
+
+    /// What [`attempts`](Error::attempts) returns.
+    pub fn with_attempts(mut self, attempts: u32) -> Error {
+        self.details.attempts = attempts;
+        self
+    }
+
+    /// What [`retry_after`](Error::retry_after) returns.
+    pub fn with_retry_after(mut self, delay: impl Into<Option<Duration>>) -> Error {
+        self.details.retry_after = delay.into();
+        self
+    }
+
+    /// What [`rows_rejected`](Error::rows_rejected) returns.
+    pub fn with_rows_rejected(mut self, rows: u64) -> Error {
+        self.details.rows_rejected = rows;
+        self
+    }
+
+    /// What [`position`](Error::position) returns.
+    pub fn with_position(mut self, position: u64) -> Error {
+        self.details.position = Some(position);
+        self
+    }
+
+    /// What [`committed_offset`](Error::committed_offset) returns.
+    pub fn with_committed_offset(mut self, offset: impl Into<String>) -> Error {
+        self.details.committed_offset = Some(offset.into());
+        self
+    }
+}
+
+/// The parts of the text, and what a call that did part of its work adds.
+impl Error {
     /// Names the attempt: "open channel load-1". An error that already has a name keeps it.
     pub(crate) fn attempting(mut self, attempted: impl Into<String>) -> Error {
         if self.details.attempted.is_none() {
@@ -122,6 +179,7 @@ impl Error {
     pub(crate) fn into_unconfirmed(mut self) -> Error {
         let details = &mut *self.details;
         details.kind = ErrorKind::Unconfirmed;
+        details.is_retryable = false;
         let attempted =
             details.attempted.take().map(|attempted| format!("could not {attempted}: ")).unwrap_or_default();
         details.reason = format!("{UNCONFIRMED}: {attempted}{}", details.reason);
@@ -137,28 +195,15 @@ impl Error {
         if self.details.advice.is_some() { self } else { self.advise(advice) }
     }
 
-    pub(crate) fn with_status(mut self, status: u16) -> Error {
-        self.details.status = Some(status);
+    /// Repeating the call would double rows, or has to be another call.
+    pub(crate) fn not_retryable(mut self) -> Error {
+        self.details.is_retryable = false;
         self
     }
 
-    pub(crate) fn with_code(mut self, code: Option<String>) -> Error {
-        self.details.code = code;
-        self
-    }
-
-    pub(crate) fn with_request_id(mut self, request_id: impl Into<String>) -> Error {
-        self.details.request_id = Some(request_id.into());
-        self
-    }
-
-    pub(crate) fn with_attempts(mut self, attempts: u32) -> Error {
-        self.details.attempts = attempts;
-        self
-    }
-
-    pub(crate) fn with_retry_after(mut self, delay: Option<Duration>) -> Error {
-        self.details.retry_after = delay;
+    /// Repeating the call is safe although the kind alone does not say so.
+    pub(crate) fn retryable(mut self) -> Error {
+        self.details.is_retryable = true;
         self
     }
 
@@ -215,6 +260,7 @@ pub(crate) fn clean(text: &str) -> String {
 #[derive(Clone)]
 struct Details {
     kind: ErrorKind,
+    is_retryable: bool,
     attempted: Option<String>,
     reason: String,
     advice: Option<String>,
@@ -223,6 +269,9 @@ struct Details {
     request_id: Option<String>,
     attempts: u32,
     retry_after: Option<Duration>,
+    rows_rejected: u64,
+    position: Option<u64>,
+    committed_offset: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 

@@ -20,7 +20,7 @@ use self::progress::{Baseline, Progress};
 pub use self::source::Source;
 use crate::channel::Channel;
 use crate::delivery::Delivery;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 use crate::rows::{Batch, OffsetToken};
 
@@ -197,9 +197,10 @@ impl<'p> Loader<'p> {
     /// After any error what was committed stays committed, [`report`](Loader::report) shows how far that is, and
     /// another run resumes there.
     ///
-    /// - [`Rejected`](crate::ErrorKind::Rejected): a row is not a JSON object or too long (the rows before it are
-    ///   committed), the service could not store some rows (all others are committed), or the channel's committed offset
-    ///   is no position in this source (nothing was appended).
+    /// - [`Row`](crate::ErrorKind::Row): a row is not a JSON object or too long; the rows before it are committed.
+    /// - [`NotStored`](crate::ErrorKind::NotStored): the service could not store some rows; all others are committed.
+    /// - [`Conflict`](crate::ErrorKind::Conflict): the channel's committed offset is no position in this source; nothing
+    ///   was appended.
     /// - [`Source`](crate::ErrorKind::Source): the source failed; the rows before that are committed.
     /// - [`Channel`](crate::ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
     /// - [`Timeout`](crate::ErrorKind::Timeout): commits did not come in time.
@@ -224,7 +225,7 @@ impl<'p> Loader<'p> {
             _ => ParallelLoad::new(settings, channels, progress).run(source),
         };
         self.report = report;
-        match completed? {
+        match completed.map_err(resumable)? {
             Completed::AllStored => Ok(self.report.clone()),
             Completed::SomeRejected(error) => Err(error),
         }
@@ -252,6 +253,14 @@ impl Settings {
 impl fmt::Debug for Loader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loader").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Running a load again is safe after any error, and may succeed after these.
+fn resumable(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Channel | ErrorKind::Unconfirmed => error.retryable(),
+        _ => error,
     }
 }
 

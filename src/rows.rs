@@ -64,7 +64,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](ErrorKind::Rejected) when the value cannot be written as JSON, holds a number that is not finite, is
+    /// [`Row`](ErrorKind::Row) when the value cannot be written as JSON, holds a number that is not finite, is
     /// not an object, or is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push(&mut self, row: &impl Serialize) -> Result<(), Error> {
         let start = self.text.len();
@@ -85,7 +85,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](ErrorKind::Rejected) when the line is not UTF-8, not one complete JSON object, holds a line break, or
+    /// [`Row`](ErrorKind::Row) when the line is not UTF-8, not one complete JSON object, holds a line break, or
     /// is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push_json(&mut self, line: &[u8]) -> Result<(), Error> {
         let text = check_frame(line)?;
@@ -105,7 +105,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](ErrorKind::Rejected) when the line breaks one of these rules; the batch is as before.
+    /// [`Row`](ErrorKind::Row) when the line breaks one of these rules; the batch is as before.
     ///
     /// ```
     /// use snowpipe_streaming::Batch;
@@ -307,7 +307,7 @@ fn check_frame(line: &[u8]) -> Result<&str, Error> {
 }
 
 fn refuse(happened: String) -> Error {
-    Error::new(ErrorKind::Rejected, format!("the row {happened}"))
+    Error::new(ErrorKind::Row, format!("the row {happened}"))
 }
 
 const JSON_BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
@@ -343,7 +343,7 @@ mod tests {
         for line in ["", " ", "[1]", "1", "null", "\"a\"", "{", "{}{}", "{}x", "{\"a\":}", "{\"a\":1\n}", "{\"a\":NaN}"]
         {
             let error = batch.push_json(line.as_bytes()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Rejected, "{line:?}");
+            assert_eq!(error.kind(), ErrorKind::Row, "{line:?}");
         }
         assert!(batch.push_json(b"{\"a\":\"\xff\"}").unwrap_err().to_string().contains("UTF-8 from byte 7"));
         for value in [json!([1]), json!(1), json!(null), json!("{")] {
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(error.to_string(), "the row cannot be written as JSON: key must be a string");
         let error = batch.push(&std::collections::BTreeMap::from([("A", 1.0), ("B", f64::NAN)])).unwrap_err();
         let happened = "the row cannot be written as JSON: B: NaN is not a finite number, and JSON has no others";
-        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Rejected, happened));
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Row, happened));
         assert_eq!(batch.piece().text(), before);
     }
 
@@ -366,7 +366,7 @@ mod tests {
         }
         assert_eq!(batch.piece().text(), b"{}\n {\"A\":1} \r\n{\"A\":}\n{}{}\n");
         for line in [&b""[..], b" ", b"[1]", b"null", b"{", b"{\"A\":1", b"{\"A\":\n1}", b"}", b"{\"\xff\":1}"] {
-            assert_eq!(batch.push_trusted_json(line).unwrap_err().kind(), ErrorKind::Rejected, "{line:?}");
+            assert_eq!(batch.push_trusted_json(line).unwrap_err().kind(), ErrorKind::Row, "{line:?}");
         }
         let long = format!("{{\"A\":\"{}\"}}", "x".repeat(Batch::MAX_ROW_BYTES));
         assert!(batch.push_trusted_json(long.as_bytes()).unwrap_err().to_string().contains("16000008 bytes"));

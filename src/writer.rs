@@ -84,8 +84,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](crate::ErrorKind::Rejected) when the value is no row or too long a one: it is left out, and the writer
-    /// goes on. Of the same kind is the error that another writer has committed rows on the channel, or that rows appended
+    /// [`Row`](crate::ErrorKind::Row) when the value is no row or too long a one: it is left out, and the writer goes on.
+    /// [`Conflict`](crate::ErrorKind::Conflict) when another writer has committed rows on the channel, or rows appended
     /// before the writer began are lost; it stays, and nothing is sent any more.
     ///
     /// After any other error nothing is lost yet: what was written, this row included, is still here and goes out with the
@@ -143,7 +143,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// - [`Rejected`](crate::ErrorKind::Rejected): all is committed, but rows could not be stored; each is reported once.
+    /// - [`NotStored`](crate::ErrorKind::NotStored): all is committed, but rows could not be stored; each is reported once.
     /// - [`Timeout`](crate::ErrorKind::Timeout): not yet; nothing is lost, call it again.
     /// - otherwise those of [`write`](Writer::write).
     pub fn commit(&mut self, timeout: Duration) -> Result<(), Error> {
@@ -190,7 +190,7 @@ impl Writer {
     fn wrote(&mut self, offset: OffsetToken) -> Result<(), Error> {
         self.batch.mark(offset);
         match self.compressor.check_row(&self.batch.last_row()) {
-            Err(error) if error.kind() == ErrorKind::Rejected => {
+            Err(error) if error.kind() == ErrorKind::Row => {
                 self.batch.pop();
                 return Err(error);
             }

@@ -92,8 +92,8 @@ impl ChannelBuilder {
     ///
     /// - [`Config`](ErrorKind::Config): the name cannot be a channel's; nothing was sent.
     /// - [`Timeout`](ErrorKind::Timeout): rows of an earlier writer are still not committed.
-    /// - [`Rejected`](ErrorKind::Rejected): the pipe does not exist for this role or takes no rows, or the committed offset
-    ///   is not the expected one.
+    /// - [`Refused`](ErrorKind::Refused): the pipe does not exist for this role or takes no rows.
+    /// - [`Conflict`](ErrorKind::Conflict): the committed offset is not the expected one.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn open(self) -> Result<Channel, Error> {
         self.check_name()?;
@@ -138,7 +138,7 @@ impl ChannelBuilder {
         if opened.status.is_usable() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Rejected, "the service opened it in an unusable state")
+        Err(Error::new(ErrorKind::Refused, "the service opened it in an unusable state")
             .attempting(self.attempted())
             .with_code(Some(clean(opened.status.code())))
             .advise("check that the pipe and its table exist, and the grants of the role"))
@@ -152,7 +152,7 @@ impl ChannelBuilder {
         }
         let [found, expected] = [&committed, expected].map(|offset| offset_or_none(offset.as_ref()));
         let happened = format!("its committed offset is {found}, not {expected}");
-        Err(Error::new(ErrorKind::Rejected, happened)
+        Err(Error::new(ErrorKind::Conflict, happened)
             .attempting(self.attempted())
             .advise("use another channel name, or resume from the committed offset"))
     }

@@ -34,7 +34,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// - [`Rejected`](ErrorKind::Rejected): all is committed, but rows since the last wait could not be stored. Each
+    /// - [`NotStored`](ErrorKind::NotStored): all is committed, but rows since the last wait could not be stored. Each
     ///   rejected row is reported once.
     /// - [`Channel`](ErrorKind::Channel): the channel must be reopened, so no commit will come.
     /// - [`Timeout`](ErrorKind::Timeout): not yet; nothing is lost, wait again.
@@ -138,5 +138,7 @@ pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
     let reason = clean(status.last_error_message().unwrap_or("the service gives no reason"));
     let rows = if rejected == 1 { "1 row was".to_string() } else { format!("{rejected} rows were") };
     let happened = format!("all is committed, but {rows} rejected, the last{near}: {reason}");
-    Error::new(ErrorKind::Rejected, happened).advise("correct these rows; repeating them as they are will not help")
+    Error::new(ErrorKind::NotStored, happened)
+        .with_rows_rejected(rejected)
+        .advise("correct these rows; repeating them as they are will not help")
 }

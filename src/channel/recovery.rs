@@ -50,7 +50,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// - [`Rejected`](ErrorKind::Rejected) when this handle neither sent the committed offset nor began with it: another
+    /// - [`Conflict`](ErrorKind::Conflict) when this handle neither sent the committed offset nor began with it: another
     ///   writer uses the channel, and the handle appends no more unless it is reopened.
     /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when the last rows sent had no offset token: the handle can append again,
     ///   but whether they are stored is unknown.
@@ -100,7 +100,7 @@ impl Channel {
     fn foreign(&self, found: Option<&OffsetToken>) -> Error {
         let (found, known) = (offset_or_none(found), offset_or_none(self.in_flight.committed()));
         let happened = format!("its committed offset is {found}; expected {known} or an offset sent since");
-        Error::new(ErrorKind::Rejected, happened)
+        Error::new(ErrorKind::Conflict, happened)
             .attempting(self.attempted("resume"))
             .advise("look for a second writer that uses the same channel name")
     }

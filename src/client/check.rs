@@ -248,7 +248,7 @@ fn try_token(ingest: &Session) -> Result<(), Error> {
 
 /// Only the service sends a code; a proxy that does not know the path sends none.
 fn is_about_the_name(error: &Error) -> bool {
-    error.code().is_some() && matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Channel)
+    error.code().is_some() && matches!(error.kind(), ErrorKind::Refused | ErrorKind::Channel)
 }
 
 /// No login is known to fail because of less.

@@ -292,7 +292,7 @@ impl Values<'_> {
 
 /// The channel's committed offset cannot come from this source.
 pub(super) fn not_a_row(offset: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Rejected, format!("committed offset {offset} is not a row of this source"))
+    Error::new(ErrorKind::Conflict, format!("committed offset {offset} is not a row of this source"))
         .advise("the channel was used for something else: give this load a channel name of its own")
 }
 
@@ -301,7 +301,7 @@ pub(super) fn unreadable(name: &str, number: u64, error: LineError) -> Error {
     match error {
         LineError::TooLong => {
             let happened = format!("it is longer than {} bytes, the most a row may have", Batch::MAX_ROW_BYTES);
-            Error::new(ErrorKind::Rejected, happened).attempting(attempted)
+            Error::new(ErrorKind::Row, happened).with_position(number).attempting(attempted)
         }
         LineError::Io(error) => source_failed(error).attempting(attempted),
     }

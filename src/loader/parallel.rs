@@ -190,7 +190,7 @@ pub(super) fn check_channel_count(pipe: &Pipe, base: &str, channels: u64) -> Res
         return Ok(());
     };
     let happened = format!("channel {other} shows that it was begun with another number of channels");
-    Err(Error::new(ErrorKind::Rejected, happened)
+    Err(Error::new(ErrorKind::Conflict, happened)
         .attempting(format!("load through {channels} channels named after {base}"))
         .advise("use the same number as before, or another channel name"))
 }

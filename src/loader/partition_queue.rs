@@ -179,7 +179,7 @@ mod tests {
         thread::scope(|scope| {
             let skipped = queues.each_ref().map(|queue| scope.spawn(|| queue.reader().skip_committed()));
             queues[0].set_skipped(7);
-            queues[1].fail(Error::new(ErrorKind::Rejected, "no such row"));
+            queues[1].fail(Error::new(ErrorKind::Conflict, "no such row"));
             let [found, failed] = skipped.map(|thread| thread.join().unwrap());
             assert_eq!(found.unwrap(), 7);
             assert_eq!(failed.unwrap_err().to_string(), "no such row");

@@ -120,7 +120,7 @@ impl Compressor {
             piece.text().len(),
             Payload::MAX_WIRE_BYTES
         );
-        Err(Error::new(ErrorKind::Rejected, happened).advise("shorten the row or leave it out"))
+        Err(Error::new(ErrorKind::Row, happened).advise("shorten the row or leave it out"))
     }
 
     /// Whether the text fits; the attempt ends as soon as it does not.
@@ -228,7 +228,7 @@ mod tests {
         let (small, large) = batch.piece().cut(2).unwrap();
         assert!(compressor.fits(&small, &mut payload).unwrap());
         let error = compressor.fits(&large, &mut payload).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert_eq!(error.kind(), ErrorKind::Row);
         assert!(error.to_string().contains("more than 4000000 after compression"), "{error}");
     }
 }

@@ -66,10 +66,10 @@ pub(crate) fn by_status(status: u16) -> (ErrorKind, &'static str) {
     match status {
         300..400 => (ErrorKind::Protocol, "check the URL: credentials are sent to no other host"),
         401 | 403 => (ErrorKind::Credentials, ""),
-        404 => (ErrorKind::Rejected, "check the URL and the names in the request"),
+        404 => (ErrorKind::Refused, "check the URL and the names in the request"),
         429 => (ErrorKind::Throttled, "try again later"),
         408 | 499 | 500..600 => (ErrorKind::Unavailable, "try again later"),
-        400..500 => (ErrorKind::Rejected, "correct the request; repeating it will not help"),
+        400..500 => (ErrorKind::Refused, "correct the request; repeating it will not help"),
         _ => (ErrorKind::Protocol, "report this response"),
     }
 }

@@ -115,7 +115,7 @@ mod tests {
         }
 
         fn hidden_failure(&self, response: &Response) -> Option<Error> {
-            (response.body == b"failed").then(|| Error::new(ErrorKind::Rejected, "it failed"))
+            (response.body == b"failed").then(|| Error::new(ErrorKind::Refused, "it failed"))
         }
 
         fn meaning(&self, status: u16, code: &str) -> (ErrorKind, &'static str) {
@@ -175,14 +175,14 @@ mod tests {
     fn a_status_means_what_http_says_unless_the_service_says_otherwise() {
         for (status, expected) in [
             (302, ErrorKind::Protocol),
-            (400, ErrorKind::Rejected),
+            (400, ErrorKind::Refused),
             (401, ErrorKind::Credentials),
             (403, ErrorKind::Credentials),
-            (404, ErrorKind::Rejected),
+            (404, ErrorKind::Refused),
             (408, ErrorKind::Unavailable),
-            (409, ErrorKind::Rejected),
-            (410, ErrorKind::Rejected),
-            (413, ErrorKind::Rejected),
+            (409, ErrorKind::Refused),
+            (410, ErrorKind::Refused),
+            (413, ErrorKind::Refused),
             (429, ErrorKind::Throttled),
             (500, ErrorKind::Unavailable),
             (503, ErrorKind::Unavailable),
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_failure_inside_a_success_is_an_error() {
-        assert_eq!(kind(&Own, 200, "failed"), ErrorKind::Rejected);
+        assert_eq!(kind(&Own, 200, "failed"), ErrorKind::Refused);
         assert!(result(&Plain, Replay::Safe, outcome(Ok(response(200, "failed")))).is_ok());
     }
 

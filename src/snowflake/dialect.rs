@@ -60,7 +60,7 @@ impl Dialect for SnowflakeDialect {
         let message = Problem::of(response).message.unwrap_or_default();
         let reason = format!("the service reported failure {} inside a success: {message}", body.status_code);
         let (kind, advice) = match self {
-            SnowflakeDialect::Control(_) => (ErrorKind::Rejected, "check the account URL and the role"),
+            SnowflakeDialect::Control(_) => (ErrorKind::Refused, "check the account URL and the role"),
             SnowflakeDialect::Ingest => (ErrorKind::Channel, REOPEN),
         };
         Some(Error::new(kind, reason).with_status(response.status).advise(advice))
@@ -92,11 +92,11 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
         "ERR_CHANNEL_HAS_UNCOMMITTED_DATA" => {
             (ErrorKind::Channel, "wait until the rows sent before are committed, or discard them on purpose")
         }
-        "ERR_PIPE_IN_INVALID_STATE" => (ErrorKind::Rejected, "look at the pipe with SYSTEM$PIPE_STATUS"),
-        "ERR_PIPE_KIND_NOT_SUPPORTED" => (ErrorKind::Rejected, "use a streaming pipe, such as <TABLE>-STREAMING"),
+        "ERR_PIPE_IN_INVALID_STATE" => (ErrorKind::Refused, "look at the pipe with SYSTEM$PIPE_STATUS"),
+        "ERR_PIPE_KIND_NOT_SUPPORTED" => (ErrorKind::Refused, "use a streaming pipe, such as <TABLE>-STREAMING"),
         code if code.starts_with("ERR_CHANNEL_") => (ErrorKind::Channel, REOPEN),
         code if ["ERR_PIPE_", "ERR_TABLE_", "ERR_DATABASE_", "ERR_SCHEMA_"].iter().any(|o| code.starts_with(o)) => {
-            (ErrorKind::Rejected, "check the names of database, schema, table and pipe, and the grants of the role")
+            (ErrorKind::Refused, "check the names of database, schema, table and pipe, and the grants of the role")
         }
         "394302" | "394303" => (ErrorKind::Clock, "set this machine's clock by NTP"),
         "390144" | "394400" => (ErrorKind::Credentials, ""),
@@ -108,8 +108,8 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
 fn by_control_status(status: u16) -> (ErrorKind, &'static str) {
     match status {
         300..400 => (ErrorKind::Protocol, ACCOUNT_URL),
-        404 => (ErrorKind::Rejected, "check the account URL"),
-        409 => (ErrorKind::Rejected, "check the account URL and the role"),
+        404 => (ErrorKind::Refused, "check the account URL"),
+        409 => (ErrorKind::Refused, "check the account URL and the role"),
         410 => (ErrorKind::Unavailable, "check the account URL; try again later"),
         _ => by_status(status),
     }
@@ -118,10 +118,10 @@ fn by_control_status(status: u16) -> (ErrorKind, &'static str) {
 fn by_ingest_status(status: u16) -> (ErrorKind, &'static str) {
     match status {
         300..400 => (ErrorKind::Protocol, ACCOUNT_URL),
-        404 => (ErrorKind::Rejected, "check the account URL and the names of database, schema, table and pipe"),
+        404 => (ErrorKind::Refused, "check the account URL and the names of database, schema, table and pipe"),
         409 => (ErrorKind::Channel, REOPEN),
         410 => (ErrorKind::Channel, "the pipe has moved to another host; reopen the channel"),
-        413 => (ErrorKind::Rejected, "append fewer rows at once"),
+        413 => (ErrorKind::Refused, "append fewer rows at once"),
         429 => (ErrorKind::Throttled, "append less often, with more rows at once"),
         _ => by_status(status),
     }
@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(kind(INGEST, status, "STALE_CONTINUATION_TOKEN_SEQUENCER"), ErrorKind::Channel);
             assert_eq!(kind(INGEST, status, "ERR_CHANNEL_MUST_BE_REOPENED"), ErrorKind::Channel);
             for dialect in [CONTROL, INGEST] {
-                assert_eq!(kind(dialect, status, "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"), ErrorKind::Rejected);
+                assert_eq!(kind(dialect, status, "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"), ErrorKind::Refused);
             }
         }
         for dialect in [CONTROL, INGEST] {
@@ -188,14 +188,14 @@ mod tests {
     fn without_a_code_the_status_decides() {
         for (status, control, ingest) in [
             (302, ErrorKind::Protocol, ErrorKind::Protocol),
-            (400, ErrorKind::Rejected, ErrorKind::Rejected),
+            (400, ErrorKind::Refused, ErrorKind::Refused),
             (401, ErrorKind::Credentials, ErrorKind::Credentials),
             (403, ErrorKind::Credentials, ErrorKind::Credentials),
-            (404, ErrorKind::Rejected, ErrorKind::Rejected),
+            (404, ErrorKind::Refused, ErrorKind::Refused),
             (408, ErrorKind::Unavailable, ErrorKind::Unavailable),
-            (409, ErrorKind::Rejected, ErrorKind::Channel),
+            (409, ErrorKind::Refused, ErrorKind::Channel),
             (410, ErrorKind::Unavailable, ErrorKind::Channel),
-            (413, ErrorKind::Rejected, ErrorKind::Rejected),
+            (413, ErrorKind::Refused, ErrorKind::Refused),
             (429, ErrorKind::Throttled, ErrorKind::Throttled),
             (500, ErrorKind::Unavailable, ErrorKind::Unavailable),
             (513, ErrorKind::Unavailable, ErrorKind::Unavailable),
@@ -218,7 +218,7 @@ mod tests {
         for message in [r#""m""#, "null", "7", r#"{"text":"m"}"#] {
             let response = response(200, &format!(r#"{{"status_code":5,"message":{message}}}"#));
             assert_eq!(INGEST.hidden_failure(&response).unwrap().kind(), ErrorKind::Channel, "{message}");
-            assert_eq!(CONTROL.hidden_failure(&response).unwrap().kind(), ErrorKind::Rejected, "{message}");
+            assert_eq!(CONTROL.hidden_failure(&response).unwrap().kind(), ErrorKind::Refused, "{message}");
         }
         for success in [r#"{"status_code":0,"message":null}"#, "bare text", "{}", ""] {
             assert!(INGEST.hidden_failure(&response(200, success)).is_none(), "{success}");

@@ -90,7 +90,7 @@ fn rejected_rows_are_told_once_and_the_others_land() {
     let mut channel = pipe_of(&service).channel("c").open().unwrap();
     channel.append(&batch(1..=10)).unwrap();
     let error = channel.wait_for_commit(10, SOON).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::NotStored);
     assert!(error.to_string().contains("1 row was rejected"), "{error}");
     channel.wait_for_commit(10, SOON).unwrap();
     channel.append(&batch(11..=20)).unwrap();
@@ -173,7 +173,7 @@ fn a_guarded_open_refuses_a_history_that_is_not_expected() {
     channel.wait_for_commit(3, SOON).unwrap();
     pipe.channel("c").expect_offset(3).open().unwrap();
     let error = pipe.channel("c").expect_unused().open().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("its committed offset is 3, not none"), "{error}");
 }
 
@@ -197,7 +197,7 @@ fn a_pipe_that_does_not_exist_is_told_by_name() {
     let service = Emulator::start().unwrap();
     let pipe = client_of(&service).pipe("DEMO", "PUBLIC", "NO_SUCH_PIPE");
     let error = pipe.channel("c").open().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("NO_SUCH_PIPE"), "{error}");
 }
 
@@ -236,7 +236,7 @@ fn recovery_names_a_second_writer() {
     second.wait_for_commit(101, SOON).unwrap();
     assert_eq!(first.append(&batch(4..=5)).unwrap_err().kind(), ErrorKind::Channel);
     let error = first.recover().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("101") && error.to_string().contains("second writer"), "{error}");
     assert_eq!(first.recover().unwrap_err().to_string(), error.to_string(), "asking again makes nothing complete");
     assert_eq!(first.append(&batch(4..=5)).unwrap_err().to_string(), error.to_string());

@@ -28,7 +28,7 @@ enum End {
 }
 
 const TABLE: [Row; 33] = [
-    Row { status: 400, body: r#"{"code":"ERR_INVALID_OFFSET","message":"bad"}"#, end: End::Told(ErrorKind::Rejected) },
+    Row { status: 400, body: r#"{"code":"ERR_INVALID_OFFSET","message":"bad"}"#, end: End::Told(ErrorKind::Refused) },
     Row { status: 400, body: r#"{"code":"STALE_CONTINUATION_TOKEN_SEQUENCER","message":"m"}"#, end: End::Reopened },
     Row { status: 401, body: "", end: End::Renewed },
     Row { status: 401, body: r#"{"code":"390318","message":"OAuth access token expired."}"#, end: End::Renewed },
@@ -37,31 +37,31 @@ const TABLE: [Row; 33] = [
     Row {
         status: 404,
         body: r#"{"code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#,
-        end: End::Told(ErrorKind::Rejected),
+        end: End::Told(ErrorKind::Refused),
     },
     Row {
         status: 404,
         body: r#"{"error_code":"ERR_TABLE_DOES_NOT_EXIST_NOT_AUTHORIZED"}"#,
-        end: End::Told(ErrorKind::Rejected),
+        end: End::Told(ErrorKind::Refused),
     },
     Row {
         status: 403,
         body: r#"{"code":"ERR_DATABASE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#,
-        end: End::Told(ErrorKind::Rejected),
+        end: End::Told(ErrorKind::Refused),
     },
     Row { status: 404, body: r#"{"code":"ERR_CHANNEL_DOES_NOT_EXIST_OR_IS_NOT_AUTHORIZED"}"#, end: End::Reopened },
     Row { status: 404, body: r#"{"code":"ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#, end: End::Reopened },
     Row { status: 404, body: "<html>Not Found</html>", end: End::Repeated },
     Row { status: 408, body: "", end: End::Repeated },
-    Row { status: 409, body: r#"{"code":"ERR_PIPE_IN_INVALID_STATE"}"#, end: End::Told(ErrorKind::Rejected) },
+    Row { status: 409, body: r#"{"code":"ERR_PIPE_IN_INVALID_STATE"}"#, end: End::Told(ErrorKind::Refused) },
     Row { status: 409, body: r#"{"code":"ERR_CHANNEL_MUST_BE_REOPENED"}"#, end: End::Reopened },
     Row { status: 409, body: r#"{"code":"ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP"}"#, end: End::Reopened },
     Row { status: 409, body: r#"{"code":"ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER"}"#, end: End::Reopened },
     Row { status: 409, body: r#"{"code":"ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER"}"#, end: End::Reopened },
     Row { status: 409, body: "", end: End::Reopened },
     Row { status: 410, body: "moved", end: End::Renewed },
-    Row { status: 413, body: "", end: End::Told(ErrorKind::Rejected) },
-    Row { status: 415, body: "", end: End::Told(ErrorKind::Rejected) },
+    Row { status: 413, body: "", end: End::Told(ErrorKind::Refused) },
+    Row { status: 415, body: "", end: End::Told(ErrorKind::Refused) },
     Row { status: 429, body: "", end: End::Repeated },
     Row { status: 429, body: r#"{"code":"ReceiverSaturated"}"#, end: End::Repeated },
     Row { status: 499, body: "", end: End::Repeated },
@@ -71,7 +71,7 @@ const TABLE: [Row; 33] = [
     Row { status: 504, body: "", end: End::Repeated },
     Row { status: 500, body: r#"{"code":"STALE_PIPE_CACHE"}"#, end: End::Reopened },
     Row { status: 400, body: r#"{"code":"STALE_PIPE_CACHE"}"#, end: End::Reopened },
-    Row { status: 400, body: r#"{"error":"ERR_PIPE_KIND_NOT_SUPPORTED"}"#, end: End::Told(ErrorKind::Rejected) },
+    Row { status: 400, body: r#"{"error":"ERR_PIPE_KIND_NOT_SUPPORTED"}"#, end: End::Told(ErrorKind::Refused) },
     Row { status: 302, body: "", end: End::Told(ErrorKind::Protocol) },
 ];
 
@@ -187,5 +187,5 @@ fn an_open_that_answers_200_with_an_unusable_channel_is_refused() {
     let body = r#"{"next_continuation_token":"0_1","channel_status":{"channel_status_code":"ERR_PIPE_INVALID"}}"#;
     service.inject(Fault::status(Endpoint::Open, 200).body(body));
     let error = pipe(&service).channel("c").open().unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Rejected, Some("ERR_PIPE_INVALID")));
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, Some("ERR_PIPE_INVALID")));
 }

@@ -143,7 +143,7 @@ fn a_row_that_is_no_row_ends_the_load_after_the_rows_before_it() {
         let service = Emulator::start().unwrap();
         let mut loader = loader(&pipe_of(&service));
         let error = loader.load(file.source()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert_eq!(error.kind(), ErrorKind::Row);
         let text = error.to_string();
         assert!(text.contains("line 100 of ") && text.contains(said), "{text}");
         assert_eq!(landed(&service), rows(1..=99));
@@ -172,7 +172,7 @@ fn a_row_too_long_for_any_request_ends_the_load_after_the_rows_before_it() {
     let file = TextFile::new(format!("{}\n{{\"A\":\"{long}\"}}\n{}\n", row(1), row(3)));
     let service = Emulator::start().unwrap();
     let error = loader(&pipe_of(&service)).load(file.source()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Row);
     assert!(error.to_string().contains("the row at offset 2 is too long for any request"), "{error}");
     assert_eq!(landed(&service), rows(1..=1));
 }
@@ -227,7 +227,7 @@ fn a_committed_offset_of_somebody_else_is_refused_and_nothing_is_appended() {
         channel.append(&other).unwrap();
         channel.wait_for_commit(foreign.clone(), Duration::from_secs(20)).unwrap();
         let error = loader(&pipe).load(file.source()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Rejected, "{foreign}");
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{foreign}");
         assert!(error.to_string().contains(&format!("committed offset {foreign} ")), "{error}");
         assert_eq!(landed(&service), rows(1..=1));
     }
@@ -260,7 +260,7 @@ fn rejected_rows_are_counted_and_end_the_load_as_an_error_when_all_is_committed(
     service.reject_rows_containing("7\"");
     let mut loader = loader(&pipe_of(&service));
     let error = loader.load(Source::reader("text", rows(1..=100).as_bytes())).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::NotStored);
     assert!(error.to_string().contains("10 rows were rejected"), "{error}");
     assert_eq!((loader.report().rows, loader.report().rows_rejected), (100, 10));
     assert_eq!(landed(&service), rows((1..=100).filter(|id| id % 10 != 7)));
@@ -388,7 +388,7 @@ fn rejected_rows_are_told_although_the_channel_was_lost_after_the_last_row() {
         service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
         let mut loader = loader(&pipe);
         let error = loader.load(source()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert_eq!(error.kind(), ErrorKind::NotStored);
         assert!(error.to_string().contains("1 row was rejected, the last at or before offset 10"), "{error}");
         assert_eq!((loader.report().rows, loader.report().rows_rejected), (10, 1));
     });

@@ -39,7 +39,7 @@ fn a_permission_that_is_missing_costs_no_renewal() {
     let service = Scripted::start();
     service.next("open", 403, r#"{"code":"ERR_TABLE_DOES_NOT_EXIST_NOT_AUTHORIZED","message":"m"}"#);
     let error = service.pipe().channel("c").open().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Refused);
     assert_eq!((service.seen_at("token").len(), service.seen_at("open").len()), (1, 1));
 }
 
@@ -47,10 +47,10 @@ fn a_permission_that_is_missing_costs_no_renewal() {
 fn a_login_that_fails_is_not_about_a_channel() {
     for endpoint in ["hostname", "token"] {
         for (status, body, kind) in [
-            (409, "", ErrorKind::Rejected),
+            (409, "", ErrorKind::Refused),
             (410, "", ErrorKind::Unavailable),
-            (400, r#"{"code":"ERR_CHANNEL_MUST_BE_REOPENED"}"#, ErrorKind::Rejected),
-            (200, r#"{"status_code":7,"message":"m"}"#, ErrorKind::Rejected),
+            (400, r#"{"code":"ERR_CHANNEL_MUST_BE_REOPENED"}"#, ErrorKind::Refused),
+            (200, r#"{"status_code":7,"message":"m"}"#, ErrorKind::Refused),
         ] {
             let service = Scripted::start();
             service.next(endpoint, status, body);

@@ -245,7 +245,7 @@ fn an_error_of_the_service_is_told_with_its_code_and_the_request() {
     let body = r#"{"code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED","message":"Pipe does not exist."}"#;
     service.next("open", 404, body);
     let error = service.pipe().channel("load-1").open().unwrap_err();
-    assert_eq!((error.kind(), error.status()), (ErrorKind::Rejected, Some(404)));
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Refused, Some(404)));
     assert_eq!(error.code(), Some("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"));
     assert_eq!(error.request_id(), service.seen_at("open")[0].query("requestId"));
     let text = error.to_string();

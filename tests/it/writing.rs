@@ -96,8 +96,8 @@ fn a_value_that_is_no_row_is_left_out_and_the_writer_goes_on() {
     let service = Emulator::start().unwrap();
     let mut writer = writer(&service);
     writer.write_json(row(1).as_bytes(), 1).unwrap();
-    assert_eq!(writer.write(&json!([2]), 2).unwrap_err().kind(), ErrorKind::Rejected);
-    assert_eq!(writer.write_json(b"{", 3).unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!(writer.write(&json!([2]), 2).unwrap_err().kind(), ErrorKind::Row);
+    assert_eq!(writer.write_json(b"{", 3).unwrap_err().kind(), ErrorKind::Row);
     writer.write_json(row(4).as_bytes(), 4).unwrap();
     assert_eq!(writer.close(SOON).unwrap(), Some(4.into()));
     assert_eq!(landed(&service), rows([1, 4]));
@@ -112,7 +112,7 @@ fn rejected_rows_are_told_once() {
         writer.write_json(row(id).as_bytes(), id).unwrap();
     }
     let error = writer.commit(SOON).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::NotStored);
     assert!(error.to_string().contains("1 row was rejected"), "{error}");
     writer.commit(SOON).unwrap();
     assert_eq!(landed(&service), rows([1, 3]));
@@ -187,7 +187,7 @@ fn rejected_rows_are_told_although_the_last_answer_was_lost() {
     service.inject(Fault::lose_reply(Endpoint::Append).times(1000));
     (1..=3).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
     let error = writer.commit(SOON).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::NotStored);
     assert!(error.to_string().contains("1 row was rejected"), "{error}");
     writer.commit(SOON).unwrap();
 }
@@ -247,7 +247,7 @@ fn a_row_too_long_for_any_request_is_left_out_and_no_other() {
     let long: String = (0..6_000_000).map(|_| noise.alphanumeric()).collect();
     writer.write_json(row(1).as_bytes(), 1).unwrap();
     let error = writer.write(&json!({ "ID": 2, "TEXT": long }), 2).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Row);
     assert!(error.to_string().contains("the row at offset 2 is too long for any request"), "{error}");
     writer.write_json(row(3).as_bytes(), 3).unwrap();
     writer.write(&json!({ "ID": 4, "TEXT": " ".repeat(6_000_000) }), 4).unwrap();

@@ -33,7 +33,7 @@ pub(super) fn backoff(left: Duration, asked_to_wait: Option<Duration>) -> Durati
 pub(super) fn remembered(error: &Error) -> Option<Duration> {
     match error.kind() {
         // The same request would get the same response, and repeated refusals may lock the user out.
-        ErrorKind::Config | ErrorKind::Credentials | ErrorKind::Rejected => Some(PERMANENT),
+        ErrorKind::Config | ErrorKind::Credentials | ErrorKind::Refused => Some(PERMANENT),
         _ => error.retry_after().map(|delay| delay.min(MAX_DELAY)),
     }
 }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn permanent_failures_are_remembered_and_transient_ones_only_as_long_as_the_service_asks() {
         let of = |kind, delay| remembered(&Error::new(kind, "x").with_retry_after(delay));
-        for permanent in [ErrorKind::Config, ErrorKind::Credentials, ErrorKind::Rejected] {
+        for permanent in [ErrorKind::Config, ErrorKind::Credentials, ErrorKind::Refused] {
             assert_eq!(of(permanent, None), Some(PERMANENT));
         }
         for transient in [ErrorKind::Throttled, ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Protocol] {

@@ -92,8 +92,8 @@ fn refused(status: u16, code: &Value, description: &str, secret: &Secret) -> Err
         "unauthorized_client" => (ErrorKind::Credentials, "allow the client the grant client_credentials"),
         "invalid_grant" => (ErrorKind::Credentials, "check that the client is active"),
         "invalid_scope" => (ErrorKind::Credentials, "ask for a scope that the client was granted"),
-        "invalid_request" => (ErrorKind::Rejected, "check scope and audience; the server may demand one of them"),
-        "unsupported_grant_type" => (ErrorKind::Rejected, "enable the grant client_credentials at the server"),
+        "invalid_request" => (ErrorKind::Refused, "check scope and audience; the server may demand one of them"),
+        "unsupported_grant_type" => (ErrorKind::Refused, "enable the grant client_credentials at the server"),
         "temporarily_unavailable" | "server_error" => (ErrorKind::Unavailable, "try again later"),
         _ => return by_status(status).with_code(Some(code)),
     };
@@ -106,8 +106,8 @@ fn by_status(status: u16) -> Error {
     let (kind, reason, advice) = match status {
         200..300 => (ErrorKind::Protocol, "the server reported an unknown error", "report it"),
         401 | 403 => (ErrorKind::Credentials, "the server refused the client", "check client id and secret"),
-        404 | 405 => (ErrorKind::Rejected, "there is no token endpoint", "check its URL"),
-        400..500 => (ErrorKind::Rejected, "the server refused the request", "check scope, audience and URL"),
+        404 | 405 => (ErrorKind::Refused, "there is no token endpoint", "check its URL"),
+        400..500 => (ErrorKind::Refused, "the server refused the request", "check scope, audience and URL"),
         _ => (ErrorKind::Protocol, "the response was not understood", "check the URL of the token endpoint"),
     };
     Error::new(kind, reason).with_status(status).advise(advice)
@@ -193,8 +193,8 @@ mod tests {
             ("unauthorized_client", ErrorKind::Credentials),
             ("invalid_grant", ErrorKind::Credentials),
             ("invalid_scope", ErrorKind::Credentials),
-            ("invalid_request", ErrorKind::Rejected),
-            ("unsupported_grant_type", ErrorKind::Rejected),
+            ("invalid_request", ErrorKind::Refused),
+            ("unsupported_grant_type", ErrorKind::Refused),
             ("server_error", ErrorKind::Unavailable),
             ("temporarily_unavailable", ErrorKind::Unavailable),
         ] {
@@ -211,9 +211,9 @@ mod tests {
         for (status, body, kind) in [
             (401, "", ErrorKind::Credentials),
             (403, "<html>", ErrorKind::Credentials),
-            (404, "", ErrorKind::Rejected),
-            (400, "{}", ErrorKind::Rejected),
-            (400, r#"{"error":"odd"}"#, ErrorKind::Rejected),
+            (404, "", ErrorKind::Refused),
+            (400, "{}", ErrorKind::Refused),
+            (400, r#"{"error":"odd"}"#, ErrorKind::Refused),
             (401, r#"{"error":{"code":1}}"#, ErrorKind::Credentials),
             (200, r#"{"error":"odd"}"#, ErrorKind::Protocol),
         ] {

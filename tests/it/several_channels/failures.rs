@@ -19,7 +19,7 @@ fn another_number_of_channels_for_the_same_name_is_refused() {
             let pipe = pipe_of(&service);
             loader(&pipe, first).load(source()).unwrap();
             let error = loader(&pipe, second).load(source()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Rejected, "{first} then {second}");
+            assert_eq!(error.kind(), ErrorKind::Conflict, "{first} then {second}");
             assert!(error.to_string().contains("another number of channels"), "{error}");
             assert_eq!(landed(&service).lines().count(), 3000);
         }
@@ -77,7 +77,7 @@ fn a_committed_offset_of_somebody_else_stops_its_channel_only() {
             channel.append(&other).unwrap();
             channel.wait_for_commit(foreign, Duration::from_secs(20)).unwrap();
             let error = loader(&pipe, 3).load(source()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Rejected);
+            assert_eq!(error.kind(), ErrorKind::Conflict);
             assert!(error.to_string().contains(&format!("committed offset {foreign} ")), "{error}");
             let others = (1..=4_500).filter(|id| channel_of(*id, 3) != 1);
             check_landed(&service, 3, others.chain([10_999]));
@@ -137,7 +137,7 @@ fn a_row_that_is_no_row_ends_the_load_after_the_rows_before_it() {
     let text = format!("{}[1]\n{}", rows(1..=3_499), rows(3_501..=9_000));
     let mut loader = loader(&pipe, 3);
     let error = loader.load(reader(&text)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Row);
     assert!(error.to_string().starts_with("could not read line 3500 of bytes: "), "{error}");
     assert_eq!((loader.report().rows, loader.report().rows_sent), (3_499, 3_499));
     check_landed(&service, 3, 1..=3_499);
