@@ -246,6 +246,10 @@ impl Delivery {
 
     fn commit_overdue(&self) -> Error {
         let happened = match self.committed_offset() {
+            _ if self.channel.in_flight().has_only_unmarked_inherited() => {
+                "rows appended before the writer began have no offset token, so nothing shows that they are stored"
+                    .into()
+            }
             Some(offset) => format!("no commit within {:?} beyond offset {offset}", self.commit_timeout),
             None => format!("no commit within {:?}", self.commit_timeout),
         };

@@ -8,5 +8,7 @@ pub(crate) mod api;
 pub(crate) mod credentials;
 pub(crate) mod dialect;
 pub(crate) mod exchange;
+mod pipe_name;
 pub(crate) mod status;
+pub(crate) mod target;
 mod token_kind;
