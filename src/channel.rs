@@ -71,8 +71,8 @@ pub struct Channel {
     /// Differs if the channel was deleted and created again.
     created_on_ms: Option<u64>,
     in_flight: InFlight,
-    /// The last offsets of the first batches that were given to [`append`](Channel::append) and not sent to their end.
-    unsent: Vec<Option<OffsetToken>>,
+    /// The first batches that were given to [`append`](Channel::append) and not sent to their end.
+    unsent: Vec<Unsent>,
     /// A recovery found rows without an offset in flight, and nothing shows whether they are stored.
     is_unproven: bool,
     pace: Pace,
@@ -85,8 +85,29 @@ pub struct Channel {
 /// What the next append has to send along, or why there can be none.
 #[derive(Debug)]
 enum Link {
-    Up { continuation: String, sticky: Option<HeaderValue> },
+    Up {
+        continuation: String,
+        sticky: Option<HeaderValue>,
+    },
+    /// Reopening may help.
     Down(Error),
+    /// Reopening cannot help, and would take the channel away from somebody else.
+    Ended(Error),
+}
+
+/// A batch of which some rows were never sent.
+#[derive(Clone, Debug)]
+struct Unsent {
+    /// The last of its offsets.
+    last: Option<OffsetToken>,
+    /// Its first rows were sent. Otherwise it may be a batch that was sent before and is tried once more.
+    is_begun: bool,
+}
+
+impl Unsent {
+    fn is_missing_after(&self, committed: Option<&OffsetToken>) -> bool {
+        self.is_begun || self.last.is_none() || self.last.as_ref() != committed
+    }
 }
 
 impl Channel {
@@ -139,7 +160,7 @@ impl Channel {
 
     /// The offset token up to which rows are known to be committed: at opening, or by the last wait or status.
     ///
-    /// `None` for a channel that has never committed a token. Resume after it.
+    /// `None` for a channel that has never committed a token. Resume after it. A status that lags does not move it back.
     pub fn committed_offset(&self) -> Option<&OffsetToken> {
         self.in_flight.reported()
     }
@@ -177,15 +198,15 @@ impl Channel {
         }
         // On a link that still stands the caller can append the batch again, so none of it is missing.
         if self.check_link().is_err() && accepted + in_doubt < batch.rows() {
-            self.note_unsent(batch.last_offset());
+            self.note_unsent(Unsent { last: batch.last_offset(), is_begun: accepted + in_doubt > 0 });
         }
         Err(if accepted > 0 { part_accepted(error) } else { error })
     }
 
-    fn note_unsent(&mut self, last: Option<OffsetToken>) {
+    fn note_unsent(&mut self, batch: Unsent) {
         // A caller that tries again and again must not fill the memory.
-        if self.unsent.len() < MAX_UNSENT && !self.unsent.contains(&last) {
-            self.unsent.push(last);
+        if self.unsent.len() < MAX_UNSENT && self.unsent.iter().all(|earlier| earlier.last != batch.last) {
+            self.unsent.push(batch);
         }
     }
 
@@ -213,20 +234,22 @@ impl Channel {
     pub(crate) fn check_link(&self) -> Result<(), Error> {
         match &self.link {
             Link::Up { .. } => Ok(()),
-            Link::Down(error) => Err(error.clone()),
+            Link::Down(error) | Link::Ended(error) => Err(error.clone()),
         }
     }
 
     /// Appends no more, for this reason.
     pub(crate) fn take_down(&mut self, reason: Error) {
-        self.link = Link::Down(reason);
+        if !matches!(self.link, Link::Ended(_)) {
+            self.link = Link::Down(reason);
+        }
     }
 
     /// Appends one request body. It is in flight afterwards, unless it was certainly not applied.
     pub(crate) fn append_payload(&mut self, payload: &Payload) -> Result<(), Error> {
         let (continuation, sticky) = match &self.link {
             Link::Up { continuation, sticky } => (continuation, sticky.as_ref()),
-            Link::Down(error) => return Err(error.clone()),
+            Link::Down(error) | Link::Ended(error) => return Err(error.clone()),
         };
         let (session, pipe, clock) = (self.pipe.session(), self.pipe.name(), self.pipe.clock());
         clock.sleep(self.pace.wait(clock.now()));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Channel, InFlight, Wait};
+use super::{Channel, InFlight, Link, Wait};
 use crate::error::{Error, ErrorKind, clean};
 use crate::rows::{OffsetToken, offset_or_none};
 use crate::snowflake::api;
@@ -135,7 +135,7 @@ impl Channel {
             return Ok(());
         }
         let error = self.created_again();
-        self.take_down(error.clone());
+        self.link = Link::Ended(error.clone());
         Err(error)
     }
 

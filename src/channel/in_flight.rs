@@ -69,9 +69,12 @@ impl InFlight {
 
     /// Adds a request that the service accepted.
     pub(crate) fn push(&mut self, payload: &Payload, at: Moment) {
+        let is_own = self.sent.len() > self.inherited;
         match self.sent.back_mut() {
             // No report tells these two apart, and a caller without offsets must not fill the memory.
-            Some(newest) if newest.offset.is_none() && payload.last.is_none() => newest.rows += payload.rows as u64,
+            Some(newest) if is_own && newest.offset.is_none() && payload.last.is_none() => {
+                newest.rows += payload.rows as u64;
+            }
             _ => self.push_apart(payload, at),
         }
     }

@@ -1,5 +1,5 @@
 use super::in_flight::Reconciled;
-use super::{Channel, Uncommitted};
+use super::{Channel, Link, Uncommitted};
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, OffsetToken, offset_or_none};
 
@@ -126,8 +126,8 @@ impl Channel {
             return Err(self.unknown_after(committed.as_ref()));
         }
         let lost = uncommitted.first_missing(committed.as_ref()).cloned().map(Some);
-        // A batch that was given again after its first attempt may be committed by that.
-        let unsent = unsent.into_iter().find(|last| last.is_none() || *last != committed);
+        let unsent =
+            unsent.into_iter().find(|batch| batch.is_missing_after(committed.as_ref())).map(|batch| batch.last);
         Ok(Recovery { missing: lost.or(unsent).map(|last| Missing { last }), committed })
     }
 
@@ -148,6 +148,9 @@ impl Channel {
 
     /// Takes over what was opened, and keeps what is known of before.
     fn reopen_and_compare(&mut self) -> Result<Reconciled, Error> {
+        if let Link::Ended(error) = &self.link {
+            return Err(error.clone());
+        }
         let opened = self.builder.clone().open()?;
         let committed = opened.status_at_open.committed_offset();
         self.check_creation(&opened.status_at_open)?;

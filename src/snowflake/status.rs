@@ -108,7 +108,11 @@ impl<'de> Deserialize<'de> for ChannelStatus {
         let offsets = COMMITTED_OFFSET.map(|name| fields.get(name));
         let offset = offsets.into_iter().flatten().find(|offset| !offset.is_null());
         Ok(ChannelStatus {
-            channel_name: text_of("channel_name"),
+            channel_name: fields
+                .get("channel_name")
+                .and_then(Value::as_str)
+                .filter(|name| !name.is_empty())
+                .map(String::from),
             code: fields.get("channel_status_code").and_then(code),
             committed_offset: offset.map(offset_token::<D>).transpose()?,
             names_committed_offset: offsets.iter().any(Option::is_some),
@@ -223,12 +227,12 @@ mod tests {
     #[test]
     fn unknown_and_missing_fields_do_no_harm() {
         let status = status(
-            r#"{"last_error_timestamp":"2026-01-01T00:00:00Z","new":{},"channel_name":7.5,"created_on_ms":"1",
+            r#"{"last_error_timestamp":"2026-01-01T00:00:00Z","new":{},"channel_name":7,"created_on_ms":"1",
                 "last_error_message":{"text":"m"},"last_error_offset_upper_bound":3}"#,
         );
         assert_eq!((status.committed_offset(), status.last_error_message()), (None, None));
         assert_eq!((status.last_error_offset(), status.created_on_ms()), (Some(3.into()), Some(1)));
-        assert!(status.is_usable());
+        assert!(status.is_usable() && status.channel_name().is_none());
     }
 
     #[test]

@@ -117,6 +117,28 @@ fn after_a_recovery_that_found_everything_nothing_is_left_of_any_batch() {
 }
 
 #[test]
+fn the_unmarked_end_of_a_batch_that_was_cut_is_missing_although_its_last_token_is_committed() {
+    let service = Emulator::start().unwrap();
+    let mut channel = impatient_pipe(&service).channel("c").open().unwrap();
+    let mut batch = long_rows(1..=1);
+    let mut noise = fastrand::Rng::with_seed(5);
+    let text: String = (0..3_500_000).map(|_| noise.alphanumeric()).collect();
+    batch.push(&serde_json::json!({ "ID": 2, "TEXT": text })).unwrap();
+    // The first of its two requests gets through.
+    service.inject(Fault::delay(Endpoint::Append, Duration::ZERO));
+    service.inject(Fault::status(Endpoint::Append, 429).times(1000));
+    assert_eq!(channel.append(&batch).unwrap_err().kind(), ErrorKind::Throttled);
+    service.clear_faults();
+    let recovery = channel.recover().unwrap();
+    assert_eq!((recovery.is_complete(), recovery.committed_offset()), (false, Some(&1.into())));
+    let rest = recovery.rest_of(&batch).unwrap();
+    assert_eq!(rest.rows(), 1);
+    channel.append(&rest).unwrap();
+    channel.reopen().unwrap();
+    assert_eq!(landed(&service).lines().count(), 2);
+}
+
+#[test]
 fn a_batch_that_was_accepted_in_part_is_not_to_be_appended_again_as_it_is() {
     let service = Emulator::start().unwrap();
     let mut channel = impatient_pipe(&service).channel("c").open().unwrap();

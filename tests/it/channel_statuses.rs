@@ -5,7 +5,7 @@ use std::time::Duration;
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::ErrorKind;
 
-use crate::support::{Scripted, batch, impatient_pipe, landed, pipe_of, rows};
+use crate::support::{Scripted, batch, landed, pipe_of, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 const PIPE: &str = "DEMO.PUBLIC.\"EVENTS-STREAMING\"";
@@ -18,6 +18,10 @@ fn opened(status: &str) -> String {
 /// A response to a request for statuses.
 fn status(status: &str) -> String {
     format!(r#"{{"channel_statuses":{{"LOAD-1":{{{status}}}}}}}"#)
+}
+
+fn opens(service: &Emulator) -> usize {
+    service.requests().iter().filter(|request| request.method == "PUT").count()
 }
 
 fn committed(offset: u64, rejected: u64) -> String {
@@ -181,11 +185,13 @@ fn a_channel_that_was_created_again_under_rows_in_flight_takes_no_more() {
         text.contains("compare the table with the source before loading again under another channel name"),
         "{text}"
     );
+    let before = opens(&service);
     for again in
         [channel.recover().map(drop), channel.reopen(), channel.append(&batch(9..=9)), channel.status().map(drop)]
     {
         assert_eq!(again.unwrap_err().to_string(), text);
     }
+    assert_eq!(opens(&service), before, "whoever has the channel now keeps it");
     assert_eq!(landed(&service), rows(1..=3));
 }
 
@@ -251,7 +257,7 @@ fn a_smaller_count_of_a_channel_created_again_is_a_new_beginning() {
 #[test]
 fn a_failing_server_that_says_reopen_is_not_asked_again() {
     let service = Emulator::start().unwrap();
-    let mut channel = impatient_pipe(&service).channel("c").open().unwrap();
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
     let body = r#"{"code":"ERR_CHANNEL_MUST_BE_REOPENED"}"#;
     service.inject(Fault::status(Endpoint::Append, 503).body(body).times(1000));
     let error = channel.append(&batch(1..=3)).unwrap_err();
