@@ -1,5 +1,6 @@
 //! Rows as newline-delimited JSON, checked as they come in and cut to what one request may carry. Pure.
 
+mod fingerprint;
 mod json;
 mod offset_token;
 mod offsets;
@@ -10,8 +11,9 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+pub(crate) use self::fingerprint::{Fingerprint, is_blank};
 pub use self::offset_token::OffsetToken;
-pub(crate) use self::offset_token::offset_or_none;
+pub(crate) use self::offset_token::{RowOffset, offset_or_none};
 use self::offsets::Offsets;
 pub(crate) use self::payload::{Compressed, Compressor, Payload, Payloads};
 use crate::error::{Error, ErrorKind};

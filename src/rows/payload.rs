@@ -120,7 +120,11 @@ impl Compressor {
             piece.text().len(),
             Payload::MAX_WIRE_BYTES
         );
-        Err(Error::new(ErrorKind::Row, happened).advise("shorten the row or leave it out"))
+        let error = Error::new(ErrorKind::Row, happened).advise("shorten the row or leave it out");
+        Err(match piece.last_token().and_then(|token| token.position()) {
+            Some(position) => error.with_position(position),
+            None => error,
+        })
     }
 
     /// Whether the text fits; the attempt ends as soon as it does not.

@@ -14,6 +14,7 @@ mod faults;
 mod fork;
 mod loading;
 mod login;
+mod misuse;
 mod oauth;
 mod several_channels;
 mod tls;
