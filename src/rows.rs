@@ -258,6 +258,13 @@ impl<'b> Piece<'b> {
         self.offsets.last_in(&self.rows)
     }
 
+    /// A copy of the tokens of these rows alone.
+    fn offsets(&self) -> Offsets {
+        let mut offsets = self.offsets.without(self.rows.start);
+        offsets.truncate(self.rows());
+        offsets
+    }
+
     /// A first piece of about one in `parts` of the whole, and the rest; none if there is only one row.
     pub(crate) fn cut(&self, parts: usize) -> Option<(Piece<'b>, Piece<'b>)> {
         if self.rows() < 2 {
