@@ -13,8 +13,8 @@ use crate::rows::Batch;
 /// Where a [`Loader`](crate::Loader) takes its rows from.
 ///
 /// Rows have positions: the line number in a text, the place in a sequence otherwise, counted from 1. To resume, a source
-/// must give the same rows in the same order in every run. Any source goes through one channel or through
-/// [several](crate::Loader::channels).
+/// must give the same rows in the same order in every run; what is committed is compared, and a source in which it differs is
+/// refused. Any source goes through one channel or through [several](crate::Loader::channels).
 ///
 /// ```
 /// use serde_json::json;
@@ -47,6 +47,9 @@ pub(super) type NextRow<'s> = Box<dyn FnMut(&mut Batch) -> Option<Result<(), Err
 impl<'s> Source<'s> {
     /// A file of NDJSON: one object a line, UTF-8; blank lines and a byte order mark are skipped.
     ///
+    /// The file that is opened here is loaded, up to where it ends when [`Loader::load`](crate::Loader::load) is called: what
+    /// is appended meanwhile is for the next load.
+    ///
     /// # Errors
     ///
     /// [`Config`](ErrorKind::Config) when the file cannot be opened.
@@ -59,12 +62,12 @@ impl<'s> Source<'s> {
                 .with_source(error)
         };
         let file = File::open(path).map_err(refuse)?;
-        let kind = file.metadata().map_err(refuse)?.file_type();
-        if kind.is_dir() {
+        let metadata = file.metadata().map_err(refuse)?;
+        if metadata.is_dir() {
             return Err(Error::new(ErrorKind::Config, format!("{name} is a folder")).advise("name a file in it"));
         }
-        // A pipe or a terminal has a path too.
-        if !kind.is_file() {
+        // A pipe or a terminal has a path too, and what the system makes while it is read has no length.
+        if !metadata.is_file() || metadata.len() == 0 {
             return Ok(Source::reader(name, file));
         }
         let input = Input::File(FileRange::new(Arc::new(file)).map_err(refuse)?);
@@ -73,12 +76,16 @@ impl<'s> Source<'s> {
 
     /// NDJSON from anything that can be read once; `name` is for messages.
     ///
-    /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again.
+    /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again. The
+    /// first end of the reader is final. A reader that blocks holds back the rows it has given before.
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 's) -> Source<'s> {
         Source { name: name.into(), input: Input::Stream(Box::new(reader)), push_line: Batch::push_json }
     }
 
     /// Values whose field names are column names.
+    ///
+    /// A value must have the same text in every run: the values up to the committed one are serialised to compare them. A
+    /// `HashMap` has another order each time, and so is refused as another source; use a `BTreeMap` or a struct.
     pub fn rows<T: Serialize + 's>(rows: impl IntoIterator<Item = T, IntoIter: Send + 's>) -> Source<'s> {
         Source::try_rows(rows.into_iter().map(Ok::<T, std::convert::Infallible>))
     }

@@ -430,6 +430,14 @@ fn a_progress_callback_that_panics_stops_the_load_of_a_file() {
     assert!(landed(&service).lines().count() < 100_000, "the threads did not read on to the end");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_without_a_length_is_read_to_its_end() {
+    let service = Emulator::start().unwrap();
+    let error = loader(&pipe_of(&service)).load(Source::file("/proc/version").unwrap()).unwrap_err();
+    assert_eq!((error.kind(), error.position()), (ErrorKind::Row, Some(1)), "{error}");
+}
+
 #[test]
 fn a_loader_can_be_sent_to_another_thread() {
     fn check(_: &impl Send) {}
