@@ -47,7 +47,7 @@ impl Delivery {
             max_retained: Delivery::RETAINED_BYTES,
             commit_timeout,
             last_look: channel.pipe().clock().now(),
-            last_status: ChannelStatus::default(),
+            last_status: channel.status_at_open().clone(),
             totals: Totals::default(),
             earlier_reopens: channel.reopens(),
             committed_requests_at_reopen: 0,
@@ -208,6 +208,11 @@ impl Delivery {
         let in_flight = self.channel.in_flight();
         let next = self.queue.front().map_or(0, |payload| payload.wire.len());
         in_flight.is_empty() || in_flight.retained_bytes() + next <= self.max_retained
+    }
+
+    /// What the service reported last.
+    pub(crate) fn last_status(&self) -> &ChannelStatus {
+        &self.last_status
     }
 
     /// The error for this many rejected rows.

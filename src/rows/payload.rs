@@ -1,4 +1,4 @@
-use super::{Batch, Piece};
+use super::{Batch, Offsets, Piece};
 use crate::error::{Error, ErrorKind};
 use crate::rows::OffsetToken;
 
@@ -10,6 +10,8 @@ pub(crate) struct Payload {
     pub(crate) plain_bytes: usize,
     pub(crate) first: Option<OffsetToken>,
     pub(crate) last: Option<OffsetToken>,
+    /// Of each row, for the case that the request has to be halved.
+    pub(crate) offsets: Offsets,
 }
 
 impl Payload {
@@ -19,6 +21,29 @@ impl Payload {
 
     /// What the bytes are, for `Content-Encoding`.
     pub(crate) const ENCODING: Option<&'static str> = if cfg!(feature = "zstd") { Some("zstd") } else { None };
+
+    /// The same rows in two requests; none of a single row.
+    pub(crate) fn halves(&self, compressor: &mut Compressor) -> Result<Option<[Payload; 2]>, Error> {
+        let batch = Batch { text: self.text()?, rows: self.rows, offsets: self.offsets.clone() };
+        let Some((first, second)) = batch.piece().cut(2) else { return Ok(None) };
+        let mut halves = [Payload::default(), Payload::default()];
+        for (piece, half) in [first, second].iter().zip(&mut halves) {
+            compressor.fits(piece, half)?;
+        }
+        Ok(Some(halves))
+    }
+
+    #[cfg(feature = "zstd")]
+    fn text(&self) -> Result<Vec<u8>, Error> {
+        let failed =
+            |error| Error::new(ErrorKind::Config, "zstd could not read what it has written").with_source(error);
+        zstd::bulk::decompress(&self.wire, self.plain_bytes).map_err(failed)
+    }
+
+    #[cfg(not(feature = "zstd"))]
+    fn text(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.wire.clone())
+    }
 }
 
 /// Cuts a batch into what requests can carry, in order.
@@ -109,6 +134,7 @@ impl Compressor {
             payload.plain_bytes = piece.text().len();
             payload.first = piece.first_token();
             payload.last = piece.last_token();
+            payload.offsets = piece.offsets();
             return Ok(true);
         }
         if piece.rows() > 1 {
@@ -120,7 +146,11 @@ impl Compressor {
             piece.text().len(),
             Payload::MAX_WIRE_BYTES
         );
-        Err(Error::new(ErrorKind::Row, happened).advise("shorten the row or leave it out"))
+        let error = Error::new(ErrorKind::Row, happened).advise("shorten the row or leave it out");
+        Err(match piece.last_token().and_then(|token| token.position()) {
+            Some(position) => error.with_position(position),
+            None => error,
+        })
     }
 
     /// Whether the text fits; the attempt ends as soon as it does not.
@@ -181,6 +211,30 @@ mod tests {
         assert!(Compressor::default().fits(&batch.piece(), &mut payload).unwrap());
         assert_eq!(zstd::decode_all(&payload.wire[..]).unwrap(), b"{\"A\":1}\n");
         assert_eq!((payload.rows, payload.plain_bytes, payload.last), (1, 8, Some(7.into())));
+    }
+
+    #[test]
+    fn halves_are_the_same_rows_with_their_own_offsets() {
+        let mut batch = Batch::new();
+        for n in 1..=9u64 {
+            batch.push(&json!({ "N": n })).unwrap();
+            batch.mark(format!("{n}-0000000{n}"));
+        }
+        let (piece, mut payload, mut compressor) = (batch.without(2), Payload::default(), Compressor::default());
+        assert!(compressor.fits(&piece.piece(), &mut payload).unwrap());
+        let mut rest = vec![payload];
+        let mut rows = Vec::new();
+        while let Some(payload) = rest.pop() {
+            match payload.halves(&mut compressor).unwrap() {
+                Some([first, second]) => rest.extend([second, first]),
+                None => rows.push(payload),
+            }
+        }
+        let texts: String = rows.iter().map(|row| String::from_utf8(row.text().unwrap()).unwrap()).collect();
+        assert_eq!(texts.as_bytes(), piece.piece().text());
+        let ends: Vec<_> = rows.iter().map(|row| row.last.as_ref().unwrap().to_string()).collect();
+        assert_eq!((ends.len(), &*ends[0], &*ends[6]), (7, "3-00000003", "9-00000009"));
+        assert!(rows.iter().all(|row| row.first == row.last && row.rows == 1));
     }
 
     #[test]

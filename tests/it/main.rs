@@ -17,6 +17,7 @@ mod faults;
 mod fork;
 mod loading;
 mod login;
+mod misuse;
 mod oauth;
 mod several_channels;
 mod tls;
