@@ -251,7 +251,7 @@ impl Delivery {
 
     fn commit_overdue(&self) -> Error {
         let happened = match self.committed_offset() {
-            _ if self.channel.in_flight().has_only_unmarked_inherited() => {
+            _ if !self.channel.in_flight().has_marked() => {
                 "rows appended before the writer began have no offset token, so nothing shows that they are stored"
                     .into()
             }

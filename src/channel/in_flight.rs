@@ -176,6 +176,11 @@ impl InFlight {
         self.sent.iter().position(|sent| sent.offset.as_ref() == Some(offset))
     }
 
+    /// Whether a request is in flight whose commit the service will report.
+    pub(crate) fn has_marked(&self) -> bool {
+        self.sent.iter().any(|sent| sent.offset.is_some())
+    }
+
     /// What the service reported last, also if it was not sent here.
     pub(crate) fn reported(&self) -> Option<&OffsetToken> {
         self.reported.as_ref()
@@ -209,13 +214,6 @@ impl InFlight {
     /// Rows of all requests in flight.
     pub(crate) fn rows(&self) -> u64 {
         self.sent.iter().map(|sent| sent.rows).sum()
-    }
-
-    /// Whether all that is in flight was appended before a writer began and has no offset: no commit will show whether it is
-    /// stored, unless rows with an offset follow.
-    pub(crate) fn has_only_unmarked_inherited(&self) -> bool {
-        let is_unmarked = self.sent.iter().all(|sent| sent.offset.is_none());
-        !self.sent.is_empty() && self.sent.len() == self.inherited && is_unmarked
     }
 
     pub(crate) fn committed_rows(&self) -> u64 {
@@ -408,9 +406,9 @@ mod tests {
         in_flight.push_in_doubt(&payload(None, 3, 0), now);
         in_flight.inherit();
         assert_eq!((in_flight.last_accepted(), in_flight.rows_in_doubt()), (None, 3));
-        assert!(in_flight.has_only_unmarked_inherited() && !in_flight.is_empty());
+        assert!(!in_flight.has_marked() && !in_flight.is_empty());
         in_flight.push(&payload(Some("c"), 5, 0), now);
-        assert!(!in_flight.has_only_unmarked_inherited());
+        assert!(in_flight.has_marked());
         in_flight.observe(Some(&"c".into()), now);
         assert!(in_flight.is_empty());
         assert_eq!(in_flight.committed_rows(), 5);

@@ -1,5 +1,5 @@
 use super::in_flight::Reconciled;
-use super::{Channel, Link, Uncommitted};
+use super::{Channel, ChannelBuilder, Link, Uncommitted};
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, OffsetToken, offset_or_none};
 
@@ -79,7 +79,7 @@ impl Channel {
     ///   before, so it is unknown what was stored after that; reopen again.
     /// - otherwise those of [`ChannelBuilder::open`](crate::ChannelBuilder::open).
     pub fn reopen(&mut self) -> Result<(), Error> {
-        if let Reconciled::Foreign = self.reopen_and_compare()? {
+        if let Reconciled::Foreign = self.reopen_and_compare(self.builder.clone())? {
             self.in_flight.begin_after(self.status_at_open.committed_offset());
         }
         self.unsent.clear();
@@ -136,7 +136,11 @@ impl Channel {
     /// If reopening fails nothing is forgotten, and this can be called again. If another writer has committed rows in the
     /// meantime, the handle appends no more.
     pub(crate) fn reconcile(&mut self) -> Result<Uncommitted, Error> {
-        match self.reopen_and_compare()? {
+        self.reconcile_by(self.builder.clone())
+    }
+
+    fn reconcile_by(&mut self, builder: ChannelBuilder) -> Result<Uncommitted, Error> {
+        match self.reopen_and_compare(builder)? {
             Reconciled::Resumable(uncommitted) => Ok(uncommitted),
             Reconciled::Foreign | Reconciled::Outdated => {
                 let error = self.foreign(self.status_at_open.committed_offset().as_ref());
@@ -147,11 +151,11 @@ impl Channel {
     }
 
     /// Takes over what was opened, and keeps what is known of before.
-    fn reopen_and_compare(&mut self) -> Result<Reconciled, Error> {
+    fn reopen_and_compare(&mut self, builder: ChannelBuilder) -> Result<Reconciled, Error> {
         if let Link::Ended(error) = &self.link {
             return Err(error.clone());
         }
-        let opened = self.builder.clone().open()?;
+        let opened = builder.open()?;
         let committed = opened.status_at_open.committed_offset();
         self.check_creation(&opened.status_at_open)?;
         self.take_over(opened);
