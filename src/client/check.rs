@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::{ClockOffset, ServerClock};
+use crate::clock::{ClockOffset, Deadline, ServerClock};
 use crate::error::{Error, ErrorKind};
 use crate::session::Session;
 use crate::snowflake::api::{self, PipeName};
@@ -74,8 +74,8 @@ pub enum CheckOutcome {
 }
 
 impl CheckReport {
-    /// The longest wait for a busy or unreachable server, be it the account's host, the ingest host or an authorization
-    /// server. A person is waiting for the report.
+    /// How long all steps together may take, whatever the account's host, the ingest host and an authorization server do. A
+    /// person is waiting for the report.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// The client could not be built.
@@ -156,7 +156,8 @@ impl fmt::Display for CheckOutcome {
 /// Makes the same calls as real requests. The sessions have no token yet.
 pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange, clock: &ServerClock) -> CheckReport {
     let mut report = CheckReport::of_no_step();
-    let login = match control.tokens().get() {
+    let deadline = exchange.context.clock.now().deadline(CheckReport::TIMEOUT);
+    let login = match control.tokens().get(Some(deadline)) {
         Ok(token) => token,
         Err(error) => {
             report.failed(CheckStep::LoginToken, error);
@@ -164,7 +165,7 @@ pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange,
         }
     };
     report.passed(CheckStep::LoginToken, format!("{}: {}", exchange.login, control.identity()));
-    let host = exchange.ingest_host();
+    let host = exchange.ingest_host(Some(deadline));
     if let Err(error) = &host
         && !is_from_service(error)
     {
@@ -180,11 +181,16 @@ pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange,
             return report;
         }
     }
-    run_with_scoped_token(report, ingest, exchange)
+    run_with_scoped_token(report, ingest, exchange, deadline)
 }
 
-fn run_with_scoped_token(mut report: CheckReport, ingest: &Session, exchange: &TokenExchange) -> CheckReport {
-    if let Err(error) = ingest.tokens().get() {
+fn run_with_scoped_token(
+    mut report: CheckReport,
+    ingest: &Session,
+    exchange: &TokenExchange,
+    deadline: Deadline,
+) -> CheckReport {
+    if let Err(error) = ingest.tokens().get(Some(deadline)) {
         report.failed(CheckStep::Exchange, error);
         return report;
     }
@@ -193,7 +199,7 @@ fn run_with_scoped_token(mut report: CheckReport, ingest: &Session, exchange: &T
         Some(role) => format!("role {role}"),
         None => "the user's default role".to_owned(),
     };
-    match try_token(ingest) {
+    match try_token(ingest, deadline.left(exchange.context.clock.now())) {
         Ok(()) => report.passed(CheckStep::Scope, format!("the ingest host accepts the token, for {role}")),
         Err(error) => report.failed(CheckStep::Scope, error),
     }
@@ -233,14 +239,14 @@ fn judge_clock(offset: ClockOffset, refusal: Option<&Error>) -> CheckOutcome {
 }
 
 /// Asks for the status of a channel that need not exist: the service checks the token first.
-fn try_token(ingest: &Session) -> Result<(), Error> {
+fn try_token(ingest: &Session, timeout: Duration) -> Result<(), Error> {
     let pipe = PipeName {
         database: "SNOWPIPE_STREAMING_CHECK".into(),
         schema: "PUBLIC".into(),
         pipe: "CHECK-STREAMING".into(),
         table: None,
     };
-    match api::channel_statuses(ingest, &pipe, &["check"], None) {
+    match api::channel_statuses(ingest, &pipe, &["check"], Some(timeout)) {
         Err(error) if is_about_the_name(&error) => Ok(()),
         result => result.map(drop),
     }

@@ -42,7 +42,7 @@ impl Script {
     }
 
     pub(crate) fn fail(&self, stage: Stage) -> &Script {
-        self.push(Err(Failure { stage, reason: "cut off".into() }))
+        self.push(Err(Failure::new(stage, "cut off")))
     }
 
     fn push(&self, response: Result<Response, Failure>) -> &Script {
@@ -74,7 +74,7 @@ impl Transport for Script {
             headers: call.headers.clone(),
             body: String::from_utf8(call.body.unwrap_or_default().to_vec()).unwrap(),
         });
-        let unreachable = || Err(Failure { stage: Stage::Connecting, reason: "connection refused".into() });
+        let unreachable = || Err(Failure::new(Stage::Connecting, "connection refused"));
         state.responses.pop_front().unwrap_or_else(unreachable)
     }
 }

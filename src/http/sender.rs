@@ -4,8 +4,8 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use super::retry::{Action, MAX_BRIEF_ATTEMPTS, judge};
-use super::{Call, Failure, Origin, Request, Response, RetryPolicy, Transport};
-use crate::clock::{Clock, Moment, ServerClock};
+use super::{Call, Failure, Origin, Request, Response, RetryPolicy, Stage, Transport};
+use crate::clock::{Clock, Deadline, ServerClock};
 
 /// Sends a request until its response is final or the retry budget ends. It knows neither tokens nor services.
 #[derive(Debug)]
@@ -27,7 +27,16 @@ pub(crate) struct AuthorizedRequest<'r> {
     pub(crate) is_final: &'r dyn Fn(&Response) -> bool,
     /// How often the request was sent before, with another token.
     pub(crate) sent: u32,
-    pub(crate) deadline: Moment,
+    pub(crate) limits: Limits,
+}
+
+/// Until when a request is attempted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// No retry starts later: the end of the retry budget, or the caller's deadline if that is earlier.
+    pub(crate) retries: Deadline,
+    /// The caller's, which also cuts off an attempt in progress.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 /// The result of the last attempt, and what the attempts before it leave behind.
@@ -52,10 +61,12 @@ impl Sender {
         Sender { transport, policy, clock, server_clock }
     }
 
-    /// When a request that starts now is given up.
-    pub(crate) fn deadline(&self, request: &Request<'_>) -> Moment {
+    /// Those of a request that starts now.
+    pub(crate) fn limits(&self, request: &Request<'_>) -> Limits {
         let now = self.clock.now();
-        now.after(request.timeout.map_or(self.policy.budget, |timeout| timeout.min(self.policy.budget)))
+        let deadline = request.timeout.map(|timeout| now.deadline(timeout));
+        let budget = now.deadline(self.policy.budget);
+        Limits { retries: deadline.map_or(budget, |deadline| deadline.min(budget)), deadline }
     }
 
     pub(crate) fn server_clock(&self) -> &ServerClock {
@@ -68,6 +79,10 @@ impl Sender {
         let mut in_doubt = false;
         let (mut brief, mut was_throttled) = (0, false);
         loop {
+            if outgoing.limits.deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now())) {
+                let result = Err(Failure::out_of_time(Stage::Connecting));
+                return Outcome { result, sent, in_doubt, retry_after: None };
+            }
             let mut result = self.round_trip(outgoing, sent);
             if let Ok(response) = &mut result {
                 response.was_throttled = was_throttled;
@@ -87,7 +102,7 @@ impl Sender {
             brief = if verdict.action == Action::RetryBriefly { brief + 1 } else { 0 };
             let retry = sent - outgoing.sent - 1;
             let wait = self.policy.wait(retry, fastrand::f64()).max(hint.unwrap_or_default());
-            if brief == MAX_BRIEF_ATTEMPTS || wait > self.clock.now().until(outgoing.deadline) {
+            if brief == MAX_BRIEF_ATTEMPTS || wait >= outgoing.limits.retries.left(self.clock.now()) {
                 return Outcome { result, sent, in_doubt, retry_after: hint };
             }
             self.clock.sleep(wait);
@@ -99,13 +114,20 @@ impl Sender {
         let url = outgoing.url(sent);
         let mut headers = request.headers.clone();
         headers.extend(outgoing.authorization.clone());
-        let call = Call { method: &request.method, url: &url, headers: &headers, body: request.body };
+        let deadline = outgoing.limits.deadline;
+        let call = Call { method: &request.method, url: &url, headers: &headers, body: request.body, deadline };
         let asked = self.clock.now();
-        let response = self.transport.call(&call)?;
+        let response = self.transport.call(&call).map_err(|failure| self.cut_off(failure, deadline))?;
         if let Some(date) = response.date() {
             self.server_clock.observe(date, asked, self.clock.now());
         }
         Ok(response)
+    }
+
+    /// What fails when the caller's time is over failed because of that, whatever the transport says of it.
+    fn cut_off(&self, failure: Failure, deadline: Option<Deadline>) -> Failure {
+        let is_over = deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now()));
+        if is_over && failure.stage != Stage::Misconfigured { Failure::out_of_time(failure.stage) } else { failure }
     }
 }
 
@@ -135,7 +157,7 @@ mod tests {
 
     use super::*;
     use crate::clock::FakeClock;
-    use crate::http::{Script, Stage};
+    use crate::http::Script;
 
     struct Sent {
         outcome: Outcome,
@@ -156,7 +178,7 @@ mod tests {
             label: &|sent| Some(format!("attempt={sent}")),
             is_final: &|response| response.body == b"final",
             sent: 3,
-            deadline: sender.deadline(&request),
+            limits: sender.limits(&request),
         });
         Sent { outcome, lines: script.lines(), slept: clock.slept(), ahead_ms: sender.server_clock().ahead_ms() }
     }
@@ -190,7 +212,7 @@ mod tests {
                 label: &|_| label.map(str::to_owned),
                 is_final: &|_| false,
                 sent: 0,
-                deadline: FakeClock::new().now(),
+                limits: Limits { retries: FakeClock::new().now().deadline(Duration::ZERO), deadline: None },
             };
             outgoing.url(0)
         };

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::auth::{Grant, TokenSource};
-use crate::clock::{Clock, FakeClock};
+use crate::clock::{Clock, Deadline, FakeClock};
 use crate::http::{Origin, Script, Stage};
 
 /// An API that takes a bearer token and nothing else.
@@ -23,7 +23,7 @@ struct Tokens {
 }
 
 impl TokenSource for Tokens {
-    fn fetch(&self) -> Result<Grant, Error> {
+    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
         let bearer = self.results.lock().pop_front().unwrap()?;
         let origin = Origin::parse("https://api.example", "test URL").unwrap();
         Ok(Grant { bearer: bearer.into(), origin, lifetime: Duration::from_secs(3600), asked: self.clock.now() })
