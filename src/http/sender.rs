@@ -163,14 +163,21 @@ mod tests {
         outcome: Outcome,
         lines: Vec<String>,
         slept: Vec<Duration>,
+        passed: Duration,
         ahead_ms: i64,
     }
 
     /// Sends a request that was sent three times before.
     fn send(script: &Script) -> Sent {
+        send_within(script, None)
+    }
+
+    fn send_within(script: &Script, timeout: impl Into<Option<u64>>) -> Sent {
         let clock = Arc::new(FakeClock::new());
+        let began = clock.now();
         let sender = script.sender(&clock, RetryPolicy::default().budget);
-        let request = Request::new(Method::POST, "/p", "try").query("a=b".into());
+        let mut request = Request::new(Method::POST, "/p", "try").query("a=b".into());
+        request.timeout = timeout.into().map(Duration::from_secs);
         let outcome = sender.send(&AuthorizedRequest {
             request: &request,
             origin: &Origin::parse("https://h.example:1", "test URL").unwrap(),
@@ -180,7 +187,8 @@ mod tests {
             sent: 3,
             limits: sender.limits(&request),
         });
-        Sent { outcome, lines: script.lines(), slept: clock.slept(), ahead_ms: sender.server_clock().ahead_ms() }
+        let (slept, passed, ahead_ms) = (clock.slept(), clock.now().since(began), sender.server_clock().ahead_ms());
+        Sent { outcome, lines: script.lines(), slept, passed, ahead_ms }
     }
 
     /// Responses with these statuses.
@@ -236,6 +244,100 @@ mod tests {
         assert!(sent.lines.len() > 5);
         assert_eq!(sent.outcome.result.unwrap().status, 503);
         assert!(sent.outcome.in_doubt);
+    }
+
+    #[test]
+    fn an_attempt_in_progress_is_cut_off_when_the_callers_time_is_over_and_leaves_doubt() {
+        let sent = send_within(Script::default().hang().respond(200, ""), 7);
+        let failure = sent.outcome.result.unwrap_err();
+        assert_eq!((failure.stage, failure.timed_out), (Stage::Receiving, true));
+        assert_eq!((sent.outcome.in_doubt, sent.outcome.sent, sent.passed), (true, 4, Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn an_attempt_in_progress_is_finished_when_only_the_budget_is_over() {
+        let sent = send(Script::default().hang().hang().hang().respond(200, ""));
+        assert!(!sent.outcome.result.unwrap_err().timed_out);
+        assert!(sent.passed > RetryPolicy::default().budget, "{:?}", sent.passed);
+    }
+
+    #[test]
+    fn nothing_is_sent_when_the_callers_time_is_over_before() {
+        let sent = send_within(Script::default().respond(200, ""), 0);
+        assert!(sent.outcome.result.unwrap_err().timed_out);
+        assert_eq!((sent.lines.len(), sent.outcome.sent, sent.outcome.in_doubt), (0, 3, false));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_not_blamed_on_the_time() {
+        let failure = send_within(Script::default().fail(Stage::Misconfigured), 7).outcome.result.unwrap_err();
+        assert!(!failure.timed_out);
+    }
+
+    #[test]
+    fn retries_without_pauses_end_with_the_budget() {
+        let (clock, script) = (Arc::new(FakeClock::new()), Script::default());
+        script.hang().hang().hang().respond(200, "");
+        let mut sender = script.sender(&clock, Duration::from_secs(90));
+        sender.policy.base = Duration::ZERO;
+        let request = Request::new(Method::GET, "/p", "try");
+        let limits = sender.limits(&request);
+        let origin = Origin::parse("https://h.example", "test URL").unwrap();
+        let (authorization, label) = (HeaderMap::new(), &|_| None);
+        let outgoing = AuthorizedRequest {
+            request: &request,
+            origin: &origin,
+            authorization,
+            label,
+            is_final: &|_| false,
+            sent: 0,
+            limits,
+        };
+        assert_eq!(sender.send(&outgoing).sent, 2, "a minute each");
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_stepped_ends_no_retries() {
+        let (clock, script) = (Arc::new(FakeClock::new()), statuses([503, 503, 503, 200]));
+        let sender = script.sender(&clock, RetryPolicy::default().budget);
+        let mut request = Request::new(Method::GET, "/p", "try");
+        request.timeout = Some(Duration::from_secs(100));
+        let outcome = sender.send(&AuthorizedRequest {
+            request: &request,
+            origin: &Origin::parse("https://h.example", "test URL").unwrap(),
+            authorization: HeaderMap::new(),
+            label: &|_| {
+                clock.step_wall(3600);
+                None
+            },
+            is_final: &|_| false,
+            sent: 0,
+            limits: sender.limits(&request),
+        });
+        assert_eq!(outcome.result.unwrap().status, 200);
+    }
+
+    #[test]
+    fn the_longest_budget_and_delay_overflow_nothing() {
+        let (clock, script) = (Arc::new(FakeClock::new()), Script::default());
+        script.respond_with(429, &[("retry-after", "18446744073709551615")], "");
+        let mut sender = script.sender(&clock, Duration::MAX);
+        sender.policy.base = Duration::MAX;
+        let mut request = Request::new(Method::GET, "/p", "try");
+        request.timeout = Some(Duration::MAX);
+        let limits = sender.limits(&request);
+        let origin = Origin::parse("https://h.example", "test URL").unwrap();
+        let (authorization, label) = (HeaderMap::new(), &|_| None);
+        let outgoing = AuthorizedRequest {
+            request: &request,
+            origin: &origin,
+            authorization,
+            label,
+            is_final: &|_| false,
+            sent: 0,
+            limits,
+        };
+        assert_eq!(sender.send(&outgoing).retry_after, Some(Duration::from_secs(u64::MAX)));
     }
 
     #[test]

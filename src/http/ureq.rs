@@ -364,6 +364,100 @@ mod tests {
         assert_eq!(transport.agent.lock().0, process::id());
     }
 
+    /// Sends these pieces to the first request on each connection, after these pauses in milliseconds, then nothing.
+    fn server_of(pieces: &'static [(u64, &'static str)]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                thread::spawn(move || {
+                    connection.read_exact(&mut [0; 16]).unwrap();
+                    for (pause, piece) in pieces {
+                        thread::sleep(Duration::from_millis(*pause));
+                        // The client may have given up.
+                        let _ = connection.write_all(piece.as_bytes());
+                    }
+                    // Ends when the client closes.
+                    while connection.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
+                });
+            }
+        });
+        url
+    }
+
+    /// A round trip with steps of these milliseconds, and a deadline in so many.
+    fn fetch(url: &str, [response, stall]: [u64; 2], deadline: Option<u64>) -> Result<Response, Failure> {
+        let [response, stall] = [response, stall].map(Duration::from_millis);
+        let transport = transport(Timeouts { connect: Duration::from_secs(10), response, stall });
+        let deadline = deadline.map(|ms| SystemClock.now().deadline(Duration::from_millis(ms)));
+        let began = SystemClock.now();
+        let result =
+            transport.call(&Call { method: &Method::GET, url, headers: &HeaderMap::new(), body: None, deadline });
+        let elapsed = SystemClock.now().since(began);
+        assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+        result
+    }
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+    /// Two seconds of a byte each tenth of a second.
+    const DRIPPING: [(u64, &str); 21] = [
+        (0, HEAD),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+        (100, "x"),
+    ];
+    /// Longer than the tests wait.
+    const HOUR: u64 = 3_600_000;
+
+    #[test]
+    fn a_response_that_drips_ends_with_the_time_for_its_body() {
+        let failure = fetch(&server_of(&DRIPPING), [300, 200], None).unwrap_err();
+        let expected = Failure::new(Stage::Receiving, "no progress in time (receive body)");
+        assert_eq!(failure, expected);
+    }
+
+    #[test]
+    fn a_response_that_drips_or_ceases_is_cut_off_at_the_deadline() {
+        let failure = fetch(&server_of(&DRIPPING), [HOUR, HOUR], Some(300)).unwrap_err();
+        assert_eq!(failure, Failure::out_of_time(Stage::Receiving));
+        for pieces in [&[(0, HEAD)], &[(0, "HTTP/1.1 200")], &[(0, "")]] {
+            let failure = fetch(&server_of(pieces), [HOUR, HOUR], Some(300)).unwrap_err();
+            assert_eq!(failure.stage, Stage::Receiving, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_may_begin_later_than_an_upload_may_stall() {
+        let url = server_of(&[(500, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"), (500, "ok")]);
+        assert_eq!(fetch(&url, [HOUR, 100], None).unwrap().body, b"ok");
+    }
+
+    #[test]
+    fn the_longest_timeouts_are_valid() {
+        let (url, _) = server();
+        let timeouts = Timeouts { connect: Duration::MAX, response: Duration::MAX, stall: Duration::MAX };
+        let call = Call { method: &Method::GET, url: &url, headers: &HeaderMap::new(), body: None, deadline: None };
+        assert_eq!(transport(timeouts).call(&call).unwrap().status, 200);
+    }
+
     #[test]
     fn nothing_of_a_proxy_is_shown() {
         let proxy = Proxy::parse("http://joe:sesame@proxy.example", "the proxy").unwrap();

@@ -138,6 +138,13 @@ mod tests {
     }
 
     #[test]
+    fn an_upload_that_the_caller_had_no_more_time_for_hides_no_refusal() {
+        let outcome =
+            Outcome { result: Err(Failure::out_of_time(Stage::Sending)), sent: 1, in_doubt: true, retry_after: None };
+        assert_eq!(refusal(&Plain, &outcome), None);
+    }
+
+    #[test]
     fn anything_else_is_not_about_the_token() {
         for status in [200, 302, 400, 404, 409, 410, 429, 500, 503] {
             assert_eq!(of(status, r#"{"error":"invalid_token"}"#), None, "{status}");

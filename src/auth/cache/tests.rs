@@ -1,3 +1,4 @@
+mod deadlines;
 mod lifetimes;
 mod refusals;
 mod sharing;
