@@ -123,6 +123,7 @@ pub(crate) struct ServerClock {
 impl ServerClock {
     /// `date` is from a response that arrived at `received`, to a request sent at `sent`.
     pub(crate) fn observe(&self, date: SystemTime, sent: Moment, received: Moment) {
+        // By the clock that shows more: a wall clock that was stepped meanwhile makes the measurement doubtful.
         let round_trip = received.age_of(sent);
         // `Date` is cut to whole seconds: on average it is half a second old.
         let server = date + Duration::from_millis(500);

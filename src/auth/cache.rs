@@ -11,7 +11,7 @@ use self::fetch::{Fetch, FetchGuard, Waited};
 use self::margins::{Deadlines, backoff, remembered};
 use super::{Grant, Token, TokenSource};
 use crate::clock::{Clock, Deadline, Moment};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
 /// Keeps a token until shortly before it expires, and lets one thread at a time fetch another.
@@ -119,14 +119,16 @@ impl TokenCache {
 
     /// The result of the fetch in progress, or of one by this thread.
     fn share(&self, mut state: MutexGuard<'_, State>, deadline: Option<Deadline>) -> Result<Token, Error> {
+        let own = Fetch::begin(deadline);
         while let Some(fetch) = state.running() {
             match self.wait(&fetch, &mut state, deadline) {
                 Waited::Finished(result) => return result,
+                Waited::CutShort if fetch.is_for_denial() => own.mark_for_denial(),
                 Waited::CutShort => {}
                 Waited::GaveUp(error) => return Err(error),
             }
         }
-        self.fetch(state, Fetch::begin(deadline))
+        self.fetch(state, own)
     }
 
     /// Waits for the fetch of another thread.
@@ -165,6 +167,9 @@ impl TokenCache {
             Ok(grant) => Ok(state.install(grant, now, fetch.is_for_denial())),
             Err(error) => {
                 state.note_failure(&error, now);
+                if error.kind() == ErrorKind::Timeout && fetch.is_for_denial() {
+                    state.allow_another_for_denial();
+                }
                 Err(error)
             }
         };
@@ -255,6 +260,13 @@ impl State {
     fn discard(&mut self, refused: &Token) {
         if let Some(held) = self.held.take_if(|held| held.token.generation == refused.generation) {
             self.refused = Some(held.token.grant);
+        }
+    }
+
+    /// The renewal for a denial ended because its caller had no more time: the next denial has one.
+    fn allow_another_for_denial(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.denied = false;
         }
     }
 

@@ -170,7 +170,7 @@ fn a_request_whose_time_is_used_up_by_the_fetch_of_its_token_is_not_sent() {
 }
 
 #[test]
-fn a_token_is_not_given_up_because_the_time_ended_while_the_request_was_being_sent() {
+fn a_token_is_not_given_up_because_its_request_was_cut_off() {
     let script = Script::default();
     script.hang();
     let session = session(&script);

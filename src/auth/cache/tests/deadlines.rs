@@ -90,6 +90,24 @@ fn a_timeout_is_not_remembered_for_callers_that_have_time() {
     assert_eq!(bench.cache.get(None).unwrap().generation, 1);
 }
 
+#[test]
+fn a_renewal_for_a_denial_that_ends_for_lack_of_time_is_not_the_one_that_the_token_has() {
+    let clock = Arc::new(FakeClock::new());
+    let ours = Arc::clone(&clock);
+    let bench = Bench::scripted(clock, move |number| match number {
+        2 => Err(too_late()),
+        _ => Ok(grant(&*ours, number, HOUR)),
+    });
+    let token = bench.cache.get(None).unwrap();
+    bench.clock.pass(2 * MINUTE);
+    let soon = bench.clock.now().deadline(SECOND);
+    assert_eq!(bench.cache.renew_after_denial(&token, Some(soon)).unwrap_err().kind(), ErrorKind::Timeout);
+    let renewed = bench.cache.renew_after_denial(&token, None).unwrap();
+    bench.clock.pass(2 * MINUTE);
+    let again = bench.cache.renew_after_denial(&renewed, None).unwrap();
+    assert_eq!((renewed.generation, again.generation), (2, 2), "the second token comes from a renewal for a denial");
+}
+
 /// Fetches one token, then takes all the time that a caller has.
 #[derive(Debug)]
 struct SlowRenewal {
