@@ -401,29 +401,11 @@ mod tests {
 
     const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
     /// Two seconds of a byte each tenth of a second.
-    const DRIPPING: [(u64, &str); 21] = [
-        (0, HEAD),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-        (100, "x"),
-    ];
+    const DRIPPING: [(u64, &str); 21] = {
+        let mut pieces = [(100, "x"); 21];
+        pieces[0] = (0, HEAD);
+        pieces
+    };
     /// Longer than the tests wait.
     const HOUR: u64 = 3_600_000;
 
@@ -436,9 +418,7 @@ mod tests {
 
     #[test]
     fn a_response_that_drips_or_ceases_is_cut_off_at_the_deadline() {
-        let failure = fetch(&server_of(&DRIPPING), [HOUR, HOUR], Some(300)).unwrap_err();
-        assert_eq!(failure, Failure::out_of_time(Stage::Receiving));
-        for pieces in [&[(0, HEAD)], &[(0, "HTTP/1.1 200")], &[(0, "")]] {
+        for pieces in [&DRIPPING[..], &[(0, HEAD)], &[(0, "HTTP/1.1 200")], &[(0, "")]] {
             let failure = fetch(&server_of(pieces), [HOUR, HOUR], Some(300)).unwrap_err();
             assert_eq!(failure.stage, Stage::Receiving, "{pieces:?}");
         }
