@@ -13,8 +13,7 @@ mod summary;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::{Client, ClientBuilder, Loader, Pipe, Profile, Source};
+use snowpipe_streaming::{Client, ClientBuilder, Loader, Pipe, Profile};
 
 use self::input::OpenInput;
 use self::options::{HELP, Options, Wanted};
@@ -37,12 +36,12 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
     let printed = summary.print(options.json);
     match landed? {
-        Some(landed) if !options.json => printed.and_then(|_| landed.print()),
-        _ => printed,
+        Some(landed) => printed.and_then(|_| landed.print()),
+        None => printed,
     }
 }
 
-/// Returns what the embedded service holds in the end, if that was used.
+/// Returns what the embedded service holds in the end, if that was used and a person wants to see it.
 fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
     // Opened before anything is sent, so that a mistyped name costs nothing.
     let input = options.input.open()?;
@@ -53,11 +52,10 @@ fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
     }
     let service = start()?;
     load_into(options, &client_of(&service)?, input, summary)?;
-    landed(&service, options, summary).map(Some)
-}
-
-fn landed(service: &Emulator, options: &Options, summary: &Summary) -> Result<Landed> {
-    Landed::wait_for(service, &options.table.join("."), summary.rows())
+    if options.json {
+        return Ok(None);
+    }
+    Landed::wait_for(&service, &options.table.join("."), summary.rows_stored()).map(Some)
 }
 
 fn load_into(options: &Options, client: &Client, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
@@ -66,33 +64,26 @@ fn load_into(options: &Options, client: &Client, input: OpenInput<'_>, summary: 
         Some(pipe) => client.pipe(database, schema, pipe),
         None => client.table(database, schema, table),
     };
-    if options.elastic {
-        return elastic::load(options, client, &pipe, input, summary);
-    }
-    let named = match &options.channel {
-        Some(channel) => Some((channel.clone(), input.bytes(), input.into_source()?)),
-        None => {
-            let bytes = input.bytes();
-            input.into_named_source()?.map(|(channel, source)| (channel, bytes, source))
-        }
+    let result = if options.elastic {
+        elastic::load(options, client, &pipe, input, summary)
+    } else {
+        load_channel(options, &pipe, input, summary)
     };
-    let Some((channel, bytes, source)) = named else {
+    summary.add_requests(client.counters());
+    result
+}
+
+fn load_channel(options: &Options, pipe: &Pipe, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
+    let mut progress = Progress::new(input.bytes());
+    let named = match &options.channel {
+        Some(channel) => Some((channel.clone(), input.into_source()?)),
+        None => input.into_named_source()?,
+    };
+    let Some((channel, source)) = named else {
         summary.nothing_to_load();
         return Ok(());
     };
     summary.channel = Some(channel.clone());
-    load_channel(options, &pipe, channel, source, bytes, summary)
-}
-
-fn load_channel(
-    options: &Options,
-    pipe: &Pipe,
-    channel: String,
-    source: Source<'_>,
-    bytes: Option<u64>,
-    summary: &mut Summary,
-) -> Result<()> {
-    let mut progress = Progress::new(bytes);
     let mut loader = Loader::new(pipe, channel)
         .batch_bytes(options.batch_bytes)
         .commit_timeout(options.commit_timeout)

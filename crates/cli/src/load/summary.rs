@@ -69,9 +69,9 @@ impl Summary {
         summary
     }
 
-    /// Rows that are committed: stored, or rejected.
-    pub fn rows(&self) -> u64 {
-        self.rows
+    /// Committed is what the service is done with, be it stored or rejected.
+    pub fn rows_stored(&self) -> u64 {
+        self.rows.saturating_sub(self.rows_rejected + self.rows_rejected_before)
     }
 
     /// The source has no rows.
@@ -106,10 +106,14 @@ impl Summary {
         self.rows_sent = counters.rows;
         self.batches = batches;
         self.bytes_sent = counters.bytes;
-        self.retries = counters.retries;
-        self.renewals = counters.renewals;
         self.seconds = elapsed.as_secs_f64();
         self.rows_per_second = rate(counters.rows, elapsed);
+    }
+
+    /// Those of a client that did nothing else. They include what it took to open the channel, also in vain.
+    pub fn add_requests(&mut self, counters: Counters) {
+        self.retries = counters.retries;
+        self.renewals = counters.renewals;
     }
 
     pub fn fail(&mut self, error: &Error) {
@@ -132,9 +136,8 @@ impl Summary {
             return Ok(ExitCode::SUCCESS);
         }
         let Summary { rows_rejected, rows_rejected_before, seconds, rows_per_second, .. } = self;
-        // Committed is what the service is done with, be it stored or rejected.
         let stored_before = self.skipped.saturating_sub(*rows_rejected_before);
-        let stored = self.rows.saturating_sub(rows_rejected + rows_rejected_before);
+        let stored = self.rows_stored();
         let offset = self.committed_offset.as_deref().unwrap_or("none");
         let requests = requests(self.batches);
         crate::print(format_args!(

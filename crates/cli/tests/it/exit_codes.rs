@@ -115,6 +115,7 @@ fn an_outage_beyond_the_retry_budget_is_7_and_a_rerun_goes_on() {
         let told = &json(&output)["error"];
         assert_eq!((&told["status"], &told["retryable"]), (&503.into(), &true.into()), "{told}");
         assert!(told["request_id"].is_string(), "{told}");
+        assert_eq!(json(&output)["retries"].as_u64() > Some(0), budget != "0", "{output:?}");
     }
     service.clear_faults();
     assert!(load(&folder, &[&file]).status.success());
