@@ -6,6 +6,7 @@ mod elastic;
 mod first_row;
 mod gunzip;
 mod input;
+mod line_error;
 mod options;
 mod progress;
 mod summary;

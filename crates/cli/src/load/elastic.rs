@@ -1,9 +1,10 @@
 use std::io::BufRead;
 use std::time::Instant;
 
-use snowpipe_streaming::{Batch, Client, Elastic, Error, ErrorKind, Pipe};
+use snowpipe_streaming::{Batch, Client, Elastic, Pipe};
 
-use super::input::{OpenInput, failed};
+use super::input::OpenInput;
+use super::line_error::{failed, not_a_row};
 use super::options::Options;
 use super::summary::Summary;
 use crate::Result;
@@ -50,7 +51,7 @@ fn append_lines(options: &Options, input: OpenInput<'_>, requests: &mut Requests
     let mut next = Line::default();
     loop {
         match next.read(&mut lines) {
-            Err(error) => return Ok(Err(failed(error, next.number + 1, name))),
+            Err(error) => return Ok(Err(failed(&error, next.number + 1, name))),
             Ok(false) => return Ok(Ok(())),
             Ok(true) => {}
         }
@@ -58,13 +59,9 @@ fn append_lines(options: &Options, input: OpenInput<'_>, requests: &mut Requests
             requests.send()?;
         }
         if let Err(error) = requests.batch.push_json(&next.text) {
-            return Ok(Err(at_line(&error, next.number, name)));
+            return Ok(Err(not_a_row(&error, next.number, name)));
         }
     }
-}
-
-fn at_line(error: &Error, number: u64, name: &str) -> Error {
-    Error::new(ErrorKind::Row, format!("could not read line {number} of {name}: {error}")).with_position(number)
 }
 
 /// The next line that is not blank, with its number.

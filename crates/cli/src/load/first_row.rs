@@ -1,9 +1,9 @@
 use std::io::{self, BufRead, Read};
 
 use flate2::Crc;
-use snowpipe_streaming::{Batch, Error, ErrorKind};
+use snowpipe_streaming::Batch;
 
-use super::input::failed;
+use super::line_error::{failed, too_long};
 use crate::Result;
 
 /// The first row of a source, read ahead for its name.
@@ -27,7 +27,7 @@ impl FirstRow {
             (&mut *input)
                 .take(MAX_LINE_BYTES)
                 .read_until(b'\n', &mut line)
-                .map_err(|error| failed(error, number, name))?;
+                .map_err(|error| failed(&error, number, name))?;
             if line.is_empty() {
                 return Ok(None);
             }
@@ -81,11 +81,6 @@ fn trimmed(line: &[u8]) -> &[u8] {
     &line[start..end]
 }
 
-fn too_long(number: u64, name: &str) -> Error {
-    let happened = format!("it is longer than {} bytes, the most a row may have", Batch::MAX_ROW_BYTES);
-    Error::new(ErrorKind::Row, format!("could not read line {number} of {name}: {happened}")).with_position(number)
-}
-
 const PACKED: [&str; 2] = ["gz", "zst"];
 const FORMATS: [&str; 5] = ["ndjson", "jsonl", "json", "csv", "tsv"];
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -94,6 +89,8 @@ const MAX_LINE_BYTES: u64 = Batch::MAX_ROW_BYTES as u64 + 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use snowpipe_streaming::ErrorKind;
+
     use super::*;
 
     fn first(text: &[u8]) -> Option<FirstRow> {

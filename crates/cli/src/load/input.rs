@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use snowpipe_streaming::{Error, ErrorKind, Source};
+use snowpipe_streaming::Source;
 
 use super::first_row::FirstRow;
 use super::gunzip::Gunzip;
@@ -105,9 +105,4 @@ impl OpenInput<'_> {
         }
         Ok(Some((channel, self.into_source()?)))
     }
-}
-
-/// The source failed at this line.
-pub fn failed(error: io::Error, number: u64, name: &str) -> Error {
-    Error::new(ErrorKind::Source, format!("could not read line {number} of {name}: reading failed: {error}"))
 }
