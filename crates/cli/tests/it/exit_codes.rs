@@ -107,9 +107,9 @@ fn an_outage_beyond_the_retry_budget_is_7_and_a_rerun_goes_on() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
     let file = folder.write("rows.ndjson", rows(1..=9));
-    // More often than a budget of a second allows.
+    // More often than a budget of two seconds allows.
     service.inject(Fault::status(Endpoint::Open, 503).times(1000));
-    for budget in ["0", "1"] {
+    for budget in ["0", "2"] {
         let output = load(&folder, &[&file, "--retry-budget", budget]);
         refused(&output, 7, "unavailable");
         let told = &json(&output)["error"];
