@@ -10,6 +10,7 @@ mod chaos;
 mod checking;
 mod contract;
 mod crash;
+mod deadlines;
 mod elastic;
 mod error_table;
 mod faults;
