@@ -9,7 +9,7 @@ use ::http::HeaderValue;
 
 pub use self::builder::ChannelBuilder;
 pub(crate) use self::commits::rows_rejected;
-pub(crate) use self::in_flight::{InFlight, Uncommitted};
+pub(crate) use self::in_flight::{InFlight, Reconciled, Uncommitted};
 use self::pace::Pace;
 pub use self::recovery::Recovery;
 pub(crate) use self::wait::Wait;

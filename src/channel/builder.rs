@@ -67,6 +67,12 @@ impl ChannelBuilder {
         self
     }
 
+    /// Opens it only if no rows are still to be committed, without waiting for them.
+    pub(super) fn only_if_settled(mut self) -> ChannelBuilder {
+        (self.open_timeout, self.discard_uncommitted) = (Duration::ZERO, false);
+        self
+    }
+
     /// Refuses the channel unless this is its committed offset: a name used before for something else is noticed.
     ///
     /// The comparison is ours; the service is asked to change nothing.

@@ -55,7 +55,8 @@ pub(crate) struct Uncommitted {
 impl InFlight {
     /// A channel as just opened.
     pub(crate) fn after(committed: Option<OffsetToken>) -> InFlight {
-        InFlight { reported: committed.clone(), committed, ..InFlight::default() }
+        let recent = committed.iter().cloned().collect();
+        InFlight { reported: committed.clone(), committed, recent, ..InFlight::default() }
     }
 
     /// Adds a request that the service accepted.
@@ -87,9 +88,6 @@ impl InFlight {
 
     /// Hands everything in flight to a writer, which waits for these requests but cannot send them again.
     pub(crate) fn inherit(&mut self) {
-        self.ends_in_doubt &= self.sent.back().is_some_and(|newest| newest.offset.is_some());
-        // Without an offset a request cannot be waited for.
-        self.sent.retain(|sent| sent.offset.is_some());
         self.inherited = self.sent.len();
         // A writer counts only the rows that were written to it, and only their commits are progress.
         self.sent.iter_mut().for_each(|sent| sent.rows = 0);
@@ -137,6 +135,17 @@ impl InFlight {
 
     fn position(&self, offset: &OffsetToken) -> Option<usize> {
         self.sent.iter().position(|sent| sent.offset.as_ref() == Some(offset))
+    }
+
+    /// Whether a request is in flight whose commit the service will report.
+    pub(crate) fn has_marked(&self) -> bool {
+        self.sent.iter().any(|sent| sent.offset.is_some())
+    }
+
+    /// Whether the service reported last an offset that was neither sent here nor committed before.
+    pub(crate) fn reports_foreign(&self) -> bool {
+        let Some(reported) = &self.reported else { return false };
+        self.committed.as_ref() != Some(reported) && !self.recent.contains(reported)
     }
 
     /// What the service reported last, also if it was not sent here.
@@ -201,6 +210,11 @@ impl Uncommitted {
     /// Whether requests are among them that a writer took over, and so cannot send again.
     pub(crate) fn has_inherited(&self) -> bool {
         self.inherited > 0
+    }
+
+    /// Whether one of those had an offset, so that it is certainly lost.
+    pub(crate) fn has_lost_inherited(&self) -> bool {
+        self.sent.iter().take(self.inherited).any(|sent| sent.offset.is_some())
     }
 
     /// The bodies that were retained, in order.
@@ -351,11 +365,27 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_inherits_no_doubt_about_rows_without_an_offset() {
-        let (mut in_flight, now) = in_flight(None, &[]);
-        in_flight.push_in_doubt(&payload(None, 3, 0), now);
-        in_flight.inherit();
-        assert_eq!((in_flight.last_accepted(), in_flight.rows_in_doubt()), (None, 0));
+    fn a_writer_inherits_rows_without_an_offset_until_a_later_row_proves_them() {
+        for is_proven in [false, true] {
+            let (mut in_flight, now) = in_flight(None, &["a"]);
+            in_flight.push_in_doubt(&payload(None, 3, 0), now);
+            in_flight.inherit();
+            in_flight.push(&payload(Some("b"), 1, 0), now);
+            in_flight.observe(Some(&if is_proven { "b" } else { "a" }.into()), now);
+            assert_eq!((in_flight.is_empty(), in_flight.has_marked()), (is_proven, !is_proven));
+            let committed = in_flight.committed().cloned();
+            let left = uncommitted(in_flight.reconcile(committed.as_ref(), now));
+            assert_eq!((left.has_inherited(), left.has_lost_inherited()), (!is_proven, false));
+        }
+    }
+
+    #[test]
+    fn an_offset_that_was_committed_before_is_not_foreign() {
+        let (mut in_flight, now) = in_flight(Some("start"), &["a", "b", "c"]);
+        for (reported, is_foreign) in [("b", false), ("start", false), ("a", false), ("x", true), ("b", false)] {
+            in_flight.observe(Some(&reported.into()), now);
+            assert_eq!(in_flight.reports_foreign(), is_foreign, "{reported}");
+        }
     }
 
     #[test]

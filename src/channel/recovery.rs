@@ -74,6 +74,20 @@ impl Channel {
     /// meantime, the handle appends no more.
     pub(crate) fn reconcile(&mut self) -> Result<Uncommitted, Error> {
         let opened = self.builder.clone().open()?;
+        self.reconcile_with(opened)
+    }
+
+    /// The same, but neither waits for rows that are still to be committed nor discards them: then nothing changes, and the
+    /// error is of kind `Timeout`.
+    pub(crate) fn reconcile_if_settled(&mut self) -> Result<Uncommitted, Error> {
+        let builder = self.builder.clone();
+        let opened = builder.clone().only_if_settled().open()?;
+        let reconciled = self.reconcile_with(opened);
+        self.builder = builder;
+        reconciled
+    }
+
+    fn reconcile_with(&mut self, opened: Channel) -> Result<Uncommitted, Error> {
         let mut in_flight = std::mem::take(&mut self.in_flight);
         self.take_over(opened);
         let committed = self.status_at_open.committed_offset();

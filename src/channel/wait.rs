@@ -14,6 +14,11 @@ impl Wait {
         Wait { deadline: clock.now().after(timeout), next_pause: MIN_PAUSE }
     }
 
+    /// There was progress: the timeout begins anew.
+    pub(crate) fn extend(&mut self, clock: &dyn Clock, timeout: Duration) {
+        self.deadline = clock.now().after(timeout);
+    }
+
     /// How long the next look may take.
     pub(crate) fn request_timeout(&self, clock: &dyn Clock) -> Duration {
         clock.now().until(self.deadline).max(MIN_REQUEST_TIMEOUT)

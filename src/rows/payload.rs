@@ -1,6 +1,7 @@
 use super::{Batch, Piece};
 use crate::error::{Error, ErrorKind};
 use crate::rows::OffsetToken;
+use crate::rows::offsets::Offsets;
 
 /// The body of one request, ready for the wire, and the figures that go with it.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,27 @@ impl Payload {
 
     /// What the bytes are, for `Content-Encoding`.
     pub(crate) const ENCODING: Option<&'static str> = if cfg!(feature = "zstd") { Some("zstd") } else { None };
+
+    /// The rows again, as they were before compression. Only the first and the last still have an offset token.
+    pub(crate) fn into_batch(self) -> Result<Batch, Error> {
+        let (first, last, rows) = (self.first.clone(), self.last.clone(), self.rows);
+        let mut offsets = Offsets::default();
+        first.into_iter().for_each(|token| offsets.set_last(0, token));
+        last.into_iter().for_each(|token| offsets.set_last(rows.saturating_sub(1), token));
+        Ok(Batch { text: self.into_text()?, rows, offsets })
+    }
+
+    #[cfg(feature = "zstd")]
+    fn into_text(self) -> Result<Vec<u8>, Error> {
+        zstd::bulk::decompress(&self.wire, self.plain_bytes).map_err(|error| {
+            Error::new(ErrorKind::Config, "zstd could not decompress rows that it compressed").with_source(error)
+        })
+    }
+
+    #[cfg(not(feature = "zstd"))]
+    fn into_text(self) -> Result<Vec<u8>, Error> {
+        Ok(self.wire)
+    }
 }
 
 /// Cuts a batch into what requests can carry, in order.
@@ -181,6 +203,23 @@ mod tests {
         assert!(Compressor::default().fits(&batch.piece(), &mut payload).unwrap());
         assert_eq!(zstd::decode_all(&payload.wire[..]).unwrap(), b"{\"A\":1}\n");
         assert_eq!((payload.rows, payload.plain_bytes, payload.last), (1, 8, Some(7.into())));
+    }
+
+    #[test]
+    fn a_payload_becomes_a_batch_again_with_the_tokens_of_its_ends() {
+        for rows in 1..=4u64 {
+            let mut batch = Batch::new();
+            for n in 1..=rows {
+                batch.push(&json!({ "A": n })).unwrap();
+                batch.mark(format!("t{n}"));
+            }
+            let mut payload = Payload::default();
+            assert!(Compressor::default().fits(&batch.piece(), &mut payload).unwrap());
+            let again = payload.into_batch().unwrap();
+            assert_eq!((again.rows() as u64, again.piece().text()), (rows, batch.piece().text()));
+            let ends = [again.piece().first_token(), again.piece().last_token()].map(Option::unwrap);
+            assert_eq!(ends, ["t1".into(), format!("t{rows}").into()]);
+        }
     }
 
     #[test]
