@@ -168,10 +168,11 @@ impl Delivery {
         }
     }
 
-    /// Sends what an earlier call could not, and looks at the channel now and then.
+    /// Sends what an earlier call could not, and looks at the channel now and then. Where no commit has come for as long as
+    /// the commit timeout, it asks whether what is in flight is lost.
     pub(crate) fn keep_going(&mut self) -> Result<(), Error> {
         self.deliver()?;
-        match self.look_if_due() {
+        match self.look_if_due().and_then(|()| self.check_progress()) {
             Ok(()) => Ok(()),
             Err(error) => self.recover(error).and_then(|()| self.deliver()),
         }
@@ -310,6 +311,11 @@ impl Delivery {
     fn look_if_due(&mut self) -> Result<(), Error> {
         let since_last_look = self.channel.pipe().clock().now().since(self.last_look);
         if self.channel.in_flight().is_empty() || since_last_look < LOOK_EVERY { Ok(()) } else { self.look(None) }
+    }
+
+    fn check_progress(&self) -> Result<(), Error> {
+        let silence = self.channel.pipe().clock().now().since(self.last_news);
+        if self.is_done() || silence < self.commit_timeout { Ok(()) } else { Err(self.commit_overdue()) }
     }
 
     fn note_sent(&mut self, rows: usize, bytes: usize, error: Option<&Error>) {

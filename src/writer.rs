@@ -139,7 +139,8 @@ impl Writer {
     ///
     /// # Blocking
     ///
-    /// As [`write`](Writer::write). While rows are in flight it asks for the channel's status, at most once a second.
+    /// As [`write`](Writer::write). While rows are in flight it asks for the channel's status, at most once a second, and
+    /// after two minutes without a commit, by reopening the channel without waiting, whether they are lost.
     ///
     /// # Errors
     ///
@@ -381,3 +382,6 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 const BACK_PRESSURE_TIMEOUT: Duration = Duration::from_secs(120);
 
 const KEPT: &str = "the row is kept: do not write it again, call flush or tick";
+
+#[cfg(test)]
+mod tests;
