@@ -217,13 +217,15 @@ impl Delivery {
     }
 
     /// Reopens the channel after `Channel` or `Unconfirmed`, takes its committed offset as authoritative and requeues the
-    /// bodies behind it. After `Timeout`, when no commit came, it does so only if nothing is on its way any more.
+    /// bodies behind it. After `Timeout`, when no commit came, and after an offset that was not sent here, it does so only if
+    /// nothing is on its way any more.
     ///
     /// Returns the cause if it is of another kind. Gives up after several reopenings without progress.
     pub(crate) fn recover(&mut self, cause: Error) -> Result<(), Error> {
         self.check_ended()?;
         match cause.kind() {
             ErrorKind::Timeout => self.recover_overdue(cause),
+            _ if self.is_foreign(&cause) => self.reopen_if_settled(cause),
             _ if needs_reopening(&cause) => self.recover_lost(cause),
             _ => Err(cause),
         }
@@ -247,10 +249,20 @@ impl Delivery {
             return Err(overdue);
         }
         self.last_news = now;
-        match self.reopen(&overdue, Channel::reconcile_if_settled) {
-            Err(error) if error.kind() == ErrorKind::Timeout => Err(overdue),
+        self.reopen_if_settled(overdue)
+    }
+
+    fn reopen_if_settled(&mut self, cause: Error) -> Result<(), Error> {
+        match self.reopen(&cause, Channel::reconcile_if_settled) {
+            Err(error) if error.kind() == ErrorKind::Timeout => Err(cause),
             reopened => reopened,
         }
+    }
+
+    /// Whether the cause is a committed offset that was not sent here, on a channel that seems to be fine.
+    fn is_foreign(&self, cause: &Error) -> bool {
+        let is_up = self.channel.check_link().is_ok();
+        cause.kind() == ErrorKind::Channel && is_up && self.channel.in_flight().reports_foreign()
     }
 
     fn reopen(

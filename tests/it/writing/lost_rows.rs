@@ -108,6 +108,32 @@ fn a_committed_offset_of_another_writer_ends_the_wait_at_once() {
 }
 
 #[test]
+fn another_writer_that_goes_on_is_named_without_waiting_for_its_rows() {
+    let service = Emulator::start().unwrap();
+    let mut writer = writer(&service);
+    let mut other = pipe_of(&service).channel("w").open().unwrap();
+    other.append(&batch(100..=101)).unwrap();
+    other.wait_for_commit(101, SOON).unwrap();
+    service.hold_commits(true);
+    other.append(&batch([102])).unwrap();
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    // Otherwise the stale token of this append would show the loss before the committed offset does.
+    service.inject(Fault::status(Endpoint::Append, 200).body(r#"{"next_continuation_token":"0_2"}"#));
+    let began = std::time::Instant::now();
+    let error = writer.commit(Duration::from_secs(60)).unwrap_err();
+    assert_eq!((error.kind(), writer.reopens()), (ErrorKind::Channel, 0), "{error}");
+    assert!(
+        error.to_string().contains("its committed offset is 101, which was not sent here; look for a second"),
+        "{error}"
+    );
+    assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
+    service.hold_commits(false);
+    other.wait_for_commit(102, SOON).unwrap();
+    assert_eq!(writer.commit(SOON).unwrap_err().kind(), ErrorKind::Conflict, "now nothing of it is on its way");
+    assert_eq!(landed(&service), rows(100..=102));
+}
+
+#[test]
 fn while_rows_get_committed_the_wait_for_the_others_goes_on() {
     let service = Emulator::builder().commit_delay(Duration::from_secs(2)).start().unwrap();
     let mut writer = writer(&service).max_bytes(1);

@@ -54,6 +54,20 @@ fn an_error_of_write_says_not_to_write_the_row_again_and_flush_can_be_repeated()
 }
 
 #[test]
+fn an_error_carries_the_committed_offset() {
+    let service = Emulator::start().unwrap();
+    let mut writer = impatient_writer(&service);
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    writer.commit(SOON).unwrap();
+    service.inject(Fault::status(Endpoint::Append, 429).times(10_000));
+    writer.write_json(row(2).as_bytes(), 2).unwrap();
+    assert_eq!(writer.flush().unwrap_err().committed_offset(), Some("1"));
+    let mut eager = writer.max_age(Duration::ZERO);
+    assert_eq!(eager.write_json(row(3).as_bytes(), 3).unwrap_err().committed_offset(), Some("1"));
+    assert_eq!(eager.close(Duration::ZERO).unwrap_err().committed_offset(), Some("1"));
+}
+
+#[test]
 fn only_a_row_that_was_left_out_is_an_error_of_kind_row() {
     let gone = r#"{"code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED","message":"m"}"#;
     let unusable = r#"{"next_continuation_token":"0_1","channel_status":{"channel_status_code":"ERR_PIPE_INVALID"}}"#;
