@@ -47,8 +47,8 @@ impl Elastic {
     ///
     /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when a request may have been applied: sending the batch again may double
     ///   its rows.
-    /// - [`Channel`](ErrorKind::Channel) when the pipe was dropped and created again or has moved: append the batch again.
-    ///   There is no channel to be reopened.
+    /// - [`Channel`](ErrorKind::Channel) when the service says that the pipe is stale or has moved: append the batch again, if
+    ///   [`is_retryable`](Error::is_retryable) says so. There is no channel to be reopened.
     /// - [`Row`](ErrorKind::Row) for a row too long for any request.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     ///
@@ -88,11 +88,14 @@ impl Elastic {
     }
 }
 
-/// What a request says of a channel is no advice where there is none.
+/// What a response says of a channel is no advice where there is none.
 fn without_channel(error: Error) -> Error {
+    let is_refused = error.status().is_some_and(|status| status >= 400);
     match error.kind() {
-        ErrorKind::Channel => error.advise("append the rows again: none of this request are stored").retryable(),
-        ErrorKind::Unconfirmed => {
+        ErrorKind::Channel if is_refused => {
+            error.advise("append the rows again: none of this request are stored").retryable()
+        }
+        ErrorKind::Channel | ErrorKind::Unconfirmed => {
             error.advise("find out whether the rows are stored: appending them again may double them")
         }
         _ => error,

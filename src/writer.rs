@@ -1,7 +1,10 @@
+mod advice;
+
 use std::time::Duration;
 
 use serde::Serialize;
 
+use self::advice::kept;
 use crate::channel::Channel;
 use crate::clock::Moment;
 use crate::delivery::Delivery;
@@ -34,11 +37,11 @@ use crate::rows::{Batch, Compressor, Payload, Payloads};
 /// - [`NotStored`](ErrorKind::NotStored): the service could not store so many of the rows sent before. Each is reported
 ///   once, as soon as it is known; the writer goes on, and the row written in that call is kept.
 /// - [`Conflict`](ErrorKind::Conflict) when another writer has committed rows on the channel, or rows appended before the
-///   writer began are lost; [`Unconfirmed`](ErrorKind::Unconfirmed) when those had no offset token, so that nobody knows.
+///   writer began are lost; [`Unconfirmed`](ErrorKind::Unconfirmed) when it is unknown because they had no offset token.
 ///   Once such an error has come from reopening the channel, the writer has ended: every later call returns it, and no
 ///   more rows are taken or sent.
-/// - [`Channel`](ErrorKind::Channel) when reopening the channel five times brought no progress: a second writer may be
-///   opening it, too. The next call tries again.
+/// - [`Channel`](ErrorKind::Channel) when reopening the channel five times brought no progress, or rows of another writer
+///   are on their way: look for a second writer. The next call tries again.
 /// - [`Throttled`](ErrorKind::Throttled), [`Unavailable`](ErrorKind::Unavailable), [`Timeout`](ErrorKind::Timeout): call
 ///   again later. Nothing is lost.
 /// - any other: correct its cause, then call again. Nothing is lost.
@@ -52,10 +55,18 @@ use crate::rows::{Batch, Compressor, Payload, Payloads};
 /// # fn example(pipe: &snowpipe_streaming::Pipe, events: impl Iterator<Item = (u64, serde_json::Value)>)
 /// # -> Result<(), snowpipe_streaming::Error> {
 /// use std::time::Duration;
+/// use snowpipe_streaming::ErrorKind;
 ///
 /// let mut writer = pipe.channel("events-1").open()?.into_writer().max_age(Duration::from_millis(500));
 /// for (offset, event) in events {
-///     writer.write(&event, offset)?;
+///     match writer.write(&event, offset) {
+///         Ok(()) => {}
+///         Err(error) if error.kind() == ErrorKind::Row => eprintln!("row {offset} was left out: {error}"),
+///         Err(error) if error.kind() == ErrorKind::NotStored => eprintln!("{error}"),
+///         // The row is kept; a later call sends it.
+///         Err(error) if matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable) => eprintln!("{error}"),
+///         Err(error) => return Err(error),
+///     }
 /// }
 /// writer.close(Duration::from_secs(60))?;
 /// # Ok(())
@@ -312,6 +323,7 @@ impl Writer {
 
     /// What every call ends with.
     fn finish(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        self.delivery.end_call();
         result.and_then(|()| self.report_rejected()).map_err(|error| self.explain(error))
     }
 
@@ -327,31 +339,6 @@ impl Writer {
         } else {
             self.delivery.rejected_so_far(unreported)
         })
-    }
-
-    /// What a delivery cannot know: where the caller stands, and that it calls a writer.
-    fn explain(&self, error: Error) -> Error {
-        let error = match error.kind() {
-            ErrorKind::Timeout => {
-                error.advise("call it again: what was written is kept, and what was sent is not lost")
-            }
-            _ => error,
-        };
-        match self.delivery.committed_offset() {
-            Some(offset) => error.with_committed_offset(offset.to_string()),
-            None => error,
-        }
-    }
-}
-
-/// The error of a call that has taken the row all the same.
-fn kept(error: Error) -> Error {
-    let error = error.not_retryable();
-    match error.kind() {
-        // The writer has ended.
-        ErrorKind::Conflict | ErrorKind::Unconfirmed => error,
-        ErrorKind::Timeout => error.advise(KEPT),
-        _ => error.and_advise(KEPT),
     }
 }
 
@@ -380,8 +367,6 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// How long a full memory waits for commits before it is an error.
 const BACK_PRESSURE_TIMEOUT: Duration = Duration::from_secs(120);
-
-const KEPT: &str = "the row is kept: do not write it again, call flush or tick";
 
 #[cfg(test)]
 mod tests;

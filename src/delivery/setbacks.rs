@@ -29,6 +29,11 @@ impl Setbacks {
         Err(if is_outage { still_failing(cause) } else { still_lost(cause) })
     }
 
+    /// An outage may last, so each call of the caller's tries as often as the first.
+    pub(super) fn forget_outages(&mut self) {
+        self.outages = 0;
+    }
+
     /// The channel was reopened. Where that fails nothing is counted: a service out of reach is no sign of a second writer.
     pub(super) fn note_reopening(&mut self, cause: &Error) {
         if is_outage(cause) {
@@ -107,5 +112,9 @@ mod tests {
         setbacks.note_reopening(&lost);
         setbacks.note_reopening(&lost);
         assert_eq!(pauses(&mut setbacks, &lost, 8).0.len(), 5);
+        let failed = Error::new(ErrorKind::Unavailable, "busy").into_unconfirmed();
+        setbacks.note_reopening(&failed);
+        setbacks.forget_outages();
+        assert_eq!(pauses(&mut setbacks, &failed, 8).0.len(), 2);
     }
 }

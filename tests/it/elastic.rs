@@ -87,7 +87,8 @@ fn nothing_is_said_of_reopening_a_channel_where_there_is_none() {
         let elastic = pipe_of(&service).elastic();
         service.inject(Fault::status(Endpoint::Elastic, status).body(body));
         let error = elastic.append(&batch(1..=10)).unwrap_err();
-        assert!(error.is_retryable() && !error.to_string().contains("reopen"), "{error}");
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Channel, status != 200), "{error}");
+        assert!(!error.to_string().contains("reopen"), "{error}");
         elastic.append(&batch(1..=10)).unwrap();
         assert_eq!(sorted_when_complete(&service, 10).len(), 10);
     }
