@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Deadline, Moment};
 use crate::error::Error;
 use crate::http::Origin;
 use crate::secret::Secret;
@@ -26,14 +26,16 @@ pub use self::private_key::PrivateKey;
 /// Makes or fetches tokens. It keeps none, so that the cache is the only holder and a refresh always reaches the source.
 pub(crate) trait TokenSource: Send + Sync + fmt::Debug {
     /// A new token, or the same one again if there is no other.
-    fn fetch(&self) -> Result<Grant, Error>;
+    ///
+    /// `deadline` is the caller's: what is sent for the token ends then.
+    fn fetch(&self, deadline: Option<Deadline>) -> Result<Grant, Error>;
 
     /// A new token for one that the service refused.
     ///
     /// A source that has no other returns an error here instead of the refused token.
-    fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
+    fn replace(&self, refused: &Grant, deadline: Option<Deadline>) -> Result<Grant, Error> {
         let _ = refused;
-        self.fetch()
+        self.fetch(deadline)
     }
 }
 

@@ -38,8 +38,12 @@ use crate::snowflake::exchange::TokenExchange;
 /// Every call that needs the service waits for it. While the service is busy or unreachable, a request is sent again, with
 /// growing pauses, until the retry budget ends: two minutes by default ([`ClientBuilder::retry_budget`]). By default a
 /// connection may take ten seconds ([`ClientBuilder::connect_timeout`]), and a response may take one minute to begin
-/// ([`ClientBuilder::response_timeout`]). A request in progress when the budget ends is finished first. Looking up a host
-/// name takes as long as the system's resolver takes.
+/// ([`ClientBuilder::response_timeout`]) and as long again to arrive. A request in progress when the budget ends is finished
+/// first. Looking up a host name takes as long as the system's resolver takes.
+///
+/// A call with a timeout of its own, such as [`Channel::wait_for_commit`](crate::Channel::wait_for_commit), ends within about
+/// a second of it: requests in progress are cut off, and so is the renewal of a token. All of this is measured by the
+/// monotonic clock, so setting the time of the machine ends no wait.
 ///
 /// # Errors
 ///
@@ -142,8 +146,8 @@ impl Client {
     ///
     /// # Blocking
     ///
-    /// As [above](Client#blocking), but with a retry budget and timeouts of at most [`TIMEOUT`](CheckReport::TIMEOUT). The
-    /// first step that fails is the last.
+    /// At most [`TIMEOUT`](CheckReport::TIMEOUT) for all steps together, whatever the service does; only the look-up of a
+    /// host name is up to the system's resolver. The first step that fails is the last.
     ///
     /// ```no_run
     /// # fn example(client: &snowpipe_streaming::Client) {
@@ -153,7 +157,7 @@ impl Client {
     /// # }
     /// ```
     pub fn check(&self) -> CheckReport {
-        match ClientBuilder::clone(&self.builder).capped_at(CheckReport::TIMEOUT).build() {
+        match ClientBuilder::clone(&self.builder).build() {
             Ok(login) => check::run(&login.control, &login.ingest, &login.exchange, &login.server_clock),
             Err(error) => CheckReport::not_started(error),
         }

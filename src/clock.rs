@@ -29,37 +29,72 @@ pub enum ClockOffset {
 
 /// One instant on both clocks.
 ///
-/// The monotonic clock stops while the machine is suspended, and the wall clock may be stepped: a deadline is reached as soon
-/// as either clock has reached it.
+/// A [`Deadline`] bounds what is waited for, an [`Expiry`] how long something is valid. They differ in the clock that counts,
+/// so neither can be used for the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) monotonic: Instant,
     pub(crate) wall: SystemTime,
 }
 
+/// When a wait ends: by the monotonic clock alone, because a wall clock that is stepped must not end it, or prolong it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline(Instant);
+
+/// When something ceases to be valid that another machine issued: by the clock that is there first.
+///
+/// The monotonic clock stops while the machine is suspended, and the wall clock may be stepped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expiry(Moment);
+
 impl Moment {
-    /// The moment this much later, at most [`FOREVER`].
-    pub(crate) fn after(self, duration: Duration) -> Moment {
-        let bounded = duration.min(FOREVER);
-        Moment { monotonic: self.monotonic + bounded, wall: self.wall + bounded }
+    /// The end of a wait that begins now, at most [`FOREVER`].
+    pub(crate) fn deadline(self, wait: Duration) -> Deadline {
+        Deadline(self.monotonic + wait.min(FOREVER))
     }
 
-    pub(crate) fn reached(self, deadline: Moment) -> bool {
-        self.monotonic >= deadline.monotonic || self.wall >= deadline.wall
+    /// The end of a lifetime that begins now, at most [`FOREVER`].
+    pub(crate) fn expiry(self, lifetime: Duration) -> Expiry {
+        let bounded = lifetime.min(FOREVER);
+        Expiry(Moment { monotonic: self.monotonic + bounded, wall: self.wall + bounded })
     }
 
-    /// The time until the deadline, by the clock that reaches it first.
-    pub(crate) fn until(self, deadline: Moment) -> Duration {
-        let monotonic = deadline.monotonic.saturating_duration_since(self.monotonic);
-        let wall = deadline.wall.duration_since(self.wall).unwrap_or(Duration::ZERO);
-        monotonic.min(wall)
-    }
-
-    /// The time since the earlier moment, by the clock that shows more.
+    /// The time that has passed since the earlier moment, by the monotonic clock.
     pub(crate) fn since(self, earlier: Moment) -> Duration {
-        let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
-        let wall = self.wall.duration_since(earlier.wall).unwrap_or(Duration::ZERO);
-        monotonic.max(wall)
+        self.monotonic.saturating_duration_since(earlier.monotonic)
+    }
+
+    /// How old something is that was made at the earlier moment, by the clock that shows more.
+    pub(crate) fn age_of(self, earlier: Moment) -> Duration {
+        self.since(earlier).max(self.wall.duration_since(earlier.wall).unwrap_or(Duration::ZERO))
+    }
+}
+
+impl Deadline {
+    pub(crate) fn is_reached(self, now: Moment) -> bool {
+        now.monotonic >= self.0
+    }
+
+    /// The time that is left; zero if it is reached.
+    pub(crate) fn left(self, now: Moment) -> Duration {
+        self.0.saturating_duration_since(now.monotonic)
+    }
+}
+
+impl Expiry {
+    pub(crate) fn is_past(self, now: Moment) -> bool {
+        now.monotonic >= self.0.monotonic || now.wall >= self.0.wall
+    }
+
+    /// The time that is left; zero if it is past.
+    pub(crate) fn left(self, now: Moment) -> Duration {
+        let monotonic = self.0.monotonic.saturating_duration_since(now.monotonic);
+        monotonic.min(self.0.wall.duration_since(now.wall).unwrap_or(Duration::ZERO))
+    }
+
+    /// Whether it is later than the other, both having been computed from lifetimes of the same token.
+    pub(crate) fn is_after(self, other: Expiry) -> bool {
+        self.0.monotonic > other.0.monotonic
     }
 }
 
@@ -88,7 +123,8 @@ pub(crate) struct ServerClock {
 impl ServerClock {
     /// `date` is from a response that arrived at `received`, to a request sent at `sent`.
     pub(crate) fn observe(&self, date: SystemTime, sent: Moment, received: Moment) {
-        let round_trip = received.since(sent);
+        // By the clock that shows more: a wall clock that was stepped meanwhile makes the measurement doubtful.
+        let round_trip = received.age_of(sent);
         // `Date` is cut to whole seconds: on average it is half a second old.
         let server = date + Duration::from_millis(500);
         let ahead = signed_ms(server, sent.wall + round_trip / 2);
@@ -129,8 +165,8 @@ fn signed_ms(later: SystemTime, earlier: SystemTime) -> i64 {
     }
 }
 
-/// Longer than the lifetime of any token, and short enough to be added to any clock without overflow.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Longer than any wait or lifetime, and short enough to be added to any clock without overflow.
+pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A clock that stands still unless a test moves it; sleeping moves it too.
 #[cfg(test)]
@@ -150,7 +186,8 @@ impl FakeClock {
     /// Moves both clocks.
     pub(crate) fn pass(&self, duration: Duration) {
         let mut now = self.now.lock();
-        *now = now.after(duration);
+        let bounded = duration.min(FOREVER);
+        *now = Moment { monotonic: now.monotonic + bounded, wall: now.wall + bounded };
     }
 
     /// Only the wall clock moves: it was stepped, or the machine was suspended.
@@ -202,21 +239,39 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_reached_by_either_clock() {
+    fn a_step_of_the_wall_clock_neither_ends_a_wait_nor_prolongs_it() {
         let clock = FakeClock::new();
-        let deadline = clock.now().after(Duration::from_secs(60));
-        assert!(!clock.now().reached(deadline));
-        clock.step_wall(3600);
-        assert!(clock.now().reached(deadline), "suspended machine");
-        clock.step_wall(-7200);
-        assert!(!clock.now().reached(deadline));
-        clock.pass(Duration::from_secs(60));
-        assert!(clock.now().reached(deadline), "wall clock stepped back");
+        let (began, minute) = (clock.now(), Duration::from_secs(60));
+        let deadline = began.deadline(minute);
+        for step in [3600, -7200] {
+            clock.step_wall(step);
+            assert!(!deadline.is_reached(clock.now()), "{step}");
+            assert_eq!((deadline.left(clock.now()), clock.now().since(began)), (minute, Duration::ZERO), "{step}");
+        }
+        clock.pass(minute);
+        assert!(deadline.is_reached(clock.now()));
+        assert_eq!((deadline.left(clock.now()), clock.now().since(began)), (Duration::ZERO, minute));
     }
 
     #[test]
-    fn an_absurd_duration_does_not_overflow() {
+    fn a_lifetime_ends_by_either_clock() {
+        let clock = FakeClock::new();
+        let (issued, expiry) = (clock.now(), clock.now().expiry(Duration::from_secs(60)));
+        assert!(!expiry.is_past(clock.now()));
+        clock.step_wall(3600);
+        assert!(expiry.is_past(clock.now()), "suspended machine");
+        assert_eq!((expiry.left(clock.now()), clock.now().age_of(issued)), (Duration::ZERO, Duration::from_secs(3600)));
+        clock.step_wall(-7200);
+        assert!(!expiry.is_past(clock.now()));
+        clock.pass(Duration::from_secs(60));
+        assert!(expiry.is_past(clock.now()), "wall clock stepped back");
+    }
+
+    #[test]
+    fn the_longest_duration_does_not_overflow() {
         let now = FakeClock::new().now();
-        assert!(!now.reached(now.after(Duration::MAX)));
+        assert!(!now.deadline(Duration::MAX).is_reached(now));
+        assert!(!now.expiry(Duration::MAX).is_past(now));
+        assert_eq!(now.deadline(Duration::MAX).left(now), FOREVER);
     }
 }

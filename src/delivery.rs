@@ -11,7 +11,7 @@ use self::setbacks::Setbacks;
 use crate::channel::{Channel, Reconciled, Wait, needs_reopening};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::rows::{OffsetToken, Payload};
+use crate::rows::{Compressor, OffsetToken, Payload};
 use crate::snowflake::status::ChannelStatus;
 
 /// A channel, the bodies that wait to be sent through it, and what has been sent so far.
@@ -31,6 +31,7 @@ pub(crate) struct Delivery {
     enqueued_rows: u64,
     /// Of the channel, before it was taken over.
     earlier_reopens: u64,
+    compressor: Compressor,
     setbacks: Setbacks,
     /// Why the channel has to be reopened, if that failed before.
     unresolved: Option<Error>,
@@ -62,10 +63,11 @@ impl Delivery {
             commit_timeout,
             last_look: now,
             last_news: now,
-            last_status: ChannelStatus::default(),
+            last_status: channel.status_at_open().clone(),
             totals: Totals::default(),
             enqueued_rows: 0,
             earlier_reopens: channel.reopens(),
+            compressor: Compressor::default(),
             setbacks: Setbacks::default(),
             unresolved: None,
             ended: None,
@@ -134,9 +136,24 @@ impl Delivery {
     /// Sends a body whose rows the caller can read again; after a loss of the channel it has to.
     pub(crate) fn send(&mut self, payload: &Payload) -> Result<(), Error> {
         let sent = self.channel.append_payload(payload);
-        self.note_sent(payload.rows, payload.plain_bytes, sent.as_ref().err());
+        self.note_sent(payload, sent.as_ref().err());
+        if let Some(halves) = self.halves_if_too_long(payload, &sent)? {
+            return halves.iter().try_for_each(|half| self.send(half));
+        }
         sent?;
         self.look_if_due()
+    }
+
+    /// A proxy may take less than the service does.
+    fn halves_if_too_long(
+        &mut self,
+        payload: &Payload,
+        sent: &Result<(), Error>,
+    ) -> Result<Option<[Payload; 2]>, Error> {
+        match sent {
+            Err(error) if error.status() == Some(413) => payload.halves(&mut self.compressor),
+            _ => Ok(None),
+        }
     }
 
     /// Takes over a body whose rows cannot be read again.
@@ -183,7 +200,11 @@ impl Delivery {
         self.channel.check_link()?;
         let Some(payload) = self.queue.pop_front() else { return Ok(()) };
         let sent = self.channel.append_payload(&payload);
-        self.note_sent(payload.rows, payload.plain_bytes, sent.as_ref().err());
+        self.note_sent(&payload, sent.as_ref().err());
+        if let Ok(Some(halves)) = self.halves_if_too_long(&payload, &sent) {
+            halves.into_iter().rev().for_each(|half| self.queue.push_front(half));
+            return Ok(());
+        }
         match &sent {
             // Only a body that may have been applied is in flight after an error; any other waits for the next attempt.
             Err(error) if !needs_reopening(error) => self.queue.push_front(payload),
@@ -236,6 +257,11 @@ impl Delivery {
         !in_flight.has_marked() || in_flight.retained_bytes() + next <= self.max_retained
     }
 
+    /// What the service reported last.
+    pub(crate) fn last_status(&self) -> &ChannelStatus {
+        &self.last_status
+    }
+
     /// Looks at the channel now and then, so that commits, a loss and rejected rows are noticed early.
     fn look_if_due(&mut self) -> Result<(), Error> {
         let since_last_look = self.channel.pipe().clock().now().since(self.last_look);
@@ -247,14 +273,14 @@ impl Delivery {
         if self.is_done() || silence < self.commit_timeout { Ok(()) } else { Err(self.commit_overdue()) }
     }
 
-    fn note_sent(&mut self, rows: usize, bytes: usize, error: Option<&Error>) {
+    fn note_sent(&mut self, payload: &Payload, error: Option<&Error>) {
         self.last_news = self.channel.pipe().clock().now();
         if error.is_some_and(|error| !may_be_applied(error)) {
             return;
         }
         self.totals.batches += 1;
-        self.totals.rows += rows as u64;
-        self.totals.bytes += bytes as u64;
+        self.totals.rows += payload.rows as u64;
+        self.totals.bytes += payload.plain_bytes as u64;
     }
 
     /// Asks for the channel's status: what is committed, what was rejected, whether the channel is still usable.

@@ -23,8 +23,9 @@ pub(crate) use self::proxy::Proxy;
 pub(crate) use self::retry::RetryPolicy;
 #[cfg(test)]
 pub(crate) use self::scripted::Script;
-pub(crate) use self::sender::{AuthorizedRequest, Outcome, Sender};
+pub(crate) use self::sender::{AuthorizedRequest, Limits, Outcome, Sender};
 pub(crate) use self::ureq::{Timeouts, UreqTransport};
+use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind};
 
 /// One blocking round trip: sends the request and reads the whole response.
@@ -48,7 +49,8 @@ pub(crate) struct Request<'r> {
     pub(crate) replay: Replay,
     /// The same for all retries of this request.
     pub(crate) request_id: Uuid,
-    /// Limits the retries further than the retry policy does, for callers with a deadline of their own.
+    /// How long the caller waits: no retry starts later, and an attempt in progress is cut off. `None`: until the retry
+    /// budget ends, and the attempt in progress then is finished.
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -101,6 +103,8 @@ pub(crate) struct Call<'c> {
     pub(crate) url: &'c str,
     pub(crate) headers: &'c HeaderMap,
     pub(crate) body: Option<&'c [u8]>,
+    /// When the round trip is cut off, whatever it has achieved.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 /// A complete response with any status.
@@ -141,14 +145,27 @@ pub(crate) struct Failure {
     pub(crate) stage: Stage,
     /// For people; holds no URL and no header.
     pub(crate) reason: String,
+    /// The caller's time was over: another caller may get a response.
+    pub(crate) timed_out: bool,
 }
 
 impl Failure {
+    pub(crate) fn new(stage: Stage, reason: impl Into<String>) -> Failure {
+        Failure { stage, reason: reason.into(), timed_out: false }
+    }
+
+    /// The caller's time was over.
+    pub(crate) fn out_of_time(stage: Stage) -> Failure {
+        let reason = "the time allowed for waiting ended before a response had arrived";
+        Failure { timed_out: true, ..Failure::new(stage, reason) }
+    }
+
     /// The error for a request whose last attempt got no response. `advice` is for an unreachable server.
     pub(crate) fn into_error(self, advice: &str) -> Error {
         match self.stage {
             Stage::Misconfigured => Error::new(ErrorKind::Config, self.reason)
                 .advise("check the host name, the trust roots and the proxy; nothing was sent"),
+            _ if self.timed_out => Error::new(ErrorKind::Timeout, self.reason).advise("wait longer, or try again"),
             _ => Error::new(ErrorKind::Unavailable, self.reason).advise(advice),
         }
     }

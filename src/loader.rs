@@ -1,35 +1,46 @@
 mod batch_reader;
+mod channel_count;
 mod channel_load;
+mod file_range;
+mod fill;
 mod line_reader;
+mod lines;
 mod parallel;
 mod partition;
 mod partition_queue;
 mod partitioner;
 mod pipeline;
 mod progress;
+mod resume_point;
 mod source;
+mod values;
 
 use std::fmt;
 use std::time::Duration;
 
 use self::batch_reader::BatchReader;
-use self::channel_load::{ChannelLoad, Completed};
+use self::channel_load::{ChannelLoad, Resumed};
 use self::parallel::ParallelLoad;
 use self::partition::Partition;
 use self::progress::{Baseline, Progress};
 pub use self::source::Source;
-use crate::channel::Channel;
+use crate::channel::{Channel, rows_rejected};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 use crate::rows::{Batch, OffsetToken};
+use crate::snowflake::status::ChannelStatus;
 
 /// Loads a whole source of rows into a named channel, every row exactly once.
 ///
-/// A row's offset token is its position in the source: the line number, counted from 1. The loader resumes after the
-/// committed one, so after a crash it is enough to run it again with the same source and channel name. Recovers from lost
-/// responses, stale continuation tokens and invalidated channels by reopening the channel and resuming after its committed
-/// offset. Gives up after several reopens without progress, usually a sign of a second writer.
+/// A row's offset token is its position in the source (the line number, counted from 1) and a fingerprint of all rows of the
+/// channel up to it: `10000-9ae16a3b`. The loader resumes after the committed one, so after a crash it is enough to run it
+/// again with the same source and channel name. The rows that it passes over are compared by that fingerprint before
+/// anything is appended: another source under a used name is refused, and so is a source in which a committed row has
+/// changed. Rows that come after are none of that comparison, so a log that has grown is loaded on.
+///
+/// Recovers from lost responses, stale continuation tokens and invalidated channels by reopening the channel and resuming
+/// after its committed offset. Gives up after several reopens without progress, usually a sign of a second writer.
 ///
 /// Memory is bounded: one batch ([`Batch::FULL_BYTES`] by default) and its compressed form; for a source that cannot be
 /// read again also what was sent and is not committed, at most [`Loader::RETAINED_BYTES`] compressed. Several
@@ -40,13 +51,14 @@ use crate::rows::{Batch, OffsetToken};
 /// use snowpipe_streaming::{Loader, Source};
 ///
 /// let report = Loader::new(pipe, "load-1").load(Source::file("flights.ndjson")?)?;
-/// println!("{} rows are stored", report.rows);
+/// println!("{} rows are stored, {} of them by an earlier run", report.rows, report.skipped);
 /// # Ok(())
 /// # }
 /// ```
 pub struct Loader<'p> {
     settings: Settings,
     channels: u64,
+    max_errors: u64,
     on_progress: Option<OnProgress<'p>>,
     report: LoadReport,
 }
@@ -61,16 +73,27 @@ struct Settings {
     commit_timeout: Duration,
     open_timeout: Option<Duration>,
     discard_uncommitted: bool,
+    expected: ExpectedOffset,
+    accept_plain_offsets: bool,
     pipelined: bool,
 }
 
-type OnProgress<'p> = Box<dyn FnMut(&LoadReport) + 'p>;
+/// What the channels must have committed when they are opened.
+#[derive(Clone, Debug)]
+enum ExpectedOffset {
+    Anything,
+    Nothing,
+    Offset(OffsetToken),
+}
+
+type OnProgress<'p> = Box<dyn FnMut(&LoadReport) + Send + 'p>;
 
 /// What a load has sent and committed so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LoadReport {
-    /// Rows of the source that are committed, those found committed at the start included.
+    /// Rows of the source that are committed, those found committed at the start included: stored, or rejected and counted
+    /// as such.
     pub rows: u64,
     /// The part of [`rows`](LoadReport::rows) that an earlier run had committed.
     pub skipped: u64,
@@ -80,11 +103,14 @@ pub struct LoadReport {
     pub bytes_sent: u64,
     /// Requests that carried rows and were accepted, or may have been applied although their responses were lost.
     pub batches: u64,
-    /// The committed offset token, which is the position of a row; `None` too for a load through several channels, each of
-    /// which has its own.
+    /// The committed offset token; `None` too for a load through several channels, each of which has its own.
     pub committed_offset: Option<OffsetToken>,
-    /// Rows that the service took and could not store, counted from the opening of the channel by this run.
+    /// The position of that row, from 1.
+    pub position: Option<u64>,
+    /// Rows that the service took from this run and could not store.
     pub rows_rejected: u64,
+    /// Rows of this source that the service took from earlier runs and could not store.
+    pub rows_rejected_before: u64,
     /// Requests sent again, on any endpoint.
     pub retries: u64,
     /// Tokens fetched because the service refused the one before.
@@ -103,7 +129,7 @@ impl<'p> Loader<'p> {
     pub const RETAINED_BYTES: usize = Delivery::RETAINED_BYTES;
 
     /// The most channels that one load uses; the service takes two thousand a pipe.
-    pub const MAX_CHANNELS: u32 = parallel::MAX_CHANNELS;
+    pub const MAX_CHANNELS: u32 = channel_count::MAX_CHANNELS;
 
     /// A loader at its defaults; sends nothing.
     pub fn new(pipe: &Pipe, channel: impl Into<String>) -> Loader<'p> {
@@ -115,15 +141,17 @@ impl<'p> Loader<'p> {
             commit_timeout: COMMIT_TIMEOUT,
             open_timeout: None,
             discard_uncommitted: false,
+            expected: ExpectedOffset::Anything,
+            accept_plain_offsets: false,
             pipelined: false,
         };
-        Loader { settings, channels: 1, on_progress: None, report: LoadReport::default() }
+        Loader { settings, channels: 1, max_errors: 0, on_progress: None, report: LoadReport::default() }
     }
 
-    /// Upper bound of one request's rows in bytes before compression; a longer row goes alone. Default and most:
-    /// [`Batch::FULL_BYTES`].
+    /// Upper bound of one request's rows in bytes before compression; a longer row goes alone. From 1 to
+    /// [`Batch::FULL_BYTES`], which is the default.
     pub fn batch_bytes(mut self, bytes: usize) -> Loader<'p> {
-        self.settings.batch_bytes = bytes.clamp(1, Batch::FULL_BYTES);
+        self.settings.batch_bytes = bytes;
         self
     }
 
@@ -140,9 +168,39 @@ impl<'p> Loader<'p> {
         self
     }
 
-    /// Does not wait for what an earlier run has in flight: it is thrown away and sent again.
+    /// Does not wait for what an earlier run has in flight: it is thrown away and sent again. This concerns the opening of
+    /// the channels by this run; what the run itself has sent is always waited for.
     pub fn discard_uncommitted(mut self) -> Loader<'p> {
         self.settings.discard_uncommitted = true;
+        self
+    }
+
+    /// Refuses the channels unless nothing was ever committed on them: for a source that no run has begun to load.
+    pub fn expect_unused(mut self) -> Loader<'p> {
+        self.settings.expected = ExpectedOffset::Nothing;
+        self
+    }
+
+    /// Refuses the channel unless this is its committed offset. For a load through one channel.
+    pub fn expect_offset(mut self, offset: impl Into<OffsetToken>) -> Loader<'p> {
+        self.settings.expected = ExpectedOffset::Offset(offset.into());
+        self
+    }
+
+    /// Resumes a channel whose committed offset is a plain number, too: the line number, or the place in a sequence, of a row
+    /// of this very source, which another client has written. Nothing can show whether it is one; without this call such a
+    /// channel is refused.
+    pub fn accept_plain_offsets(mut self) -> Loader<'p> {
+        self.settings.accept_plain_offsets = true;
+        self
+    }
+
+    /// Allows so many rows of this source to be rejected by the service, those of earlier runs included; default none.
+    ///
+    /// [`load`](Loader::load) fails while more are, also when it is run again and finds nothing to do: those rows are not in
+    /// the table.
+    pub fn max_errors(mut self, rows: u64) -> Loader<'p> {
+        self.max_errors = rows;
         self
     }
 
@@ -152,6 +210,9 @@ impl<'p> Loader<'p> {
     /// Batches are at most half as large then, so that both have work early. There are three of them, and up to four
     /// compressed ones.
     ///
+    /// A source that blocks holds up the end of a load that has failed until it gives its next row or its end, since the
+    /// thread cannot be interrupted in it.
+    ///
     /// With several [`channels`](Loader::channels), each that reads a file gets such a thread, and they share the memory of
     /// three batches; any other source has its thread anyway, and this changes nothing.
     pub fn pipelined(mut self) -> Loader<'p> {
@@ -160,32 +221,37 @@ impl<'p> Loader<'p> {
     }
 
     /// Loads through `channels` channels in parallel, each on a thread of its own that ends before [`load`](Loader::load)
-    /// returns; default one, at most [`MAX_CHANNELS`](Loader::MAX_CHANNELS).
+    /// returns. From 1, the default, to [`MAX_CHANNELS`](Loader::MAX_CHANNELS).
     ///
     /// Rows are assigned to the channels in fixed blocks by position, so order holds within a channel only. The
-    /// channels are named `<channel>-1-of-<n>` and so on, and each resumes on its own: a load that was begun with one
-    /// number of channels must be finished with it, another is refused. It may be finished from another kind of source,
-    /// if rows have the same positions there. A channel that fails does not stop the others, unless it is the first one and
+    /// channels are named `<CHANNEL>-1-OF-<n>` and so on, in upper case unless the name is quoted, and each resumes on its
+    /// own: a load that was begun with one number of channels must be finished with it. Another is refused, by any channel of
+    /// another number that exists under this name. A load may be finished from another kind of source, if its rows are the
+    /// same, at the same positions. A channel that fails does not stop the others, unless it is the first one and
     /// cannot be opened: then nothing is loaded. No row is sent before all are open, or have failed to open.
     ///
-    /// Each thread reads a file by itself. Any other source is read in order by one more thread, which a channel that is
+    /// Each thread reads a file by itself, and all channels are compared with it before anything is appended. Any other source
+    /// is read in order by one more thread, which compares each channel before its first append, and which a channel that is
     /// slow to take its rows holds up, and with it the others; `load` cannot return before a source that blocks has given
     /// its next row or its end.
     ///
     /// All of them share the memory of two batches, and [`RETAINED_BYTES`](Loader::RETAINED_BYTES) in equal parts; a
     /// single row that is longer than a channel's part is held all the same, alone.
     pub fn channels(mut self, channels: u32) -> Loader<'p> {
-        self.channels = u64::from(channels.clamp(1, Loader::MAX_CHANNELS));
+        self.channels = channels.into();
         self
     }
 
     /// Calls back after every request and every look at the commit, on the calling thread.
-    pub fn on_progress(mut self, callback: impl FnMut(&LoadReport) + 'p) -> Loader<'p> {
+    pub fn on_progress(mut self, callback: impl FnMut(&LoadReport) + Send + 'p) -> Loader<'p> {
         self.on_progress = Some(Box::new(callback));
         self
     }
 
     /// Loads the source to its end and waits until all of it is committed.
+    ///
+    /// A file ends where it ends when this is called; what is appended to it later is for the next load. Its last line may
+    /// lack the line break only if it is a complete row.
     ///
     /// # Blocking
     ///
@@ -197,38 +263,80 @@ impl<'p> Loader<'p> {
     /// After any error what was committed stays committed, [`report`](Loader::report) shows how far that is, and
     /// another run resumes there.
     ///
-    /// - [`Row`](crate::ErrorKind::Row): a row is not a JSON object or too long; the rows before it are committed.
-    /// - [`NotStored`](crate::ErrorKind::NotStored): the service could not store some rows; all others are committed.
-    /// - [`Conflict`](crate::ErrorKind::Conflict): the channel's committed offset is no position in this source; nothing
-    ///   was appended.
-    /// - [`Source`](crate::ErrorKind::Source): the source failed; the rows before that are committed.
-    /// - [`Channel`](crate::ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
-    /// - [`Timeout`](crate::ErrorKind::Timeout): commits did not come in time.
+    /// - [`Row`](ErrorKind::Row): a row is not a JSON object or too long; the rows before it are committed. Correct the row,
+    ///   and leave the positions of the others as they are.
+    /// - [`NotStored`](ErrorKind::NotStored): everything is committed, but the service could not store more rows than
+    ///   [`max_errors`](Loader::max_errors) allows, in this run or an earlier one.
+    /// - [`Conflict`](ErrorKind::Conflict): the channel holds rows of another source, another writer has committed rows
+    ///   meanwhile, or the load was begun with another number of channels. Nothing was appended to that channel after it was
+    ///   found; through several channels and from a file, to none of them.
+    /// - [`Source`](ErrorKind::Source): the source failed; the rows before that are committed.
+    /// - [`Channel`](ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
+    /// - [`Timeout`](ErrorKind::Timeout): commits did not come in time.
+    /// - [`Config`](ErrorKind::Config): a setting of this loader is out of its range; nothing was sent.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     ///
-    /// If several channels fail, the error of the first in their order is returned; the failure of a source that is read
-    /// once comes before all of them.
-    pub fn load(&mut self, source: Source<'_>) -> Result<LoadReport, Error> {
+    /// If several channels fail, the error of the first in their order is returned, a conflict found in a file before all
+    /// others; the failure of a source that is read once comes before all of them.
+    pub fn load(&mut self, mut source: Source<'_>) -> Result<LoadReport, Error> {
         self.report = LoadReport::default();
-        let (settings, channels) = (&self.settings, self.channels);
-        let baseline = Baseline::now(&settings.pipe);
-        parallel::check_channel_count(&settings.pipe, &settings.channel, channels)?;
-        let callback = &mut self.on_progress;
+        self.check_settings()?;
+        source.begin()?;
+        let (settings, callback) = (&self.settings, &mut self.on_progress);
         let mut on_progress = |report: &LoadReport| callback.iter_mut().for_each(|callback| callback(report));
-        let progress = Progress::new(&settings.pipe, baseline, &mut on_progress);
-        let (report, completed) = match channels {
+        let progress = Progress::new(&settings.pipe, Baseline::now(&settings.pipe), &mut on_progress);
+        let (report, completed) = match self.channels {
             1 => {
-                let channel = settings.open_channel(Partition::WHOLE)?;
-                let reader = BatchReader::new(source, Partition::WHOLE);
-                ChannelLoad::resume(settings, channel, reader, progress)?.run()
+                let channel = settings.open_first_channel(1)?;
+                let resumed = Resumed::compare(settings, channel, BatchReader::new(source, Partition::WHOLE))?;
+                let (report, completed) = ChannelLoad::new(settings, resumed, progress).run();
+                (report, completed.map(|status| vec![status]))
             }
-            _ => ParallelLoad::new(settings, channels, progress).run(source),
+            channels => ParallelLoad::new(settings, channels, progress).run(source),
         };
         self.report = report;
-        match completed.map_err(resumable)? {
-            Completed::AllStored => Ok(self.report.clone()),
-            Completed::SomeRejected(error) => Err(error),
+        self.check_rejected(&completed.map_err(resumable)?)?;
+        Ok(self.report.clone())
+    }
+
+    fn check_settings(&self) -> Result<(), Error> {
+        let refuse = |happened: String| {
+            let attempted = format!("load through channel {}", self.settings.channel);
+            Err(Error::new(ErrorKind::Config, happened).attempting(attempted).advise("correct the setting"))
+        };
+        self.settings.pipe.channel(&self.settings.channel).check_name()?;
+        if !(1..=u64::from(Loader::MAX_CHANNELS)).contains(&self.channels) {
+            return refuse(format!("{} channels are not from 1 to {}", self.channels, Loader::MAX_CHANNELS));
         }
+        if !(1..=Batch::FULL_BYTES).contains(&self.settings.batch_bytes) {
+            return refuse(format!(
+                "{} bytes a batch are not from 1 to {}",
+                self.settings.batch_bytes,
+                Batch::FULL_BYTES
+            ));
+        }
+        if self.channels > 1 && matches!(self.settings.expected, ExpectedOffset::Offset(_)) {
+            return refuse("several channels have no common offset to expect".into());
+        }
+        Ok(())
+    }
+
+    /// An error if more rows of the source were rejected than are allowed, in this run or before.
+    fn check_rejected(&self, statuses: &[ChannelStatus]) -> Result<(), Error> {
+        let before = self.report.rows_rejected_before;
+        let rejected = self.report.rows_rejected + before;
+        if rejected <= self.max_errors {
+            return Ok(());
+        }
+        let reported = statuses.iter().find(|status| status.last_error_message().is_some()).or(statuses.first());
+        let error = rows_rejected(rejected, reported.unwrap_or(&ChannelStatus::default()));
+        let attempted = format!("store all rows through channel {}", self.settings.channel);
+        Err(match before {
+            0 => error,
+            _ => error
+                .advise(format!("{before} of them in earlier runs; max_errors allows them once they are dealt with")),
+        }
+        .attempting(attempted))
     }
 
     /// The report of the last load, also if it failed.
@@ -246,7 +354,11 @@ impl Settings {
         if self.discard_uncommitted {
             builder = builder.discard_uncommitted();
         }
-        builder.open()
+        match &self.expected {
+            ExpectedOffset::Anything => builder.open(),
+            ExpectedOffset::Nothing => builder.expect_unused().open(),
+            ExpectedOffset::Offset(offset) => builder.expect_offset(offset).open(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rows as newline-delimited JSON, checked as they come in and cut to what one request may carry. Pure.
 
+mod fingerprint;
 mod json;
 mod offset_token;
 mod offsets;
@@ -10,8 +11,9 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+pub(crate) use self::fingerprint::{Fingerprint, is_blank};
 pub use self::offset_token::OffsetToken;
-pub(crate) use self::offset_token::offset_or_none;
+pub(crate) use self::offset_token::{RowOffset, offset_or_none};
 use self::offsets::Offsets;
 pub(crate) use self::payload::{Compressed, Compressor, Payload, Payloads};
 use crate::error::{Error, ErrorKind};
@@ -264,6 +266,13 @@ impl<'b> Piece<'b> {
 
     pub(crate) fn last_token(&self) -> Option<OffsetToken> {
         self.offsets.last_in(&self.rows)
+    }
+
+    /// A copy of the tokens of these rows alone.
+    fn offsets(&self) -> Offsets {
+        let mut offsets = self.offsets.without(self.rows.start);
+        offsets.truncate(self.rows());
+        offsets
     }
 
     /// A first piece of about one in `parts` of the whole, and the rest; none if there is only one row.

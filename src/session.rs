@@ -13,9 +13,8 @@ pub(crate) use self::dialect::{Dialect, bearer, by_status};
 pub(crate) use self::problem::Problem;
 use self::refusal::Refusal;
 use crate::auth::{Token, TokenCache};
-use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::http::{AuthorizedRequest, Outcome, Replay, Request, Response, Sender};
+use crate::http::{AuthorizedRequest, Limits, Outcome, Replay, Request, Response, Sender};
 
 /// Sends requests to one service with the tokens of one cache, from any number of threads.
 ///
@@ -64,13 +63,15 @@ impl Session {
     }
 
     /// Returns a successful response, or an error with everything that is known.
+    ///
+    /// The request's timeout bounds all of it: waiting for a token, fetching one, the request itself and its repetition.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let deadline = self.sender.deadline(request);
-        let token = self.tokens.get().map_err(|error| error.attempting(&*request.attempted))?;
-        let mut outcome = self.send_with_token(&token, request, deadline, 0);
-        if let Some(renewed) = self.renew_if_refused(&token, &outcome, request)? {
+        let limits = self.sender.limits(request);
+        let token = self.tokens.get(limits.deadline).map_err(|error| error.attempting(&*request.attempted))?;
+        let mut outcome = self.send_with_token(&token, request, limits, 0);
+        if let Some(renewed) = self.renew_if_refused(&token, &outcome, request, limits)? {
             let first = outcome;
-            outcome = self.send_with_token(&renewed, request, deadline, first.sent);
+            outcome = self.send_with_token(&renewed, request, limits, first.sent);
             let is_settled = outcome.result.as_ref().is_ok_and(Response::is_success);
             outcome.in_doubt |= first.in_doubt && !is_settled;
         }
@@ -87,11 +88,12 @@ impl Session {
         token: &Token,
         outcome: &Outcome,
         request: &Request<'_>,
+        limits: Limits,
     ) -> Result<Option<Token>, Error> {
         let renewed = match refusal::refusal(&*self.dialect, outcome) {
             None => return Ok(None),
-            Some(Refusal::Certain) => self.tokens.renew_after(token),
-            Some(Refusal::Possible) => self.tokens.renew_after_denial(token),
+            Some(Refusal::Certain) => self.tokens.renew_after(token, limits.deadline),
+            Some(Refusal::Possible) => self.tokens.renew_after_denial(token, limits.deadline),
         };
         match renewed {
             Ok(renewed) if renewed.generation == token.generation => Ok(None),
@@ -100,13 +102,14 @@ impl Session {
                 self.counters.add_renewal();
                 Ok(Some(renewed))
             }
-            // No token request was sent, so the response is the more informative error.
-            Err(error) if error.attempts() == 0 => Ok(None),
+            // No token request was sent, so the response is the more informative error; but what has only run out of time was
+            // not refused for good.
+            Err(error) if error.attempts() == 0 && error.kind() != ErrorKind::Timeout => Ok(None),
             Err(error) => Err(unrenewed(error, outcome, request)),
         }
     }
 
-    fn send_with_token(&self, token: &Token, request: &Request<'_>, deadline: Moment, sent: u32) -> Outcome {
+    fn send_with_token(&self, token: &Token, request: &Request<'_>, limits: Limits, sent: u32) -> Outcome {
         let authorization = match self.dialect.authorize(&token.grant.bearer) {
             Ok(headers) => headers,
             Err(failure) => return Outcome { result: Err(failure), sent, in_doubt: false, retry_after: None },
@@ -118,9 +121,9 @@ impl Session {
             label: &|sent| self.dialect.label(request.request_id, sent),
             is_final: &|response| self.dialect.is_final(response),
             sent,
-            deadline,
+            limits,
         });
-        self.counters.add_requests(outcome.sent - sent, outcome.sent - sent.max(1));
+        self.counters.add_requests(outcome.sent - sent, outcome.sent.saturating_sub(sent.max(1)));
         outcome
     }
 

@@ -220,14 +220,14 @@ impl Writer {
     /// elsewhere because the writer cannot go on. Sends nothing.
     ///
     /// Rows that were sent may be committed all the same: open the channel and compare its committed offset before sending
-    /// them again. The first and the last row of each batch have their offset tokens, the rows between them may have none.
+    /// them again. The rows keep their offset tokens, so [`Batch::after`] takes out those that are.
     ///
     /// # Errors
     ///
     /// [`Config`](ErrorKind::Config) when there is no memory to decompress them.
     pub fn into_uncommitted(mut self) -> Result<Vec<Batch>, Error> {
         let bodies = self.delivery.take_uncommitted();
-        let mut batches = bodies.into_iter().map(Payload::into_batch).collect::<Result<Vec<_>, _>>()?;
+        let mut batches = bodies.iter().map(Payload::to_batch).collect::<Result<Vec<_>, _>>()?;
         let buffered = std::mem::take(&mut self.batch);
         if !buffered.is_empty() {
             batches.push(buffered);

@@ -10,14 +10,15 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use self::fetch::{Fetch, FetchGuard, Waited};
 use self::margins::{Deadlines, backoff, remembered};
 use super::{Grant, Token, TokenSource};
-use crate::clock::{Clock, Moment};
-use crate::error::Error;
+use crate::clock::{Clock, Deadline, Moment};
+use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
 /// Keeps a token until shortly before it expires, and lets one thread at a time fetch another.
 ///
 /// The lock guards bookkeeping only: no I/O happens and nothing is signed under it. A thread that finds a usable token never
-/// waits. A thread that finds none waits for the one that is fetching, and shares its result, errors included.
+/// waits. A thread that finds none waits for the one that is fetching, and shares its result, errors included; but if that
+/// one had less time and failed, it fetches for itself. `deadline` is always the caller's, and `None` the latest.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
     source: Box<dyn TokenSource>,
@@ -33,9 +34,9 @@ impl TokenCache {
     }
 
     /// The current token, renewed first if it expires soon.
-    pub(crate) fn get(&self) -> Result<Token, Error> {
+    pub(crate) fn get(&self, deadline: Option<Deadline>) -> Result<Token, Error> {
         let now = self.clock.now();
-        self.obtain(self.state.lock(), now)
+        self.obtain(self.state.lock(), now, deadline)
     }
 
     /// The text of the token that [`get`](TokenCache::get) returns.
@@ -44,7 +45,7 @@ impl TokenCache {
         let state = self.state.lock();
         match state.fresh(now) {
             Some(token) => Ok(token.grant.bearer.clone()),
-            None => Ok(self.obtain(state, now)?.grant.bearer.clone()),
+            None => Ok(self.obtain(state, now, None)?.grant.bearer.clone()),
         }
     }
 
@@ -52,34 +53,34 @@ impl TokenCache {
     ///
     /// It is fetched only if the refused token is still the current one: many threads refused at once cost one fetch, and a
     /// late refusal of an old token costs none.
-    pub(crate) fn renew_after(&self, refused: &Token) -> Result<Token, Error> {
+    pub(crate) fn renew_after(&self, refused: &Token, deadline: Option<Deadline>) -> Result<Token, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         state.discard(refused);
-        self.obtain(state, now)
+        self.obtain(state, now, deadline)
     }
 
     /// A token other than the one for which the service denied something without saying why, a bare 403.
     ///
     /// The same token if another would not help: this one is young, or was already renewed for a denial, or comes from such
     /// a renewal. So a stream of real denials costs one fetch in a token's lifetime.
-    pub(crate) fn renew_after_denial(&self, denied: &Token) -> Result<Token, Error> {
+    pub(crate) fn renew_after_denial(&self, denied: &Token, deadline: Option<Deadline>) -> Result<Token, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let held = match &mut state.held {
             Some(held) if held.token.generation == denied.generation => held,
-            _ => return self.obtain(state, now),
+            _ => return self.obtain(state, now, deadline),
         };
-        let is_young = now.since(held.token.grant.asked) < YOUNG && !now.reached(held.deadlines.soft);
+        let is_young = now.age_of(held.token.grant.asked) < YOUNG && !held.deadlines.soft.is_past(now);
         if is_young || held.denied {
             return Ok(denied.clone());
         }
         held.denied = true;
         let running = state.running();
-        let fetch = running.clone().unwrap_or_else(Fetch::begin);
+        let fetch = running.clone().unwrap_or_else(|| Fetch::begin(deadline));
         fetch.mark_for_denial();
         match running {
-            Some(_) => self.join(state, &fetch),
+            Some(_) => self.share(state, deadline),
             None => self.fetch(state, fetch),
         }
     }
@@ -89,34 +90,56 @@ impl TokenCache {
         let mut state = self.state.lock();
         // A fetch that began before this call may bring a token, or an error, older than what the caller knows.
         if let Some(fetch) = state.running()
-            && let Waited::GaveUp(error) = fetch.wait(&self.fetched, &mut state, self.timeout)
+            && let Waited::GaveUp(error) = self.wait(&fetch, &mut state, None)
         {
             return Err(error);
         }
-        match state.running() {
-            Some(fetch) => self.join(state, &fetch),
-            None => self.fetch(state, Fetch::begin()),
-        }
+        self.share(state, None)
     }
 
-    fn obtain(&self, mut state: MutexGuard<'_, State>, now: Moment) -> Result<Token, Error> {
+    fn obtain(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        now: Moment,
+        deadline: Option<Deadline>,
+    ) -> Result<Token, Error> {
         if let Some(token) = state.fresh(now) {
             return Ok(token.clone());
         }
-        let usable = state.usable(now);
-        if let Some(fetch) = state.running() {
-            return match usable {
-                Some(token) => Ok(token),
-                None => self.join(state, &fetch),
-            };
-        }
-        match usable {
-            Some(token) if state.backs_off(now) => return Ok(token),
-            Some(_) => {}
-            None => state.remembered_failure(now)?,
-        }
+        let deadline = match state.usable(now) {
+            Some(token) if state.running().is_some() || state.backs_off(now) => return Ok(token),
+            // Time is left for the request itself if an early renewal gets no response.
+            Some(_) => deadline.map(|deadline| now.deadline(deadline.left(now) / 2)),
+            None if state.running().is_some() => deadline,
+            None => state.remembered_failure(now).map(|()| deadline)?,
+        };
         // If an early renewal fails, the current token is still valid.
-        self.fetch(state, Fetch::begin()).or_else(|error| self.state.lock().usable(self.clock.now()).ok_or(error))
+        self.share(state, deadline).or_else(|error| self.state.lock().usable(self.clock.now()).ok_or(error))
+    }
+
+    /// The result of the fetch in progress, or of one by this thread.
+    fn share(&self, mut state: MutexGuard<'_, State>, deadline: Option<Deadline>) -> Result<Token, Error> {
+        let own = Fetch::begin(deadline);
+        while let Some(fetch) = state.running() {
+            match self.wait(&fetch, &mut state, deadline) {
+                Waited::Finished(result) => return result,
+                Waited::CutShort if fetch.is_for_denial() => own.mark_for_denial(),
+                Waited::CutShort => {}
+                Waited::GaveUp(error) => return Err(error),
+            }
+        }
+        self.fetch(state, own)
+    }
+
+    /// Waits for the fetch of another thread.
+    fn wait(&self, fetch: &Fetch, state: &mut MutexGuard<'_, State>, deadline: Option<Deadline>) -> Waited {
+        let left = deadline.map(|deadline| deadline.left(self.clock.now()));
+        let waited = fetch.wait(&self.fetched, state, left.map_or(self.timeout, |left| left.min(self.timeout)));
+        let had_less_time = fetch.deadline().is_some_and(|theirs| deadline.is_none_or(|ours| theirs < ours));
+        match waited {
+            Waited::Finished(Err(error)) if error.is_retryable() && had_less_time => Waited::CutShort,
+            waited => waited,
+        }
     }
 
     /// Fetches in this thread. The lock is given up before anything slow happens.
@@ -128,19 +151,12 @@ impl TokenCache {
         drop(state);
         let guard = FetchGuard { cache: self, fetch: &fetch };
         let result = match &refused {
-            Some(refused) => self.source.replace(refused),
-            None => self.source.fetch(),
+            Some(refused) => self.source.replace(refused, fetch.deadline()),
+            None => self.source.fetch(fetch.deadline()),
         };
         // No panic: the fetch is finished below.
         mem::forget(guard);
         self.finish(&fetch, result)
-    }
-
-    fn join(&self, mut state: MutexGuard<'_, State>, fetch: &Fetch) -> Result<Token, Error> {
-        match fetch.wait(&self.fetched, &mut state, self.timeout) {
-            Waited::Finished(result) => result,
-            Waited::GaveUp(error) => Err(error),
-        }
     }
 
     /// Keeps the result of a fetch and wakes all threads that wait for it.
@@ -151,6 +167,9 @@ impl TokenCache {
             Ok(grant) => Ok(state.install(grant, now, fetch.is_for_denial())),
             Err(error) => {
                 state.note_failure(&error, now);
+                if error.kind() == ErrorKind::Timeout && fetch.is_for_denial() {
+                    state.allow_another_for_denial();
+                }
                 Err(error)
             }
         };
@@ -185,7 +204,7 @@ struct Held {
     token: Token,
     deadlines: Deadlines,
     /// No early renewal before this.
-    retry_at: Option<Moment>,
+    retry_at: Option<Deadline>,
     /// A bare denial has had its renewal: of this token, or of the one before it.
     denied: bool,
 }
@@ -194,17 +213,17 @@ struct Held {
 #[derive(Debug)]
 struct Failed {
     error: Error,
-    until: Moment,
+    until: Deadline,
 }
 
 impl Held {
     /// The source returned the same token, perhaps with a later expiry.
     fn keep(&mut self, grant: Grant, deadlines: Deadlines, now: Moment) -> Token {
-        if deadlines.hard.monotonic > self.deadlines.hard.monotonic {
+        if deadlines.hard.is_after(self.deadlines.hard) {
             self.token.grant = Arc::new(grant);
             self.deadlines = deadlines;
         }
-        self.retry_at = Some(now.after(backoff(now.until(self.deadlines.hard), None)));
+        self.retry_at = Some(now.deadline(backoff(self.deadlines.hard.left(now), None)));
         self.token.clone()
     }
 }
@@ -212,23 +231,23 @@ impl Held {
 impl State {
     fn fresh(&self, now: Moment) -> Option<&Token> {
         let held = self.held.as_ref()?;
-        (!now.reached(held.deadlines.soft)).then_some(&held.token)
+        (!held.deadlines.soft.is_past(now)).then_some(&held.token)
     }
 
     fn usable(&self, now: Moment) -> Option<Token> {
         let held = self.held.as_ref()?;
-        (!now.reached(held.deadlines.hard)).then(|| held.token.clone())
+        (!held.deadlines.hard.is_past(now)).then(|| held.token.clone())
     }
 
     fn backs_off(&self, now: Moment) -> bool {
-        self.held.as_ref().and_then(|held| held.retry_at).is_some_and(|at| !now.reached(at))
+        self.held.as_ref().and_then(|held| held.retry_at).is_some_and(|at| !at.is_reached(now))
     }
 
     fn remembered_failure(&self, now: Moment) -> Result<(), Error> {
-        let Some(Failed { error, until }) = self.failed.as_ref().filter(|failed| !now.reached(failed.until)) else {
+        let Some(Failed { error, until }) = self.failed.as_ref().filter(|failed| !failed.until.is_reached(now)) else {
             return Ok(());
         };
-        let left = error.retry_after().map(|_| now.until(*until));
+        let left = error.retry_after().map(|_| until.left(now));
         Err(error.clone().with_retry_after(left))
     }
 
@@ -241,6 +260,13 @@ impl State {
     fn discard(&mut self, refused: &Token) {
         if let Some(held) = self.held.take_if(|held| held.token.generation == refused.generation) {
             self.refused = Some(held.token.grant);
+        }
+    }
+
+    /// The renewal for a denial ended because its caller had no more time: the next denial has one.
+    fn allow_another_for_denial(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.denied = false;
         }
     }
 
@@ -258,13 +284,13 @@ impl State {
     }
 
     fn note_failure(&mut self, error: &Error, now: Moment) {
-        match self.held.as_mut().filter(|held| !now.reached(held.deadlines.hard)) {
+        match self.held.as_mut().filter(|held| !held.deadlines.hard.is_past(now)) {
             Some(held) => {
-                let left = now.until(held.deadlines.hard);
-                held.retry_at = Some(now.after(backoff(left, error.retry_after())));
+                let left = held.deadlines.hard.left(now);
+                held.retry_at = Some(now.deadline(backoff(left, error.retry_after())));
             }
             None => {
-                let until = remembered(error).map(|delay| now.after(delay));
+                let until = remembered(error).map(|delay| now.deadline(delay));
                 self.failed = until.map(|until| Failed { error: error.clone(), until });
             }
         }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::endpoint::Endpoint;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Deadline, Expiry, Moment};
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::{Request, Response, Sender};
 
@@ -22,9 +22,9 @@ pub(crate) struct Discovery {
 #[derive(Clone, Debug)]
 struct Cached {
     token_endpoint: Endpoint,
-    fresh_until: Moment,
+    fresh_until: Expiry,
     /// Until then it is used while the issuer cannot be reached.
-    stale_until: Moment,
+    stale_until: Expiry,
 }
 
 impl Discovery {
@@ -33,16 +33,17 @@ impl Discovery {
         Discovery { issuer, sender, clock, cached: Mutex::new(None) }
     }
 
-    /// Callers that know another token endpoint pass a `timeout` shorter than the retry budget.
-    pub(crate) fn token_endpoint(&self, timeout: Option<Duration>) -> Result<Endpoint, Error> {
+    /// Callers that know another token endpoint pass a deadline sooner than the retry budget.
+    pub(crate) fn token_endpoint(&self, deadline: Option<Deadline>) -> Result<Endpoint, Error> {
         let now = self.clock.now();
         let cached = self.cached.lock().clone();
-        if let Some(cached) = cached.as_ref().filter(|cached| !now.reached(cached.fresh_until)) {
+        if let Some(cached) = cached.as_ref().filter(|cached| !cached.fresh_until.is_past(now)) {
             return Ok(cached.token_endpoint.clone());
         }
-        let stale = cached.as_ref().filter(|cached| !now.reached(cached.stale_until));
-        let timeout = if stale.is_some() { Some(BRIEF) } else { timeout };
-        match (self.read(timeout), stale) {
+        let stale = cached.as_ref().filter(|cached| !cached.stale_until.is_past(now));
+        let timeout = deadline.map(|deadline| deadline.left(now));
+        let brief = stale.map(|_| timeout.map_or(BRIEF, |timeout| timeout.min(BRIEF)));
+        match (self.read(brief.or(timeout)), stale) {
             (Ok((endpoint, lifetime)), _) => self.keep(endpoint, lifetime, cached.as_ref(), now),
             (Err(error), Some(stale)) if error.is_retryable() => {
                 log::warn!("discovery failed; using the cached token endpoint: {error}");
@@ -76,7 +77,7 @@ impl Discovery {
             return Err(Error::new(ErrorKind::Protocol, reason)
                 .advise("nothing was sent to the new host; if the move is intended, build a new client"));
         }
-        let (fresh_until, stale_until) = (now.after(lifetime), now.after(MAX_LIFETIME));
+        let (fresh_until, stale_until) = (now.expiry(lifetime), now.expiry(MAX_LIFETIME));
         *self.cached.lock() = Some(Cached { token_endpoint: token_endpoint.clone(), fresh_until, stale_until });
         Ok(token_endpoint)
     }

@@ -47,7 +47,7 @@ impl Endpoint {
             label: &|_| None,
             is_final: &|_| false,
             sent: 0,
-            deadline: sender.deadline(request),
+            limits: sender.limits(request),
         });
         let response = outcome.result.map_err(|failure| failure.into_error("check the network and the URL"));
         let response = response.and_then(|response| readable(response, outcome.retry_after));

@@ -1,32 +1,32 @@
 use std::time::Duration;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Deadline};
 
 /// A wait for something that takes the service a while: looks at once, then after growing pauses, until the timeout.
 #[derive(Debug)]
 pub(crate) struct Wait {
-    deadline: Moment,
+    deadline: Deadline,
     next_pause: Duration,
 }
 
 impl Wait {
     pub(crate) fn new(clock: &dyn Clock, timeout: Duration) -> Wait {
-        Wait { deadline: clock.now().after(timeout), next_pause: MIN_PAUSE }
+        Wait { deadline: clock.now().deadline(timeout), next_pause: MIN_PAUSE }
     }
 
     /// There was progress: the timeout begins anew.
     pub(crate) fn extend(&mut self, clock: &dyn Clock, timeout: Duration) {
-        self.deadline = clock.now().after(timeout);
+        self.deadline = clock.now().deadline(timeout);
     }
 
-    /// How long the next look may take.
+    /// How long the next look may take: so a wait ends at most [`MIN_REQUEST_TIMEOUT`] after its timeout.
     pub(crate) fn request_timeout(&self, clock: &dyn Clock) -> Duration {
-        clock.now().until(self.deadline).max(MIN_REQUEST_TIMEOUT)
+        self.deadline.left(clock.now()).max(MIN_REQUEST_TIMEOUT)
     }
 
     /// Sleeps until the next look is due; false, without sleeping, once the timeout is over.
     pub(crate) fn pause(&mut self, clock: &dyn Clock) -> bool {
-        let left = clock.now().until(self.deadline);
+        let left = self.deadline.left(clock.now());
         if left.is_zero() {
             return false;
         }
@@ -67,5 +67,25 @@ mod tests {
         let clock = FakeClock::new();
         assert!(!Wait::new(&clock, Duration::ZERO).pause(&clock));
         assert!(clock.slept().is_empty());
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_stepped_neither_ends_nor_prolongs_a_wait() {
+        let clock = FakeClock::new();
+        let mut wait = Wait::new(&clock, Duration::from_secs(30));
+        for step in [3600, -7200] {
+            clock.step_wall(step);
+            assert!(wait.pause(&clock), "{step}");
+        }
+        while wait.pause(&clock) {}
+        assert_eq!(clock.slept().iter().sum::<Duration>(), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn the_longest_timeout_does_not_overflow() {
+        let clock = FakeClock::new();
+        let mut wait = Wait::new(&clock, Duration::MAX);
+        assert!(wait.request_timeout(&clock) > Duration::from_secs(365 * 24 * 3600));
+        assert!(wait.pause(&clock));
     }
 }

@@ -132,6 +132,8 @@ impl ClientBuilder {
     }
 
     /// How long a request is retried while the service is busy or unreachable. Default: two minutes.
+    ///
+    /// Any duration is valid, here and in the settings below; more than ten years counts as ten.
     pub fn retry_budget(mut self, budget: Duration) -> ClientBuilder {
         self.retry.budget = budget;
         self
@@ -150,16 +152,10 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a response may take to begin after the request was sent. Default: one minute.
+    /// How long a response may take to begin after the request was sent; its body may then take as long again, at least
+    /// thirty seconds. Default: one minute.
     pub fn response_timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.timeouts.response = timeout;
-        self
-    }
-
-    /// Shortens the retry budget and every timeout that is longer.
-    pub(crate) fn capped_at(mut self, timeout: Duration) -> ClientBuilder {
-        self.retry.budget = self.retry.budget.min(timeout);
-        self.timeouts = self.timeouts.at_most(timeout);
         self
     }
 
@@ -202,7 +198,7 @@ impl ClientBuilder {
 
     fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {
         let proxy = self.proxy.toward(origin, Environment::of_process())?;
-        let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), proxy.as_ref())?;
+        let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), proxy.as_ref(), clock.clone())?;
         Ok(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock))
     }
 }
@@ -221,22 +217,4 @@ fn read_roots(path: &Path) -> Result<String, Error> {
         let reason = format!("cannot read the trust roots {}: {error}", path.display());
         Error::new(ErrorKind::Config, reason).advise("correct ca_file in the profile").with_source(error)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cap_shortens_every_wait_and_lengthens_none() {
-        let seconds = Duration::from_secs;
-        let builder = ClientBuilder::new("myorg-account1".into(), Credentials::oauth_token("a-token"))
-            .connect_timeout(seconds(3))
-            .response_timeout(seconds(60))
-            .capped_at(seconds(10));
-        let timeouts = builder.timeouts;
-        assert_eq!((timeouts.connect, timeouts.response, timeouts.stall), (seconds(3), seconds(10), seconds(10)));
-        assert_eq!(builder.retry.budget, seconds(10));
-        assert_eq!(builder.capped_at(seconds(20)).retry.budget, seconds(10));
-    }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::{ClockOffset, ServerClock};
+use crate::clock::{ClockOffset, Deadline, ServerClock};
 use crate::error::{Error, ErrorKind};
 use crate::session::Session;
 use crate::snowflake::api::{self, PipeName};
@@ -74,8 +74,8 @@ pub enum CheckOutcome {
 }
 
 impl CheckReport {
-    /// The longest wait for a busy or unreachable server, be it the account's host, the ingest host or an authorization
-    /// server. A person is waiting for the report.
+    /// How long all steps together may take, whatever the account's host, the ingest host and an authorization server do. A
+    /// person is waiting for the report.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// The client could not be built.
@@ -156,7 +156,8 @@ impl fmt::Display for CheckOutcome {
 /// Makes the same calls as real requests. The sessions have no token yet.
 pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange, clock: &ServerClock) -> CheckReport {
     let mut report = CheckReport::of_no_step();
-    let login = match control.tokens().get() {
+    let deadline = exchange.context.clock.now().deadline(CheckReport::TIMEOUT);
+    let login = match control.tokens().get(Some(deadline)) {
         Ok(token) => token,
         Err(error) => {
             report.failed(CheckStep::LoginToken, error);
@@ -164,7 +165,7 @@ pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange,
         }
     };
     report.passed(CheckStep::LoginToken, format!("{}: {}", exchange.login, control.identity()));
-    let host = exchange.ingest_host();
+    let host = exchange.ingest_host(Some(deadline));
     if let Err(error) = &host
         && !is_from_service(error)
     {
@@ -180,11 +181,16 @@ pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange,
             return report;
         }
     }
-    run_with_scoped_token(report, ingest, exchange)
+    run_with_scoped_token(report, ingest, exchange, deadline)
 }
 
-fn run_with_scoped_token(mut report: CheckReport, ingest: &Session, exchange: &TokenExchange) -> CheckReport {
-    if let Err(error) = ingest.tokens().get() {
+fn run_with_scoped_token(
+    mut report: CheckReport,
+    ingest: &Session,
+    exchange: &TokenExchange,
+    deadline: Deadline,
+) -> CheckReport {
+    if let Err(error) = ingest.tokens().get(Some(deadline)) {
         report.failed(CheckStep::Exchange, error);
         return report;
     }
@@ -193,7 +199,7 @@ fn run_with_scoped_token(mut report: CheckReport, ingest: &Session, exchange: &T
         Some(role) => format!("role {role}"),
         None => "the user's default role".to_owned(),
     };
-    match try_token(ingest) {
+    match try_token(ingest, deadline.left(exchange.context.clock.now())) {
         Ok(()) => report.passed(CheckStep::Scope, format!("the ingest host accepts the token, for {role}")),
         Err(error) => report.failed(CheckStep::Scope, error),
     }
@@ -233,14 +239,14 @@ fn judge_clock(offset: ClockOffset, refusal: Option<&Error>) -> CheckOutcome {
 }
 
 /// Asks for the status of a channel that need not exist: the service checks the token first.
-fn try_token(ingest: &Session) -> Result<(), Error> {
+fn try_token(ingest: &Session, timeout: Duration) -> Result<(), Error> {
     let pipe = PipeName {
         database: "SNOWPIPE_STREAMING_CHECK".into(),
         schema: "PUBLIC".into(),
         pipe: "CHECK-STREAMING".into(),
         table: None,
     };
-    match api::channel_statuses(ingest, &pipe, &["check"], None) {
+    match api::channel_statuses(ingest, &pipe, &["check"], Some(timeout)) {
         Err(error) if is_about_the_name(&error) => Ok(()),
         result => result.map(drop),
     }
@@ -253,3 +259,80 @@ fn is_about_the_name(error: &Error) -> bool {
 
 /// No login is known to fail because of less.
 const TOLERANCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::auth::{ClientCredentials, TokenCache};
+    use crate::clock::{Clock, FakeClock};
+    use crate::http::{Origin, Script};
+    use crate::session::Principal;
+    use crate::snowflake::account::Account;
+    use crate::snowflake::credentials::{Credentials, LoginContext};
+    use crate::snowflake::dialect::SnowflakeDialect;
+
+    /// Checks the login of an OAuth client, with all requests of the script, and says how long it took.
+    fn check(script: &Script) -> (CheckReport, Duration) {
+        let clock = Arc::new(FakeClock::new());
+        let began = clock.now();
+        let origin = Origin::parse("https://a.snowflakecomputing.com", "account URL").unwrap();
+        let context = LoginContext { origin, clock: clock.clone(), server_clock: Arc::default() };
+        let sender = || script.sender(&clock, Duration::from_secs(120));
+        let client = ClientCredentials::of_issuer("https://auth.example", "loader", "open sesame");
+        let credentials = Credentials::client_credentials(client);
+        let (account, login) = (Account::parse("myorg-account1").unwrap(), credentials.kind());
+        let source = credentials.source(&account, context.clone(), &|_| Ok(sender())).unwrap();
+        let session = |cache, dialect| {
+            let principal = Principal { identity: "client loader".into(), advice: "check its roles" };
+            Session::new(cache, Arc::new(sender()), Arc::default(), Box::new(dialect), principal)
+        };
+        let logins = TokenCache::new(source, clock.clone());
+        let control = Arc::new(session(logins, SnowflakeDialect::Control(login)));
+        let exchange = Arc::new(TokenExchange { control: control.clone(), context, role: None, login });
+        let scoped = TokenCache::new(Box::new(exchange.clone()), clock.clone());
+        let ingest = session(scoped, SnowflakeDialect::Ingest);
+        let report = run(&control, &ingest, &exchange, &ServerClock::default());
+        (report, clock.now().since(began))
+    }
+
+    /// The responses of a login, in order, and the step that fails when one does not come.
+    const LOGIN: [(CheckStep, &str); 6] = [
+        (CheckStep::LoginToken, r#"{"issuer":"https://auth.example","token_endpoint":"https://auth.example/token"}"#),
+        (CheckStep::LoginToken, r#"{"access_token":"a","token_type":"Bearer","expires_in":3600}"#),
+        (CheckStep::AccountHost, "x.snowflakecomputing.com"),
+        (CheckStep::Exchange, "x.snowflakecomputing.com"),
+        (CheckStep::Exchange, "scoped-token"),
+        (CheckStep::Scope, r#"{"channel_statuses":{}}"#),
+    ];
+
+    #[test]
+    fn all_steps_together_take_no_longer_than_promised_whichever_response_does_not_come() {
+        for (missing, (step, _)) in LOGIN.iter().enumerate() {
+            let script = Script::default();
+            for (_, body) in &LOGIN[..missing] {
+                script.respond(200, body);
+            }
+            let (report, took) = check(script.hang());
+            assert_eq!(took, CheckReport::TIMEOUT, "{report}");
+            let CheckOutcome::Failed(error) = report.outcome(*step) else { panic!("{step}: {report}") };
+            assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_check_of_services_that_fail_all_the_while_takes_no_longer_than_promised() {
+        for failing in 0..LOGIN.len() {
+            let script = Script::default();
+            for (_, body) in &LOGIN[..failing] {
+                script.respond(503, "").respond(200, body);
+            }
+            for _ in 0..1000 {
+                script.respond(503, "");
+            }
+            let (report, took) = check(&script);
+            assert!(took <= CheckReport::TIMEOUT && !report.is_ok(), "{took:?}: {report}");
+        }
+    }
+}

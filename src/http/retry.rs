@@ -128,7 +128,7 @@ mod tests {
     }
 
     fn failed(stage: Stage) -> (Action, bool) {
-        let verdict = judge(&Err(Failure { stage, reason: String::new() }), &|_| false);
+        let verdict = judge(&Err(Failure::new(stage, "")), &|_| false);
         (verdict.action, verdict.in_doubt)
     }
 

@@ -8,7 +8,7 @@ use ::http::HeaderMap;
 use parking_lot::Mutex;
 
 use super::{Call, Failure, Response, RetryPolicy, Sender, Stage, Transport};
-use crate::clock::{FakeClock, ServerClock};
+use crate::clock::{Clock, FakeClock, ServerClock};
 
 /// Responses in order; after the last one, every connection fails. Clones share everything.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,9 @@ pub(crate) struct Script {
 
 #[derive(Debug, Default)]
 struct State {
-    responses: VecDeque<Result<Response, Failure>>,
+    /// `None` never comes.
+    responses: VecDeque<Option<Result<Response, Failure>>>,
+    clock: Option<Arc<FakeClock>>,
     sent: Vec<Sent>,
 }
 
@@ -41,12 +43,18 @@ impl Script {
         self.push(Ok(Response::new(status, headers, body.into())))
     }
 
+    /// No response: the attempt takes as long as it may, at most a minute.
+    pub(crate) fn hang(&self) -> &Script {
+        self.state.lock().responses.push_back(None);
+        self
+    }
+
     pub(crate) fn fail(&self, stage: Stage) -> &Script {
-        self.push(Err(Failure { stage, reason: "cut off".into() }))
+        self.push(Err(Failure::new(stage, "cut off")))
     }
 
     fn push(&self, response: Result<Response, Failure>) -> &Script {
-        self.state.lock().responses.push_back(response);
+        self.state.lock().responses.push_back(Some(response));
         self
     }
 
@@ -61,6 +69,7 @@ impl Script {
 
     /// A sender over this transport with the default retries; only the clock moves while it waits.
     pub(crate) fn sender(&self, clock: &Arc<FakeClock>, budget: Duration) -> Sender {
+        self.state.lock().clock = Some(clock.clone());
         let policy = RetryPolicy { budget, ..RetryPolicy::default() };
         Sender::new(Box::new(self.clone()), policy, clock.clone(), Arc::new(ServerClock::default()))
     }
@@ -74,7 +83,12 @@ impl Transport for Script {
             headers: call.headers.clone(),
             body: String::from_utf8_lossy(call.body.unwrap_or_default()).into_owned(),
         });
-        let unreachable = || Err(Failure { stage: Stage::Connecting, reason: "connection refused".into() });
-        state.responses.pop_front().unwrap_or_else(unreachable)
+        let unreachable = || Err(Failure::new(Stage::Connecting, "connection refused"));
+        state.responses.pop_front().unwrap_or_else(|| Some(unreachable())).unwrap_or_else(|| {
+            let clock = state.clock.as_ref().unwrap();
+            let left = call.deadline.map_or(Duration::MAX, |deadline| deadline.left(clock.now()));
+            clock.pass(left.min(Duration::from_secs(60)));
+            Err(Failure::new(Stage::Receiving, "no progress in time"))
+        })
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use super::retry::{Action, MAX_BRIEF_ATTEMPTS, judge};
-use super::{Call, Failure, Origin, Request, Response, RetryPolicy, Transport};
-use crate::clock::{Clock, Moment, ServerClock};
+use super::{Call, Failure, Origin, Request, Response, RetryPolicy, Stage, Transport};
+use crate::clock::{Clock, Deadline, ServerClock};
 
 /// Sends a request until its response is final or the retry budget ends. It knows neither tokens nor services.
 #[derive(Debug)]
@@ -27,7 +27,16 @@ pub(crate) struct AuthorizedRequest<'r> {
     pub(crate) is_final: &'r dyn Fn(&Response) -> bool,
     /// How often the request was sent before, with another token.
     pub(crate) sent: u32,
-    pub(crate) deadline: Moment,
+    pub(crate) limits: Limits,
+}
+
+/// Until when a request is attempted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// No retry starts later: the end of the retry budget, or the caller's deadline if that is earlier.
+    pub(crate) retries: Deadline,
+    /// The caller's, which also cuts off an attempt in progress.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 /// The result of the last attempt, and what the attempts before it leave behind.
@@ -52,10 +61,12 @@ impl Sender {
         Sender { transport, policy, clock, server_clock }
     }
 
-    /// When a request that starts now is given up.
-    pub(crate) fn deadline(&self, request: &Request<'_>) -> Moment {
+    /// Those of a request that starts now.
+    pub(crate) fn limits(&self, request: &Request<'_>) -> Limits {
         let now = self.clock.now();
-        now.after(request.timeout.map_or(self.policy.budget, |timeout| timeout.min(self.policy.budget)))
+        let deadline = request.timeout.map(|timeout| now.deadline(timeout));
+        let budget = now.deadline(self.policy.budget);
+        Limits { retries: deadline.map_or(budget, |deadline| deadline.min(budget)), deadline }
     }
 
     pub(crate) fn server_clock(&self) -> &ServerClock {
@@ -68,6 +79,10 @@ impl Sender {
         let mut in_doubt = false;
         let (mut brief, mut was_throttled) = (0, false);
         loop {
+            if outgoing.limits.deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now())) {
+                let result = Err(Failure::out_of_time(Stage::Connecting));
+                return Outcome { result, sent, in_doubt, retry_after: None };
+            }
             let mut result = self.round_trip(outgoing, sent);
             if let Ok(response) = &mut result {
                 response.was_throttled = was_throttled;
@@ -87,7 +102,7 @@ impl Sender {
             brief = if verdict.action == Action::RetryBriefly { brief + 1 } else { 0 };
             let retry = sent - outgoing.sent - 1;
             let wait = self.policy.wait(retry, fastrand::f64()).max(hint.unwrap_or_default());
-            if brief == MAX_BRIEF_ATTEMPTS || wait > self.clock.now().until(outgoing.deadline) {
+            if brief == MAX_BRIEF_ATTEMPTS || wait >= outgoing.limits.retries.left(self.clock.now()) {
                 return Outcome { result, sent, in_doubt, retry_after: hint };
             }
             self.clock.sleep(wait);
@@ -99,13 +114,20 @@ impl Sender {
         let url = outgoing.url(sent);
         let mut headers = request.headers.clone();
         headers.extend(outgoing.authorization.clone());
-        let call = Call { method: &request.method, url: &url, headers: &headers, body: request.body };
+        let deadline = outgoing.limits.deadline;
+        let call = Call { method: &request.method, url: &url, headers: &headers, body: request.body, deadline };
         let asked = self.clock.now();
-        let response = self.transport.call(&call)?;
+        let response = self.transport.call(&call).map_err(|failure| self.cut_off(failure, deadline))?;
         if let Some(date) = response.date() {
             self.server_clock.observe(date, asked, self.clock.now());
         }
         Ok(response)
+    }
+
+    /// What fails when the caller's time is over failed because of that, whatever the transport says of it.
+    fn cut_off(&self, failure: Failure, deadline: Option<Deadline>) -> Failure {
+        let is_over = deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now()));
+        if is_over && failure.stage != Stage::Misconfigured { Failure::out_of_time(failure.stage) } else { failure }
     }
 }
 
@@ -135,20 +157,27 @@ mod tests {
 
     use super::*;
     use crate::clock::FakeClock;
-    use crate::http::{Script, Stage};
+    use crate::http::Script;
 
     struct Sent {
         outcome: Outcome,
         lines: Vec<String>,
         slept: Vec<Duration>,
+        passed: Duration,
         ahead_ms: i64,
     }
 
     /// Sends a request that was sent three times before.
     fn send(script: &Script) -> Sent {
+        send_within(script, None)
+    }
+
+    fn send_within(script: &Script, timeout: impl Into<Option<u64>>) -> Sent {
         let clock = Arc::new(FakeClock::new());
+        let began = clock.now();
         let sender = script.sender(&clock, RetryPolicy::default().budget);
-        let request = Request::new(Method::POST, "/p", "try").query("a=b".into());
+        let mut request = Request::new(Method::POST, "/p", "try").query("a=b".into());
+        request.timeout = timeout.into().map(Duration::from_secs);
         let outcome = sender.send(&AuthorizedRequest {
             request: &request,
             origin: &Origin::parse("https://h.example:1", "test URL").unwrap(),
@@ -156,9 +185,10 @@ mod tests {
             label: &|sent| Some(format!("attempt={sent}")),
             is_final: &|response| response.body == b"final",
             sent: 3,
-            deadline: sender.deadline(&request),
+            limits: sender.limits(&request),
         });
-        Sent { outcome, lines: script.lines(), slept: clock.slept(), ahead_ms: sender.server_clock().ahead_ms() }
+        let (slept, passed, ahead_ms) = (clock.slept(), clock.now().since(began), sender.server_clock().ahead_ms());
+        Sent { outcome, lines: script.lines(), slept, passed, ahead_ms }
     }
 
     /// Responses with these statuses.
@@ -190,7 +220,7 @@ mod tests {
                 label: &|_| label.map(str::to_owned),
                 is_final: &|_| false,
                 sent: 0,
-                deadline: FakeClock::new().now(),
+                limits: Limits { retries: FakeClock::new().now().deadline(Duration::ZERO), deadline: None },
             };
             outgoing.url(0)
         };
@@ -214,6 +244,100 @@ mod tests {
         assert!(sent.lines.len() > 5);
         assert_eq!(sent.outcome.result.unwrap().status, 503);
         assert!(sent.outcome.in_doubt);
+    }
+
+    #[test]
+    fn an_attempt_in_progress_is_cut_off_when_the_callers_time_is_over_and_leaves_doubt() {
+        let sent = send_within(Script::default().hang().respond(200, ""), 7);
+        let failure = sent.outcome.result.unwrap_err();
+        assert_eq!((failure.stage, failure.timed_out), (Stage::Receiving, true));
+        assert_eq!((sent.outcome.in_doubt, sent.outcome.sent, sent.passed), (true, 4, Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn an_attempt_in_progress_is_finished_when_only_the_budget_is_over() {
+        let sent = send(Script::default().hang().hang().hang().respond(200, ""));
+        assert!(!sent.outcome.result.unwrap_err().timed_out);
+        assert!(sent.passed > RetryPolicy::default().budget, "{:?}", sent.passed);
+    }
+
+    #[test]
+    fn nothing_is_sent_when_the_callers_time_is_over_before() {
+        let sent = send_within(Script::default().respond(200, ""), 0);
+        assert!(sent.outcome.result.unwrap_err().timed_out);
+        assert_eq!((sent.lines.len(), sent.outcome.sent, sent.outcome.in_doubt), (0, 3, false));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_not_blamed_on_the_time() {
+        let failure = send_within(Script::default().fail(Stage::Misconfigured), 7).outcome.result.unwrap_err();
+        assert!(!failure.timed_out);
+    }
+
+    #[test]
+    fn retries_without_pauses_end_with_the_budget() {
+        let (clock, script) = (Arc::new(FakeClock::new()), Script::default());
+        script.hang().hang().hang().respond(200, "");
+        let mut sender = script.sender(&clock, Duration::from_secs(90));
+        sender.policy.base = Duration::ZERO;
+        let request = Request::new(Method::GET, "/p", "try");
+        let limits = sender.limits(&request);
+        let origin = Origin::parse("https://h.example", "test URL").unwrap();
+        let (authorization, label) = (HeaderMap::new(), &|_| None);
+        let outgoing = AuthorizedRequest {
+            request: &request,
+            origin: &origin,
+            authorization,
+            label,
+            is_final: &|_| false,
+            sent: 0,
+            limits,
+        };
+        assert_eq!(sender.send(&outgoing).sent, 2, "a minute each");
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_stepped_ends_no_retries() {
+        let (clock, script) = (Arc::new(FakeClock::new()), statuses([503, 503, 503, 200]));
+        let sender = script.sender(&clock, RetryPolicy::default().budget);
+        let mut request = Request::new(Method::GET, "/p", "try");
+        request.timeout = Some(Duration::from_secs(100));
+        let outcome = sender.send(&AuthorizedRequest {
+            request: &request,
+            origin: &Origin::parse("https://h.example", "test URL").unwrap(),
+            authorization: HeaderMap::new(),
+            label: &|_| {
+                clock.step_wall(3600);
+                None
+            },
+            is_final: &|_| false,
+            sent: 0,
+            limits: sender.limits(&request),
+        });
+        assert_eq!(outcome.result.unwrap().status, 200);
+    }
+
+    #[test]
+    fn the_longest_budget_and_delay_overflow_nothing() {
+        let (clock, script) = (Arc::new(FakeClock::new()), Script::default());
+        script.respond_with(429, &[("retry-after", "18446744073709551615")], "");
+        let mut sender = script.sender(&clock, Duration::MAX);
+        sender.policy.base = Duration::MAX;
+        let mut request = Request::new(Method::GET, "/p", "try");
+        request.timeout = Some(Duration::MAX);
+        let limits = sender.limits(&request);
+        let origin = Origin::parse("https://h.example", "test URL").unwrap();
+        let (authorization, label) = (HeaderMap::new(), &|_| None);
+        let outgoing = AuthorizedRequest {
+            request: &request,
+            origin: &origin,
+            authorization,
+            label,
+            is_final: &|_| false,
+            sent: 0,
+            limits,
+        };
+        assert_eq!(sender.send(&outgoing).retry_after, Some(Duration::from_secs(u64::MAX)));
     }
 
     #[test]

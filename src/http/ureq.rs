@@ -6,13 +6,14 @@ use std::time::Duration;
 use std::{fmt, process};
 
 use ::ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ::ureq::{Agent, Body, ProxyProtocol, RequestExt, Timeout};
+use ::ureq::{Agent, AsSendBody, Body, ProxyProtocol, RequestExt, Timeout};
 use parking_lot::Mutex;
 
 use super::{Call, Failure, Proxy, Response, Stage, Transport};
+use crate::clock::{Clock, Deadline, FOREVER};
 use crate::error::{Error, ErrorKind as OurKind, clean};
 
-/// How long each step of a round trip may take; the sender keeps the overall deadline.
+/// How long each step of a round trip may take; a call with a deadline has less.
 ///
 /// There is no limit on the whole and on name resolution: ureq would start a thread for every call.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     /// From the last byte sent to the head of the response.
     pub(crate) response: Duration,
-    /// Without progress, while sending or reading a body.
+    /// Without progress while sending. A body that is read has as long, or as long as the head if that is longer.
     pub(crate) stall: Duration,
 }
 
@@ -29,6 +30,11 @@ impl Timeouts {
     pub(crate) fn at_most(self, limit: Duration) -> Timeouts {
         let Timeouts { connect, response, stall } = self;
         Timeouts { connect: connect.min(limit), response: response.min(limit), stall: stall.min(limit) }
+    }
+
+    /// For the whole body of a response: a server that sends a byte now and then must not hold a caller for ever.
+    fn body(self) -> Duration {
+        self.response.max(self.stall)
     }
 }
 
@@ -42,6 +48,8 @@ impl Default for Timeouts {
 pub(crate) struct UreqTransport {
     /// With the id of the process that made its connections.
     agent: Mutex<(u32, Agent)>,
+    timeouts: Timeouts,
+    clock: Arc<dyn Clock>,
 }
 
 impl UreqTransport {
@@ -50,7 +58,10 @@ impl UreqTransport {
         timeouts: Timeouts,
         extra_roots: Option<&str>,
         proxy: Option<&Proxy>,
+        clock: Arc<dyn Clock>,
     ) -> Result<UreqTransport, Error> {
+        // ureq adds them to a clock, which overflows with the longest ones.
+        let timeouts = timeouts.at_most(FOREVER);
         if log::log_enabled!(target: DUMP, log::Level::Trace) {
             log::warn!("at level trace, the log target {DUMP} writes whole requests, tokens included: set it to debug");
         }
@@ -62,14 +73,15 @@ impl UreqTransport {
             .max_idle_connections_per_host(IDLE_CONNECTIONS)
             .timeout_connect(Some(timeouts.connect))
             .timeout_recv_response(Some(timeouts.response))
-            .timeout_per_read(Some(timeouts.stall))
+            .timeout_recv_body(Some(timeouts.body()))
             .timeout_per_write(Some(timeouts.stall))
             .user_agent(USER_AGENT)
             .accept("application/json")
             .accept_encoding("identity")
             .proxy(proxy.map(tunnel).transpose()?)
             .tls_config(TlsConfig::builder().root_certs(roots(extra_roots)?).build());
-        Ok(UreqTransport { agent: Mutex::new((process::id(), config.build().into())) })
+        let agent = Mutex::new((process::id(), config.build().into()));
+        Ok(UreqTransport { agent, timeouts, clock })
     }
 
     /// After a fork, both processes share the connections, and a write by one breaks them for the other. So the child makes
@@ -81,6 +93,49 @@ impl UreqTransport {
             *held = (process, held.1.config().clone().into());
         }
         held.1.clone()
+    }
+
+    /// With a deadline, each step has at most what is left now: ureq has no limit on the whole that starts no thread.
+    fn run<B: AsSendBody>(
+        &self,
+        request: ::http::Request<B>,
+        deadline: Option<Deadline>,
+    ) -> Result<::http::Response<Body>, ::ureq::Error> {
+        let agent = self.agent();
+        let request = request.with_agent(&agent);
+        let Some(deadline) = deadline else { return request.run() };
+        let left = deadline.left(self.clock.now());
+        let timeouts = self.timeouts.at_most(left);
+        let request = request
+            .configure()
+            .timeout_connect(Some(timeouts.connect))
+            .timeout_send_request(Some(left))
+            .timeout_send_body(Some(left))
+            .timeout_recv_response(Some(timeouts.response))
+            .timeout_recv_body(Some(timeouts.body()))
+            .timeout_per_write(Some(timeouts.stall));
+        request.build().run()
+    }
+
+    /// Always to the end: a connection is reused only after its response has been read.
+    fn read_whole(&self, body: Body, deadline: Option<Deadline>) -> Result<Vec<u8>, Failure> {
+        let mut reader = body.into_reader();
+        let (mut whole, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+        loop {
+            match reader.read(&mut piece) {
+                Ok(0) => return Ok(whole),
+                Ok(read) => whole.extend_from_slice(&piece[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failure(::ureq::Error::from(error), false).while_receiving()),
+            }
+            if whole.len() > MAX_RESPONSE_BYTES {
+                let reason = format!("the response is longer than {MAX_RESPONSE_BYTES} bytes");
+                return Err(Failure::new(Stage::Receiving, reason));
+            }
+            if deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now())) {
+                return Err(Failure::out_of_time(Stage::Receiving));
+            }
+        }
     }
 }
 
@@ -97,32 +152,17 @@ impl Transport for UreqTransport {
         if let Some(headers) = request.headers_mut() {
             headers.extend(call.headers.clone());
         }
-        let agent = self.agent();
         let response = match call.body {
-            Some(body) => request.body(body).map_err(unsendable)?.with_agent(&agent).run(),
-            None => request.body(()).map_err(unsendable)?.with_agent(&agent).run(),
+            Some(body) => self.run(request.body(body).map_err(unsendable)?, call.deadline),
+            None => self.run(request.body(()).map_err(unsendable)?, call.deadline),
         };
         let (head, body) = response.map_err(|error| failure(error, call.body.is_some()))?.into_parts();
-        Ok(Response::new(head.status.as_u16(), head.headers, read_whole(body)?))
+        Ok(Response::new(head.status.as_u16(), head.headers, self.read_whole(body, call.deadline)?))
     }
-}
-
-/// Always to the end: a connection is reused only after its response has been read.
-fn read_whole(body: Body) -> Result<Vec<u8>, Failure> {
-    let mut whole = Vec::new();
-    let mut limited = body.into_reader().take(MAX_RESPONSE_BYTES + 1);
-    limited.read_to_end(&mut whole).map_err(|error| failure(::ureq::Error::from(error), false).while_receiving())?;
-    if whole.len() as u64 > MAX_RESPONSE_BYTES {
-        return Err(Failure {
-            stage: Stage::Receiving,
-            reason: format!("the response is longer than {MAX_RESPONSE_BYTES} bytes"),
-        });
-    }
-    Ok(whole)
 }
 
 fn unsendable(error: ::http::Error) -> Failure {
-    Failure { stage: Stage::Misconfigured, reason: format!("the request cannot be sent: {error}") }
+    Failure::new(Stage::Misconfigured, format!("the request cannot be sent: {error}"))
 }
 
 fn failure(error: ::ureq::Error, has_body: bool) -> Failure {
@@ -135,7 +175,7 @@ fn failure(error: ::ureq::Error, has_body: bool) -> Failure {
         ::ureq::Error::HostNotFound => "the host name was not found".into(),
         other => clean(&other.to_string()),
     };
-    Failure { stage, reason }
+    Failure::new(stage, reason)
 }
 
 fn stage(error: &::ureq::Error, has_body: bool) -> Stage {
@@ -265,7 +305,10 @@ const USER_AGENT: &str = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VER
 const IDLE_CONNECTIONS: usize = 64;
 
 /// The longest known response is the status of 2000 channels, less than 2 MB.
-const MAX_RESPONSE_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Most responses fit in one piece.
+const PIECE_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -277,6 +320,7 @@ mod tests {
     use ::http::{HeaderMap, Method};
 
     use super::*;
+    use crate::clock::SystemClock;
 
     /// Responds to every request on every connection; counts the connections.
     fn server() -> (String, Arc<AtomicUsize>) {
@@ -301,12 +345,16 @@ mod tests {
         (url, count)
     }
 
+    fn transport(timeouts: Timeouts) -> UreqTransport {
+        UreqTransport::new(timeouts, None, None, Arc::new(SystemClock)).unwrap()
+    }
+
     #[test]
     fn connections_are_kept_and_not_shared_after_a_fork() {
         let (url, connections) = server();
-        let transport = UreqTransport::new(Timeouts::default(), None, None).unwrap();
+        let transport = transport(Timeouts::default());
         let call = || {
-            let call = Call { method: &Method::GET, url: &url, headers: &HeaderMap::new(), body: None };
+            let call = Call { method: &Method::GET, url: &url, headers: &HeaderMap::new(), body: None, deadline: None };
             assert_eq!(transport.call(&call).unwrap().status, 200);
             connections.load(Ordering::SeqCst)
         };
@@ -316,10 +364,84 @@ mod tests {
         assert_eq!(transport.agent.lock().0, process::id());
     }
 
+    /// Sends these pieces to the first request on each connection, after these pauses in milliseconds, then nothing.
+    fn server_of(pieces: &'static [(u64, &'static str)]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                thread::spawn(move || {
+                    connection.read_exact(&mut [0; 16]).unwrap();
+                    for (pause, piece) in pieces {
+                        thread::sleep(Duration::from_millis(*pause));
+                        // The client may have given up.
+                        let _ = connection.write_all(piece.as_bytes());
+                    }
+                    // Ends when the client closes.
+                    while connection.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
+                });
+            }
+        });
+        url
+    }
+
+    /// A round trip with steps of these milliseconds, and a deadline in so many.
+    fn fetch(url: &str, [response, stall]: [u64; 2], deadline: Option<u64>) -> Result<Response, Failure> {
+        let [response, stall] = [response, stall].map(Duration::from_millis);
+        let transport = transport(Timeouts { connect: Duration::from_secs(10), response, stall });
+        let deadline = deadline.map(|ms| SystemClock.now().deadline(Duration::from_millis(ms)));
+        let began = SystemClock.now();
+        let result =
+            transport.call(&Call { method: &Method::GET, url, headers: &HeaderMap::new(), body: None, deadline });
+        let elapsed = SystemClock.now().since(began);
+        assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+        result
+    }
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+    /// Two seconds of a byte each tenth of a second.
+    const DRIPPING: [(u64, &str); 21] = {
+        let mut pieces = [(100, "x"); 21];
+        pieces[0] = (0, HEAD);
+        pieces
+    };
+    /// Longer than the tests wait.
+    const HOUR: u64 = 3_600_000;
+
+    #[test]
+    fn a_response_that_drips_ends_with_the_time_for_its_body() {
+        let failure = fetch(&server_of(&DRIPPING), [300, 200], None).unwrap_err();
+        let expected = Failure::new(Stage::Receiving, "no progress in time (receive body)");
+        assert_eq!(failure, expected);
+    }
+
+    #[test]
+    fn a_response_that_drips_or_ceases_is_cut_off_at_the_deadline() {
+        for pieces in [&DRIPPING[..], &[(0, HEAD)], &[(0, "HTTP/1.1 200")], &[(0, "")]] {
+            let failure = fetch(&server_of(pieces), [HOUR, HOUR], Some(300)).unwrap_err();
+            assert_eq!(failure.stage, Stage::Receiving, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_may_begin_later_than_an_upload_may_stall() {
+        let url = server_of(&[(500, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"), (500, "ok")]);
+        assert_eq!(fetch(&url, [HOUR, 100], None).unwrap().body, b"ok");
+    }
+
+    #[test]
+    fn the_longest_timeouts_are_valid() {
+        let (url, _) = server();
+        let timeouts = Timeouts { connect: Duration::MAX, response: Duration::MAX, stall: Duration::MAX };
+        let call = Call { method: &Method::GET, url: &url, headers: &HeaderMap::new(), body: None, deadline: None };
+        assert_eq!(transport(timeouts).call(&call).unwrap().status, 200);
+    }
+
     #[test]
     fn nothing_of_a_proxy_is_shown() {
         let proxy = Proxy::parse("http://joe:sesame@proxy.example", "the proxy").unwrap();
-        let transport = UreqTransport::new(Timeouts::default(), None, Some(&proxy)).unwrap();
+        let transport = UreqTransport::new(Timeouts::default(), None, Some(&proxy), Arc::new(SystemClock)).unwrap();
         assert_eq!(format!("{transport:?}"), "UreqTransport(…)");
     }
 }

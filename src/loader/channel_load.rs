@@ -1,12 +1,14 @@
-use super::batch_reader::{BatchReader, ReadOutcome, not_a_row};
+use super::batch_reader::{BatchReader, ReadOutcome};
 use super::pipeline::{self, ReadAhead, ReadyRows};
 use super::progress::Progress;
+use super::resume_point::{ResumePoint, not_an_offset, plain_offset};
 use super::{LoadReport, Settings};
 use crate::channel::Channel;
 use crate::delivery::Delivery;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 use crate::rows::{Batch, Compressed, Compressor, Payload, Payloads};
+use crate::snowflake::status::ChannelStatus;
 
 /// One load through one channel, from the opened channel to the last commit: read, compress, send, wait, recover.
 pub(super) struct ChannelLoad<'s, 'p> {
@@ -17,11 +19,33 @@ pub(super) struct ChannelLoad<'s, 'p> {
     pipe: Pipe,
 }
 
-/// How a load ended that committed the whole source.
-pub(super) enum Completed {
-    AllStored,
-    /// The service could not store some rows.
-    SomeRejected(Error),
+/// A channel and a source that agree: the source has the row that the channel has committed last.
+pub(super) struct Resumed<'s> {
+    channel: Channel,
+    reader: BatchReader<'s>,
+    /// Rows up to that one.
+    skipped: u64,
+}
+
+impl<'s> Resumed<'s> {
+    /// Takes the source to the first row that the channel has not committed, and compares those before it.
+    pub(super) fn compare(
+        settings: &Settings,
+        channel: Channel,
+        mut reader: BatchReader<'s>,
+    ) -> Result<Resumed<'s>, Error> {
+        match settings.resume_point(&channel).and_then(|point| reader.skip_to(point)) {
+            Ok(skipped) => Ok(Resumed { channel, reader, skipped }),
+            Err(error) => {
+                let attempted = format!("resume channel {} of pipe {}", channel.name(), settings.pipe.name());
+                let error = error.attempting(format!("{attempted} with {}", reader.name()));
+                Err(match channel.committed_offset() {
+                    Some(offset) => error.with_committed_offset(offset.to_string()),
+                    None => error,
+                })
+            }
+        }
+    }
 }
 
 /// Why no more rows are sent.
@@ -32,32 +56,25 @@ enum SourceEnd {
 }
 
 impl<'s, 'p> ChannelLoad<'s, 'p> {
-    /// Takes the source to the first row that the channel has not committed.
-    pub(super) fn resume(
-        settings: &Settings,
-        channel: Channel,
-        mut reader: BatchReader<'s>,
-        mut progress: Progress<'p>,
-    ) -> Result<ChannelLoad<'s, 'p>, Error> {
-        let attempted = format!("resume channel {} with {}", channel.name(), reader.name());
-        let skipped = committed_position(&channel).and_then(|position| reader.skip_to(position));
-        progress.set_skipped(skipped.map_err(|error| error.attempting(attempted))?);
+    pub(super) fn new(settings: &Settings, resumed: Resumed<'s>, mut progress: Progress<'p>) -> ChannelLoad<'s, 'p> {
+        let Resumed { channel, reader, skipped } = resumed;
+        progress.resumed(skipped, channel.status_at_open());
         let delivery = Delivery::new(channel, settings.commit_timeout).retaining_at_most(settings.retained_bytes);
         let mut sender = BatchSender::new(delivery, !reader.can_rewind(), progress);
         sender.update_progress();
         let (batch_bytes, pipelined, pipe) = (settings.batch_bytes, settings.pipelined, settings.pipe.clone());
-        Ok(ChannelLoad { reader, sender, batch_bytes, pipelined, pipe })
+        ChannelLoad { reader, sender, batch_bytes, pipelined, pipe }
     }
 
     /// The whole load: sends what the source gives and waits until it is committed. Whenever the channel is lost, reopens it
-    /// and goes on after what is committed.
-    pub(super) fn run(mut self) -> (LoadReport, Result<Completed, Error>) {
+    /// and goes on after what is committed. Returns the channel's last status once everything is committed.
+    pub(super) fn run(mut self) -> (LoadReport, Result<ChannelStatus, Error>) {
         let completed = loop {
             let sent = self.sender.send_retained().and_then(|()| self.send_rest());
             let committed = sent.and_then(|end| self.sender.wait_for_commits().map(|()| end));
             self.sender.update_progress();
             match committed {
-                Ok(SourceEnd::Exhausted) => break Ok(self.sender.completed()),
+                Ok(SourceEnd::Exhausted) => break Ok(self.sender.delivery.last_status().clone()),
                 Ok(SourceEnd::Failed(error)) => break Err(error),
                 Err(error) => match self.recover(error) {
                     Ok(()) => {}
@@ -78,14 +95,17 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         }
         let mut batch = Batch::new();
         loop {
+            if self.sender.progress.is_stopped() {
+                return Ok(SourceEnd::Failed(stopped()));
+            }
             batch.clear();
             let outcome = self.reader.read_batch(&mut batch, self.batch_bytes, self.pipe.clock());
             let sent = self.sender.send(&batch)?;
             if let Some(end) = end_of(sent, outcome) {
                 return Ok(end);
             }
-            if let Some(position) = self.sender.delivery.committed_offset().and_then(|offset| offset.as_u64()) {
-                self.reader.forget_before(position);
+            if let Some(point) = ResumePoint::after(self.sender.delivery.committed_offset()) {
+                self.reader.forget_before(point.position());
             }
         }
     }
@@ -110,7 +130,9 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
     fn recover(&mut self, error: Error) -> Result<(), Error> {
         self.sender.delivery.recover(error)?;
         self.sender.update_progress();
-        self.reader.rewind_to(committed_position(self.sender.delivery.channel())?)
+        let committed = self.sender.delivery.committed_offset();
+        // The channel compares every offset at a reopening, so this one was found at the opening or sent since.
+        self.reader.rewind_to(ResumePoint::after(committed).unwrap_or(ResumePoint::START))
     }
 }
 
@@ -171,6 +193,9 @@ impl<'p> BatchSender<'p> {
 
     fn send_each(&mut self, ahead: &mut ReadAhead<'_>) -> Result<SourceEnd, Error> {
         while let Some(ready) = ahead.next() {
+            if self.progress.is_stopped() {
+                return Ok(SourceEnd::Failed(stopped()));
+            }
             let sent = match ready.rows {
                 ReadyRows::Compressed(compressed) => self.send_compressed(compressed)?,
                 ReadyRows::Plain(batch) => {
@@ -209,16 +234,14 @@ impl<'p> BatchSender<'p> {
         self.delivery.wait_until(Delivery::is_done, |delivery| self.progress.update(delivery))
     }
 
-    fn completed(&self) -> Completed {
-        match self.delivery.totals().rejected {
-            0 => Completed::AllStored,
-            rejected => Completed::SomeRejected(self.delivery.rejected(rejected)),
-        }
-    }
-
     fn update_progress(&mut self) {
         self.progress.update(&self.delivery);
     }
+}
+
+/// The progress callback has panicked, so the load ends as soon as what was sent is committed.
+fn stopped() -> Error {
+    Error::new(ErrorKind::Stopped, "the load was stopped").advise("run it again to go on")
 }
 
 fn end_of(sent: SendOutcome, outcome: ReadOutcome) -> Option<SourceEnd> {
@@ -231,11 +254,28 @@ fn end_of(sent: SendOutcome, outcome: ReadOutcome) -> Option<SourceEnd> {
     }
 }
 
-/// Zero for a channel that has committed nothing; positions begin with one.
-pub(super) fn committed_position(channel: &Channel) -> Result<u64, Error> {
-    let Some(offset) = channel.committed_offset() else { return Ok(0) };
-    match offset.as_u64() {
-        Some(position) if position > 0 => Ok(position),
-        _ => Err(not_a_row(offset)),
+impl Settings {
+    /// Where a load goes on in its source, if the committed offset can be one of it at all.
+    pub(super) fn resume_point(&self, channel: &Channel) -> Result<ResumePoint, Error> {
+        let committed = channel.committed_offset();
+        let Some(point) = ResumePoint::after(committed) else {
+            return Err(committed.map_or_else(|| rows_without_offset(channel), not_an_offset));
+        };
+        if point.is_plain() && !self.accept_plain_offsets {
+            return Err(plain_offset(point));
+        }
+        let status = channel.status_at_open();
+        if point.is_start() && status.rows_inserted() + status.rows_parsed() > 0 {
+            return Err(rows_without_offset(channel));
+        }
+        Ok(point)
     }
+}
+
+/// Sending the source would double what is there, if it is this source at all.
+fn rows_without_offset(channel: &Channel) -> Error {
+    let rows = channel.status_at_open().rows_inserted();
+    let happened = format!("the channel has stored {rows} rows but no offset, so nothing shows which rows they are");
+    Error::new(ErrorKind::Conflict, happened)
+        .advise("give this source a channel name of its own; compare the table with the source before that")
 }

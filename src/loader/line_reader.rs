@@ -1,6 +1,6 @@
 use std::io::{self, Read};
 
-use crate::rows::Batch;
+use crate::rows::{Batch, is_blank};
 
 /// Reads lines through one reused buffer and knows the position and the byte offset of each.
 #[derive(Debug, Default)]
@@ -12,15 +12,25 @@ pub(super) struct LineReader {
     offset: u64,
     /// Number of the line read last; the first is 1.
     number: u64,
+    /// The input has ended, which is final: reading on might find what came later.
+    has_ended: bool,
 }
 
 /// What follows in the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<'l> {
-    Line(&'l [u8]),
+    Line(Line<'l>),
     /// No whole line is buffered, and the caller did not want to read.
     NotBuffered,
     End,
+}
+
+/// A line without its line break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line<'l> {
+    pub(super) text: &'l [u8],
+    /// False for a last line without line break: whoever writes it may not have finished.
+    pub(super) is_terminated: bool,
 }
 
 /// Why no line could be read.
@@ -33,7 +43,7 @@ pub(super) enum LineError {
 impl LineReader {
     /// Follows a seek of the input to the line after this one.
     pub(super) fn moved_to(&mut self, offset: u64, number: u64) {
-        (self.start, self.end, self.offset, self.number) = (0, 0, offset, number);
+        (self.start, self.end, self.offset, self.number, self.has_ended) = (0, 0, offset, number, false);
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -44,7 +54,7 @@ impl LineReader {
         self.number
     }
 
-    /// The next line, without its line break; [`advance`](LineReader::advance) goes past it.
+    /// The next line; [`advance`](LineReader::advance) goes past it.
     ///
     /// A last line without line break is a line, an empty end is none. Reading may block, so `may_read` is asked first.
     pub(super) fn peek(&mut self, input: &mut dyn Read, may_read: impl Fn() -> bool) -> Result<Next<'_>, LineError> {
@@ -52,7 +62,7 @@ impl LineReader {
         loop {
             let unread = &self.buffer[self.start..self.end];
             if let Some(found) = memchr::memchr(b'\n', &unread[searched..]) {
-                return Ok(self.line(searched + found));
+                return Ok(self.line(searched + found, true));
             }
             searched = unread.len();
             if searched > MAX_LINE_BYTES {
@@ -63,7 +73,7 @@ impl LineReader {
             }
             let before = self.offset;
             if self.read_more(input).map_err(LineError::Io)? == 0 {
-                return Ok(if searched > 0 { self.line(searched) } else { Next::End });
+                return Ok(if searched > 0 { self.line(searched, false) } else { Next::End });
             }
             if self.offset != before {
                 // A byte order mark that came in pieces is complete only now, and is no part of the line.
@@ -80,11 +90,30 @@ impl LineReader {
         self.number += 1;
     }
 
-    fn line(&self, length: usize) -> Next<'_> {
-        Next::Line(&self.buffer[self.start..self.start + length])
+    /// Goes past a line of any length, without keeping it.
+    pub(super) fn discard_line(&mut self, input: &mut dyn Read) -> io::Result<()> {
+        loop {
+            if let Some(length) = memchr::memchr(b'\n', &self.buffer[self.start..self.end]) {
+                self.advance(length);
+                return Ok(());
+            }
+            self.offset += (self.end - self.start) as u64;
+            self.start = self.end;
+            if self.read_more(input)? == 0 {
+                self.number += 1;
+                return Ok(());
+            }
+        }
+    }
+
+    fn line(&self, length: usize, is_terminated: bool) -> Next<'_> {
+        Next::Line(Line { text: &self.buffer[self.start..self.start + length], is_terminated })
     }
 
     fn read_more(&mut self, input: &mut dyn Read) -> io::Result<usize> {
+        if self.has_ended {
+            return Ok(0);
+        }
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         if self.buffer.len() - self.end < CHUNK {
@@ -97,6 +126,7 @@ impl LineReader {
             }
         };
         self.end += read;
+        self.has_ended = read == 0;
         if self.offset == 0 && self.buffer[..self.end].starts_with(BYTE_ORDER_MARK) {
             (self.start, self.offset) = (BYTE_ORDER_MARK.len(), BYTE_ORDER_MARK.len() as u64);
         }
@@ -104,9 +134,11 @@ impl LineReader {
     }
 }
 
-/// Whether a line has no row.
-pub(super) fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
+impl Line<'_> {
+    /// Whether there is no row on it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.text.iter().all(|byte| is_blank(*byte))
+    }
 }
 
 /// Large enough that system calls cost nothing beside parsing.
@@ -131,10 +163,14 @@ mod tests {
         }
     }
 
+    fn whole(text: &[u8]) -> Next<'_> {
+        Next::Line(Line { text, is_terminated: true })
+    }
+
     fn lines(text: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
         let (mut lines, mut input, mut read) = (LineReader::default(), Drip(text), Vec::new());
         while let Next::Line(line) = lines.peek(&mut input, || true).unwrap() {
-            let line = line.to_vec();
+            let line = line.text.to_vec();
             lines.advance(line.len());
             read.push((lines.number(), lines.offset(), line));
         }
@@ -155,15 +191,16 @@ mod tests {
     fn what_is_there_needs_no_reading() {
         let (mut lines, mut input) = (LineReader::default(), &b"a\nb\nc"[..]);
         assert_eq!(lines.peek(&mut input, || false).unwrap(), Next::NotBuffered);
-        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b"a"));
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), whole(b"a"));
         lines.advance(1);
-        assert_eq!(lines.peek(&mut input, || false).unwrap(), Next::Line(b"b"));
+        assert_eq!(lines.peek(&mut input, || false).unwrap(), whole(b"b"));
         lines.advance(1);
         assert_eq!(
             lines.peek(&mut input, || false).unwrap(),
             Next::NotBuffered,
             "whether it is the last line is not known yet"
         );
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(Line { text: b"c", is_terminated: false }));
     }
 
     #[test]
@@ -183,9 +220,9 @@ mod tests {
         }
 
         let (mut lines, mut input) = (LineReader::default(), Bytewise(b"\xef\xbb\xbf\na"));
-        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b""));
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), whole(b""));
         lines.advance(0);
-        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(b"a"));
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(Line { text: b"a", is_terminated: false }));
         assert_eq!(lines.offset(), 4);
     }
 
@@ -198,10 +235,42 @@ mod tests {
     }
 
     #[test]
-    fn blanks_are_no_row() {
-        for blank in [&b""[..], b" ", b"\t\r"] {
-            assert!(is_blank(blank));
+    fn a_line_of_any_length_can_be_passed_over() {
+        let long = [b"x".repeat(3 * CHUNK), b"\nabc\n".to_vec(), b"y".repeat(2 * CHUNK)].concat();
+        let (mut lines, mut input) = (LineReader::default(), &long[..]);
+        lines.discard_line(&mut input).unwrap();
+        assert_eq!((lines.number(), lines.offset()), (1, 3 * CHUNK as u64 + 1));
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), whole(b"abc"));
+        lines.advance(3);
+        lines.discard_line(&mut input).unwrap();
+        assert_eq!((lines.number(), lines.offset()), (3, long.len() as u64));
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::End);
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_final() {
+        /// Ends, and then goes on.
+        struct Growing(u32);
+
+        impl Read for Growing {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                into[0] = b'a';
+                Ok(usize::from(self.0 != 2))
+            }
         }
-        assert!(!is_blank(b" {"));
+
+        let (mut lines, mut input) = (LineReader::default(), Growing(0));
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(Line { text: b"a", is_terminated: false }));
+        lines.advance(1);
+        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::End);
+        assert_eq!(input.0, 2);
+    }
+
+    #[test]
+    fn blanks_are_no_row() {
+        for (text, is_blank) in [(&b""[..], true), (b" ", true), (b"\t\r", true), (b" {", false)] {
+            assert_eq!(Line { text, is_terminated: true }.is_blank(), is_blank);
+        }
     }
 }

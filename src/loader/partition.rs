@@ -29,8 +29,18 @@ impl Partition {
     }
 
     /// Carries index and count, so that a load with another count never resumes this channel.
+    ///
+    /// In upper case, unless it is quoted: the service ignores the case of such a name when it opens a channel, and does not
+    /// when it looks one up.
     pub(super) fn channel_name(self, base: &str) -> String {
-        if self.count == 1 { base.to_string() } else { format!("{base}-{}-of-{}", self.index + 1, self.count) }
+        if self.count == 1 {
+            return base.to_string();
+        }
+        let suffix = format!("-{}-OF-{}", self.index + 1, self.count);
+        match base.strip_prefix('"').and_then(|base| base.strip_suffix('"')) {
+            Some(quoted) => format!("\"{quoted}{suffix}\""),
+            None => base.to_ascii_uppercase() + &suffix,
+        }
     }
 }
 
@@ -60,7 +70,8 @@ mod tests {
     #[test]
     fn names_carry_index_and_count() {
         let names: Vec<_> = Partition::all(3).map(|partition| partition.channel_name("load")).collect();
-        assert_eq!(names, ["load-1-of-3", "load-2-of-3", "load-3-of-3"]);
+        assert_eq!(names, ["LOAD-1-OF-3", "LOAD-2-OF-3", "LOAD-3-OF-3"]);
+        assert_eq!(Partition::first(2).channel_name("\"Load\""), "\"Load-1-OF-2\"");
         assert_eq!(Partition::WHOLE.channel_name("load"), "load");
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::Error;
-use crate::rows::Batch;
+use crate::rows::{Batch, RowOffset};
 
 /// Hands the rows of one partition from the thread that reads the source to the thread of their channel: at most a batch.
 ///
@@ -48,7 +48,7 @@ impl PartitionQueue {
     }
 
     /// Adds the only row of a batch; waits for room.
-    pub(super) fn push(&self, position: u64, row: &Batch) {
+    pub(super) fn push(&self, offset: RowOffset, row: &Batch) {
         let mut state = self.state.lock();
         if !state.batch.is_empty() && state.batch.bytes() + row.bytes() > self.max_bytes {
             state.is_full = true;
@@ -60,7 +60,7 @@ impl PartitionQueue {
         }
         let is_first = state.batch.is_empty();
         state.batch.push_all(row);
-        state.batch.mark(position);
+        state.batch.mark(offset);
         state.is_full = state.batch.bytes() >= self.max_bytes;
         if is_first || state.is_full {
             self.changed.notify_all();
@@ -129,6 +129,10 @@ mod tests {
         row
     }
 
+    fn push(queue: &PartitionQueue, id: u64) {
+        queue.push(RowOffset { position: id, ..RowOffset::default() }, &row(id));
+    }
+
     fn taken(reader: &QueueReader<'_>, max_wait: Duration) -> String {
         let mut batch = Batch::new();
         reader.take(&mut batch, max_wait);
@@ -139,8 +143,8 @@ mod tests {
     fn rows_that_wait_are_taken_when_no_more_come_in_time() {
         let queue = PartitionQueue::new(1000);
         let reader = queue.reader();
-        queue.push(1, &row(1));
-        queue.push(2, &row(2));
+        push(&queue, 1);
+        push(&queue, 2);
         assert_eq!(taken(&reader, Duration::ZERO), "{\"ID\":1}\n{\"ID\":2}\n");
         queue.close();
         assert_eq!(taken(&reader, Duration::MAX), "");
@@ -153,7 +157,7 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let _closing = CloseOnDrop(std::slice::from_ref(&queue));
-                (1..=5).for_each(|id| queue.push(id, &row(id)));
+                (1..=5).for_each(|id| push(&queue, id));
             });
             assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":1}\n{\"ID\":2}\n");
             assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":3}\n{\"ID\":4}\n");
@@ -167,7 +171,7 @@ mod tests {
         let queue = PartitionQueue::new(5);
         let reader = queue.reader();
         thread::scope(|scope| {
-            scope.spawn(|| (1..=2).for_each(|id| queue.push(id, &row(id))));
+            scope.spawn(|| (1..=2).for_each(|id| push(&queue, id)));
             assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":1}\n");
             assert_eq!(taken(&reader, Duration::MAX), "{\"ID\":2}\n");
         });
@@ -190,8 +194,8 @@ mod tests {
     fn a_queue_whose_reader_is_gone_holds_up_no_partitioner() {
         let queue = PartitionQueue::new(5);
         drop(queue.reader());
-        queue.push(1, &row(1));
-        queue.push(2, &row(2));
+        push(&queue, 1);
+        push(&queue, 2);
         assert!(queue.is_closed());
         assert_eq!(taken(&queue.reader(), Duration::MAX), "", "a closed queue takes nothing in");
     }

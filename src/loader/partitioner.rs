@@ -1,12 +1,14 @@
 use std::io::Read;
 
-use super::batch_reader::{not_a_row, unreadable};
-use super::line_reader::{LineReader, Next, is_blank};
+use super::line_reader::{Line, LineReader, Next};
+use super::lines::{at_line, push, unreadable};
 use super::partition::Partition;
 use super::partition_queue::{CloseOnDrop, PartitionQueue};
+use super::resume_point::ResumePoint;
 use super::source::{Input, NextRow, PushLine};
-use crate::error::Error;
-use crate::rows::Batch;
+use super::values::{at_row, other_values};
+use crate::error::{Error, ErrorKind};
+use crate::rows::{Batch, Fingerprint, RowOffset};
 
 /// Reads a source once, in order, and pushes each row to the queue of its partition.
 pub(super) struct Partitioner<'q> {
@@ -20,11 +22,13 @@ pub(super) struct Partitioner<'q> {
 
 /// How far the channel of one partition is, and whether the source agrees.
 pub(super) struct Resume {
-    /// The position that the channel has committed; zero if none.
-    committed: u64,
+    /// What the channel has committed.
+    point: ResumePoint,
     /// Rows of the partition up to there.
     skipped: u64,
-    /// The source has a row at the committed position. Without one the channel belongs to another source.
+    /// Of the rows of the partition so far.
+    fingerprint: Fingerprint,
+    /// The source has the committed row. Without it the channel belongs to another source.
     is_confirmed: bool,
 }
 
@@ -39,8 +43,8 @@ enum Want {
 }
 
 impl Resume {
-    pub(super) fn after(committed: u64) -> Resume {
-        Resume { committed, skipped: 0, is_confirmed: committed == 0 }
+    pub(super) fn after(point: ResumePoint) -> Resume {
+        Resume { point, skipped: 0, fingerprint: Fingerprint::default(), is_confirmed: point.is_start() }
     }
 }
 
@@ -76,8 +80,8 @@ impl<'q> Partitioner<'q> {
                 Ok(Next::NotBuffered | Next::End) => return Ok(()),
                 Err(error) => return Err(unreadable(&self.name, number, error)),
             };
-            let length = line.len();
-            if !is_blank(line) && !self.push_line(number, line)? {
+            let length = line.text.len();
+            if !line.is_blank() && !self.push_line(number, line)? {
                 return Ok(());
             }
             lines.advance(length);
@@ -85,16 +89,19 @@ impl<'q> Partitioner<'q> {
     }
 
     /// False once no channel takes rows any more.
-    fn push_line(&mut self, number: u64, line: &[u8]) -> Result<bool, Error> {
+    fn push_line(&mut self, number: u64, line: Line<'_>) -> Result<bool, Error> {
         let index = self.partition_of(number);
         match self.want(index, number) {
             Want::Closed => return Ok(!self.are_all_closed()),
-            Want::Nothing => self.skip(index, number),
+            Want::Nothing => {
+                let found = self.offset_of(index, number, line.text);
+                self.skip(index, found, ResumePoint::other_source);
+            }
             Want::Row => {
                 self.row.clear();
-                let pushed = (self.push_line)(&mut self.row, line);
-                pushed.map_err(|error| error.attempting(format!("read line {number} of {}", self.name)))?;
-                self.queues[index].push(number, &self.row);
+                push(self.push_line, &mut self.row, line).map_err(|error| at_line(error, number, &self.name))?;
+                let offset = self.offset_of(index, number, line.text);
+                self.queues[index].push(offset, &self.row);
             }
         }
         Ok(true)
@@ -108,14 +115,20 @@ impl<'q> Partitioner<'q> {
                 return Ok(());
             }
             self.row.clear();
-            // A row that no channel needs is not even serialised.
-            match next((want == Want::Row).then_some(&mut self.row)) {
+            match next(&mut self.row) {
                 None => return Ok(()),
-                Some(taken) => taken.map_err(|error| error.attempting(format!("read row {position}")))?,
+                // A committed row that is none belongs to another source, which comparing it shows.
+                Some(Err(error)) if want == Want::Row || error.kind() == ErrorKind::Source => {
+                    return Err(at_row(error, position));
+                }
+                Some(Ok(()) | Err(_)) => {}
             }
+            let row = std::mem::take(&mut self.row);
+            let offset = self.offset_of(index, position, row.piece().text());
+            self.row = row;
             match want {
-                Want::Row => self.queues[index].push(position, &self.row),
-                Want::Nothing => self.skip(index, position),
+                Want::Row => self.queues[index].push(offset, &self.row),
+                Want::Nothing => self.skip(index, offset, other_values),
                 Want::Closed => {}
             }
         }
@@ -123,19 +136,30 @@ impl<'q> Partitioner<'q> {
     }
 
     fn want(&mut self, index: usize, position: u64) -> Want {
-        if position <= self.resumes[index].committed {
+        if position <= self.resumes[index].point.position() {
             return if self.queues[index].is_closed() { Want::Closed } else { Want::Nothing };
         }
         self.fail_unless_confirmed(index);
         if self.queues[index].is_closed() { Want::Closed } else { Want::Row }
     }
 
-    fn skip(&mut self, index: usize, position: u64) {
+    /// The row's offset in its channel.
+    fn offset_of(&mut self, index: usize, position: u64, row: &[u8]) -> RowOffset {
+        let resume = &mut self.resumes[index];
+        resume.fingerprint = resume.fingerprint.with_row(row);
+        RowOffset { position, fingerprint: resume.fingerprint }
+    }
+
+    fn skip(&mut self, index: usize, found: RowOffset, other: fn(ResumePoint, RowOffset) -> Error) {
         let resume = &mut self.resumes[index];
         resume.skipped += 1;
-        if resume.committed == position {
-            resume.is_confirmed = true;
-            self.queues[index].set_skipped(resume.skipped);
+        if found.position < resume.point.position() {
+            return;
+        }
+        resume.is_confirmed = true;
+        match resume.point.is_at(found) {
+            true => self.queues[index].set_skipped(resume.skipped),
+            false => self.queues[index].fail(other(resume.point, found)),
         }
     }
 
@@ -143,7 +167,7 @@ impl<'q> Partitioner<'q> {
         let resume = &mut self.resumes[index];
         if !resume.is_confirmed {
             resume.is_confirmed = true;
-            self.queues[index].fail(not_a_row(resume.committed));
+            self.queues[index].fail(resume.point.no_row());
         }
     }
 
@@ -162,11 +186,13 @@ mod tests {
 
     use super::*;
     use crate::loader::Source;
+    use crate::rows::OffsetToken;
 
-    /// What each of two channels gets of these rows, if they have committed these positions.
-    fn partitioned(text: &str, committed: [u64; 2]) -> [Result<(String, u64), String>; 2] {
+    /// What each of two channels gets of these rows, if they have committed these offsets.
+    fn partitioned(text: &str, committed: [Option<&str>; 2]) -> [Result<(String, u64), String>; 2] {
         let queues = [(); 2].map(|()| PartitionQueue::new(1_000_000));
-        let resumes = committed.map(Resume::after).into();
+        let point = |offset: Option<&str>| ResumePoint::after(offset.map(OffsetToken::from).as_ref()).unwrap();
+        let resumes = committed.map(|offset| Resume::after(point(offset))).into();
         let source = Source::reader("text", text.as_bytes());
         Partitioner::new(source.name, source.push_line, &queues, resumes).run(source.input).unwrap();
         queues.each_ref().map(|queue| {
@@ -179,17 +205,23 @@ mod tests {
 
     #[test]
     fn rows_that_a_channel_has_are_skipped_and_counted() {
-        let got = partitioned("{\"A\":1}\n\n{\"A\":3}\n{\"A\":4}\n", [3, 0]);
+        let text = "{\"A\":1}\n\n{\"A\":3}\n{\"A\":4}\n";
+        let third = Fingerprint::default().with_row(b"{\"A\":1}").with_row(b"{\"A\":3}");
+        let got = partitioned(text, [Some(&format!("3-{third}")), None]);
         assert_eq!(got, [Ok(("{\"A\":4}\n".into(), 2)), Ok((String::new(), 0))]);
     }
 
     #[test]
-    fn a_committed_position_without_a_row_fails_its_channel_alone() {
+    fn a_committed_offset_without_its_row_fails_its_channel_alone() {
         let text = "{\"A\":1}\n\n{\"A\":3}\n";
-        for committed in [2, 4] {
-            let [first, second] = partitioned(text, [committed, 0]);
+        for (committed, said) in [
+            ("2-00000000", "committed offset 2-00000000 is not a row"),
+            ("4-00000000", "committed offset 4-00000000 is not a row"),
+            ("3-00000000", "the channel holds another source: it has committed up to 3-00000000"),
+        ] {
+            let [first, second] = partitioned(text, [Some(committed), None]);
             let error = first.unwrap_err();
-            assert!(error.starts_with(&format!("committed offset {committed} is not a row")), "{error}");
+            assert!(error.starts_with(said), "{error}");
             assert_eq!(second, Ok((String::new(), 0)));
         }
     }

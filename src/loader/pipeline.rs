@@ -17,12 +17,15 @@ pub(super) fn read_ahead<T>(
     thread::scope(|scope| {
         let (sender, ready) = sync_channel(QUEUED);
         let (returned, free) = channel();
-        scope.spawn(|| read_all(read, &stop, free, sender));
+        let reading = scope.spawn(|| read_all(read, &stop, free, sender));
         for _ in 0..BATCHES {
             let _ = returned.send(Batch::new());
         }
         // Dropped by a panic, too: then the other thread finds its channels closed.
-        consume(&mut ReadAhead { ready, returned, stop: &stop })
+        let consumed = consume(&mut ReadAhead { ready, returned, stop: &stop });
+        // A panic of the source keeps its message.
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        consumed
     })
 }
 

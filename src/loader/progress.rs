@@ -1,8 +1,12 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::LoadReport;
+use super::resume_point::ResumePoint;
 use crate::clock::Moment;
 use crate::delivery::Delivery;
 use crate::pipe::Pipe;
 use crate::session::Counters;
+use crate::snowflake::status::ChannelStatus;
 
 /// Owns the report of a load, keeps it up to date and calls back with it.
 pub(super) struct Progress<'p> {
@@ -10,6 +14,8 @@ pub(super) struct Progress<'p> {
     baseline: Baseline,
     report: LoadReport,
     on_progress: &'p mut dyn FnMut(&LoadReport),
+    /// Set when no more rows are to be sent.
+    stop: Option<&'p AtomicBool>,
 }
 
 /// Clock and counters at the beginning of a load. The counters are the client's, so their growth is what counts.
@@ -27,7 +33,7 @@ impl Baseline {
 
 impl<'p> Progress<'p> {
     pub(super) fn new(pipe: &Pipe, baseline: Baseline, on_progress: &'p mut dyn FnMut(&LoadReport)) -> Progress<'p> {
-        Progress { pipe: pipe.clone(), baseline, report: LoadReport::default(), on_progress }
+        Progress { pipe: pipe.clone(), baseline, report: LoadReport::default(), on_progress, stop: None }
     }
 
     pub(super) fn baseline(&self) -> Baseline {
@@ -38,8 +44,18 @@ impl<'p> Progress<'p> {
         self.report
     }
 
-    pub(super) fn set_skipped(&mut self, rows: u64) {
-        self.report.skipped = rows;
+    pub(super) fn stopped_by(self, stop: &'p AtomicBool) -> Progress<'p> {
+        Progress { stop: Some(stop), ..self }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    /// The channel goes on after so many rows of this source. Rows of it that were rejected are among them.
+    pub(super) fn resumed(&mut self, skipped: u64, at_open: &ChannelStatus) {
+        self.report.skipped = skipped;
+        self.report.rows_rejected_before = if skipped > 0 { at_open.rows_rejected() } else { 0 };
     }
 
     /// Reports what one channel has sent and committed.
@@ -50,6 +66,8 @@ impl<'p> Progress<'p> {
         self.report.bytes_sent = totals.bytes;
         self.report.batches = totals.batches;
         self.report.committed_offset = delivery.committed_offset().cloned();
+        self.report.position =
+            ResumePoint::after(delivery.committed_offset()).map(ResumePoint::position).filter(|p| *p > 0);
         self.report.rows_rejected = totals.rejected;
         self.report.reopens = delivery.reopens();
         self.report.commit_lag = delivery.commit_lag();
@@ -80,7 +98,9 @@ fn added(sum: LoadReport, one: &LoadReport) -> LoadReport {
         batches: sum.batches + one.batches,
         // Each channel has an offset of its own.
         committed_offset: None,
+        position: None,
         rows_rejected: sum.rows_rejected + one.rows_rejected,
+        rows_rejected_before: sum.rows_rejected_before + one.rows_rejected_before,
         reopens: sum.reopens + one.reopens,
         commit_lag: sum.commit_lag.max(one.commit_lag),
         ..sum

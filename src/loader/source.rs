@@ -1,18 +1,20 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::file_range::FileRange;
 use crate::error::{Error, ErrorKind};
 use crate::rows::Batch;
 
 /// Where a [`Loader`](crate::Loader) takes its rows from.
 ///
 /// Rows have positions: the line number in a text, the place in a sequence otherwise, counted from 1. To resume, a source
-/// must give the same rows in the same order in every run. Any source goes through one channel or through
-/// [several](crate::Loader::channels).
+/// must give the same rows in the same order in every run; what is committed is compared, and a source in which it differs is
+/// refused. Any source goes through one channel or through [several](crate::Loader::channels).
 ///
 /// ```
 /// use serde_json::json;
@@ -23,8 +25,6 @@ use crate::rows::Batch;
 /// ```
 pub struct Source<'s> {
     pub(super) name: String,
-    /// Of a regular file, which several channels can open each.
-    pub(super) path: Option<PathBuf>,
     pub(super) input: Input<'s>,
     /// How a line becomes a row.
     pub(super) push_line: PushLine,
@@ -33,19 +33,22 @@ pub struct Source<'s> {
 pub(super) type PushLine = fn(&mut Batch, &[u8]) -> Result<(), Error>;
 
 pub(super) enum Input<'s> {
-    /// Lines, which can be read again by seeking.
-    File(File),
+    /// Lines, which can be read again, and by several channels at once.
+    File(FileRange),
     /// Lines, read once.
     Stream(Box<dyn Read + Send + 's>),
     /// Values, taken once.
     Values(NextRow<'s>),
 }
 
-/// Puts the next row into the batch, or skips it if there is no batch; `None` at the end.
-pub(super) type NextRow<'s> = Box<dyn FnMut(Option<&mut Batch>) -> Option<Result<(), Error>> + Send + 's>;
+/// Puts the next row into the batch; `None` at the end.
+pub(super) type NextRow<'s> = Box<dyn FnMut(&mut Batch) -> Option<Result<(), Error>> + Send + 's>;
 
 impl<'s> Source<'s> {
     /// A file of NDJSON: one object a line, UTF-8; blank lines and a byte order mark are skipped.
+    ///
+    /// The file that is opened here is loaded, up to where it ends when [`Loader::load`](crate::Loader::load) is called: what
+    /// is appended meanwhile is for the next load.
     ///
     /// # Errors
     ///
@@ -59,25 +62,30 @@ impl<'s> Source<'s> {
                 .with_source(error)
         };
         let file = File::open(path).map_err(refuse)?;
-        let kind = file.metadata().map_err(refuse)?.file_type();
-        if kind.is_dir() {
+        let metadata = file.metadata().map_err(refuse)?;
+        if metadata.is_dir() {
             return Err(Error::new(ErrorKind::Config, format!("{name} is a folder")).advise("name a file in it"));
         }
-        // A pipe or a terminal has a path too.
-        if !kind.is_file() {
+        // A pipe or a terminal has a path too, and what the system makes while it is read has no length.
+        if !metadata.is_file() || metadata.len() == 0 {
             return Ok(Source::reader(name, file));
         }
-        Ok(Source { name, path: Some(path.to_path_buf()), input: Input::File(file), push_line: Batch::push_json })
+        let input = Input::File(FileRange::new(Arc::new(file)).map_err(refuse)?);
+        Ok(Source { name, input, push_line: Batch::push_json })
     }
 
     /// NDJSON from anything that can be read once; `name` is for messages.
     ///
-    /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again.
+    /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again. The
+    /// first end of the reader is final. A reader that blocks holds back the rows it has given before.
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 's) -> Source<'s> {
-        Source { name: name.into(), path: None, input: Input::Stream(Box::new(reader)), push_line: Batch::push_json }
+        Source { name: name.into(), input: Input::Stream(Box::new(reader)), push_line: Batch::push_json }
     }
 
     /// Values whose field names are column names.
+    ///
+    /// A value must have the same text in every run: the values up to the committed one are serialised to compare them. A
+    /// `HashMap` has another order each time, and so is refused as another source; use a `BTreeMap` or a struct.
     pub fn rows<T: Serialize + 's>(rows: impl IntoIterator<Item = T, IntoIter: Send + 's>) -> Source<'s> {
         Source::try_rows(rows.into_iter().map(Ok::<T, std::convert::Infallible>))
     }
@@ -89,7 +97,8 @@ impl<'s> Source<'s> {
         T: Serialize,
         E: std::error::Error + Send + Sync + 'static,
     {
-        let mut rows = rows.into_iter();
+        // Fused: what an iterator gives after its end is none of it.
+        let mut rows = rows.into_iter().fuse();
         let next: NextRow<'s> = Box::new(move |batch| {
             let row = match rows.next()? {
                 Ok(row) => row,
@@ -98,9 +107,9 @@ impl<'s> Source<'s> {
                     return Some(Err(Error::new(ErrorKind::Source, happened).with_source(error)));
                 }
             };
-            Some(batch.map_or(Ok(()), |batch| batch.push(&row)))
+            Some(batch.push(&row))
         });
-        Source { name: "the rows".into(), path: None, input: Input::Values(next), push_line: Batch::push_json }
+        Source { name: "the rows".into(), input: Input::Values(next), push_line: Batch::push_json }
     }
 
     /// Does not parse the lines of a file or a reader, for sources whose writer can be trusted to write JSON; that saves a
@@ -112,6 +121,20 @@ impl<'s> Source<'s> {
     pub fn trusted(mut self) -> Source<'s> {
         self.push_line = Batch::push_trusted_json;
         self
+    }
+
+    /// The same rows out of a file that is read by one more channel.
+    pub(super) fn of_file(&self, file: FileRange) -> Source<'static> {
+        Source { name: self.name.clone(), input: Input::File(file), push_line: self.push_line }
+    }
+
+    /// A load begins: a file ends where it ends now.
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
+        let Input::File(file) = &mut self.input else { return Ok(()) };
+        file.end_now().map_err(|error| {
+            Error::new(ErrorKind::Source, format!("cannot find the length of {}: {error}", self.name))
+                .with_source(error)
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::fingerprint::Fingerprint;
+
 /// The position of a row in its source, in the caller's own terms: the service stores it and reports it back.
 ///
 /// Any text will do, a number is written in decimal. Two tokens are equal when their texts are; the library never
@@ -18,11 +20,21 @@ pub struct OffsetToken {
     text: Text,
 }
 
-/// A number whose decimal form is the text costs no allocation: the loader makes one for every row.
+/// Each text has one form only. The first two cost no allocation: a source makes one for every row.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Text {
     Decimal(u64),
+    Row(RowOffset),
     Other(Box<str>),
+}
+
+/// The offset that a loader gives a row: `10000-9ae16a3b`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct RowOffset {
+    /// The row's place in its source, from 1; 0 before the first.
+    pub(crate) position: u64,
+    /// Of all rows of the channel up to this one.
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl OffsetToken {
@@ -30,6 +42,7 @@ impl OffsetToken {
     pub fn as_str(&self) -> Cow<'_, str> {
         match &self.text {
             Text::Decimal(number) => Cow::Owned(number.to_string()),
+            Text::Row(row) => Cow::Owned(row.to_string()),
             Text::Other(text) => Cow::Borrowed(text),
         }
     }
@@ -38,7 +51,20 @@ impl OffsetToken {
     pub fn as_u64(&self) -> Option<u64> {
         match self.text {
             Text::Decimal(number) => Some(number),
-            Text::Other(_) => None,
+            Text::Row(_) | Text::Other(_) => None,
+        }
+    }
+
+    /// The position of the row, of a token that a [`Loader`](crate::Loader) made: its line number, or its place in a
+    /// sequence, from 1.
+    pub fn position(&self) -> Option<u64> {
+        self.as_row().map(|row| row.position)
+    }
+
+    pub(crate) fn as_row(&self) -> Option<RowOffset> {
+        match self.text {
+            Text::Row(row) => Some(row),
+            Text::Decimal(_) | Text::Other(_) => None,
         }
     }
 }
@@ -49,12 +75,20 @@ impl From<u64> for OffsetToken {
     }
 }
 
+impl From<RowOffset> for OffsetToken {
+    fn from(row: RowOffset) -> OffsetToken {
+        OffsetToken { text: Text::Row(row) }
+    }
+}
+
 impl From<&str> for OffsetToken {
     fn from(text: &str) -> OffsetToken {
-        match text.parse::<u64>() {
-            // "007" and "+7" are texts of their own: sent as 7 they would not be recognised again.
-            Ok(number) if text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9')) => number.into(),
-            _ => OffsetToken { text: Text::Other(text.into()) },
+        if let Some(number) = decimal(text) {
+            return number.into();
+        }
+        match RowOffset::parse(text) {
+            Some(row) => row.into(),
+            None => OffsetToken { text: Text::Other(text.into()) },
         }
     }
 }
@@ -83,6 +117,31 @@ impl fmt::Debug for OffsetToken {
     }
 }
 
+impl RowOffset {
+    /// The offset of the row after this one.
+    pub(crate) fn next(self, row: &[u8]) -> RowOffset {
+        RowOffset { position: self.position + 1, fingerprint: self.fingerprint.with_row(row) }
+    }
+
+    fn parse(text: &str) -> Option<RowOffset> {
+        let (position, fingerprint) = text.split_once('-')?;
+        let position = decimal(position).filter(|position| *position > 0)?;
+        Some(RowOffset { position, fingerprint: Fingerprint::parse(fingerprint)? })
+    }
+}
+
+impl fmt::Display for RowOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.position, self.fingerprint)
+    }
+}
+
+/// A number in its plain form. "007" and "+7" are texts of their own: sent as 7 they would not be recognised again.
+fn decimal(text: &str) -> Option<u64> {
+    let is_plain = text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9'));
+    if is_plain { text.parse().ok() } else { None }
+}
+
 /// For messages: "none" where there is no offset.
 pub(crate) fn offset_or_none(offset: Option<&OffsetToken>) -> String {
     offset.map_or_else(|| "none".to_string(), OffsetToken::to_string)
@@ -100,6 +159,20 @@ mod tests {
         for text in ["", "00", "007", "+7", "-7", " 7", "7 ", "1e3", "18446744073709551616", "a", "٣"] {
             assert_eq!(OffsetToken::from(text).as_u64(), None, "{text:?}");
             assert_eq!(OffsetToken::from(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_position_and_a_fingerprint_are_a_row() {
+        for text in ["1-00000000", "10000-9ae16a3b", "18446744073709551615-ffffffff"] {
+            let token = OffsetToken::from(text);
+            assert_eq!(token.position().map(|position| position.to_string()).as_deref(), text.split('-').next());
+            assert_eq!((token.as_u64(), token.to_string().as_str()), (None, text));
+        }
+        for text in ["0-00000000", "01-00000000", "1-0000000", "1-0000000A", "1-000000000", "-1-00000000", "1-", "a-b"]
+        {
+            let token = OffsetToken::from(text);
+            assert_eq!((token.position(), token.to_string().as_str()), (None, text));
         }
     }
 }

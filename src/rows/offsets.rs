@@ -1,17 +1,21 @@
 use std::ops::Range;
 
-use crate::rows::OffsetToken;
+use super::offset_token::RowOffset;
+use crate::rows::{Fingerprint, OffsetToken};
 
-/// Which rows have which offset tokens. Rows whose tokens count up by one take no memory each.
+/// Which rows have which offset tokens. Rows whose numbers count up by one take no memory each, and rows of a source four
+/// bytes each.
 ///
 /// Rows are named by their index, from 0.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Offsets {
     runs: Vec<Run>,
+    /// One for each row up to the last whose token has one.
+    fingerprints: Vec<Fingerprint>,
 }
 
-/// Rows in a row, the first with this token, the others counting on from it.
-#[derive(Clone)]
+/// Rows in a row, the first with this token, the others counting on from it; a row of a source has a fingerprint besides.
+#[derive(Clone, Debug)]
 struct Run {
     rows: Range<usize>,
     token: OffsetToken,
@@ -21,6 +25,10 @@ impl Offsets {
     /// Gives the last row its token, instead of the one it may have.
     pub(super) fn set_last(&mut self, row: usize, token: OffsetToken) {
         self.truncate(row);
+        if let Some(token) = token.as_row() {
+            self.fingerprints.resize(row, Fingerprint::default());
+            self.fingerprints.push(token.fingerprint);
+        }
         match self.runs.last_mut().filter(|run| run.continues_with(row, &token)) {
             Some(run) => run.rows.end += 1,
             None => self.runs.push(Run { rows: row..row + 1, token }),
@@ -33,60 +41,77 @@ impl Offsets {
         if let Some(run) = self.runs.last_mut() {
             run.rows.end = run.rows.end.min(rows);
         }
+        self.fingerprints.truncate(rows);
     }
 
     pub(super) fn clear(&mut self) {
         self.runs.clear();
+        self.fingerprints.clear();
     }
 
     /// The first row with this token.
     pub(super) fn row_of(&self, token: &OffsetToken) -> Option<usize> {
-        self.runs.iter().find_map(|run| run.row_of(token))
+        let row_in = |run: &Run| run.row_of(token).filter(|row| self.token_in(run, *row).as_ref() == Some(token));
+        self.runs.iter().find_map(row_in)
     }
 
     /// What is left without the first `rows` rows.
     pub(super) fn without(&self, rows: usize) -> Offsets {
         let runs = self.runs.iter().filter_map(|run| {
             let start = run.rows.start.max(rows);
-            let token = run.token_of(start)?;
+            let token = self.token_in(run, start)?;
             Some(Run { rows: start - rows..run.rows.end - rows, token })
         });
-        Offsets { runs: runs.collect() }
+        let fingerprints = self.fingerprints.get(rows..).unwrap_or_default().to_vec();
+        Offsets { runs: runs.collect(), fingerprints }
     }
 
     /// The first token among these rows.
     pub(super) fn first_in(&self, rows: &Range<usize>) -> Option<OffsetToken> {
         let run = self.runs.get(self.runs.partition_point(|run| run.rows.end <= rows.start))?;
         let first = run.rows.start.max(rows.start);
-        if first < rows.end { run.token_of(first) } else { None }
+        if first < rows.end { self.token_in(run, first) } else { None }
     }
 
     /// The last token among these rows.
     pub(super) fn last_in(&self, rows: &Range<usize>) -> Option<OffsetToken> {
         let run = &self.runs[..self.runs.partition_point(|run| run.rows.start < rows.end)].last()?;
         let last = run.rows.end.min(rows.end) - 1;
-        if last >= rows.start { run.token_of(last) } else { None }
+        if last >= rows.start { self.token_in(run, last) } else { None }
+    }
+
+    fn token_in(&self, run: &Run, row: usize) -> Option<OffsetToken> {
+        if !run.rows.contains(&row) {
+            return None;
+        }
+        if row == run.rows.start {
+            return Some(run.token.clone());
+        }
+        let number = run.counted(row)?;
+        if !run.is_of_source() {
+            return Some(number.into());
+        }
+        let fingerprint = *self.fingerprints.get(row)?;
+        Some(RowOffset { position: number, fingerprint }.into())
     }
 }
 
 impl Run {
     fn continues_with(&self, row: usize, token: &OffsetToken) -> bool {
-        row == self.rows.end && self.counted(row).is_some_and(|number| Some(number) == token.as_u64())
+        row == self.rows.end
+            && self.is_of_kind(token)
+            && self.counted(row).is_some_and(|next| Some(next) == number(token))
     }
 
-    fn token_of(&self, row: usize) -> Option<OffsetToken> {
-        if !self.rows.contains(&row) {
-            return None;
-        }
-        // A run of more than one row is a run of numbers.
-        Some(if row == self.rows.start { self.token.clone() } else { self.counted(row)?.into() })
-    }
-
+    /// The row that would have this token by its number alone.
     fn row_of(&self, token: &OffsetToken) -> Option<usize> {
         if *token == self.token {
             return Some(self.rows.start);
         }
-        let further = usize::try_from(token.as_u64()?.checked_sub(self.token.as_u64()?)?).ok()?;
+        if !self.is_of_kind(token) {
+            return None;
+        }
+        let further = usize::try_from(number(token)?.checked_sub(number(&self.token)?)?).ok()?;
         let row = self.rows.start.checked_add(further)?;
         self.rows.contains(&row).then_some(row)
     }
@@ -94,8 +119,20 @@ impl Run {
     /// The number that this row has or would have, if the first has one.
     fn counted(&self, row: usize) -> Option<u64> {
         let further = u64::try_from(row - self.rows.start).ok()?;
-        self.token.as_u64()?.checked_add(further)
+        number(&self.token)?.checked_add(further)
     }
+
+    fn is_of_kind(&self, token: &OffsetToken) -> bool {
+        self.is_of_source() == token.as_row().is_some()
+    }
+
+    fn is_of_source(&self) -> bool {
+        self.token.as_row().is_some()
+    }
+}
+
+fn number(token: &OffsetToken) -> Option<u64> {
+    token.as_row().map(|row| row.position).or(token.as_u64())
 }
 
 #[cfg(test)]
@@ -123,6 +160,24 @@ mod tests {
         assert_eq!((text(offsets.first_in(&(10..20))), text(offsets.last_in(&(10..20)))), ("17".into(), "26".into()));
         assert_eq!((offsets.row_of(&26.into()), offsets.row_of(&6.into())), (Some(19), None));
         assert_eq!((offsets.row_of(&1006.into()), offsets.row_of(&1007.into())), (Some(999), None));
+    }
+
+    #[test]
+    fn rows_of_a_source_take_one_run_and_keep_their_fingerprints() {
+        let token = |row: usize| format!("{}-{:08x}", row + 7, row * row);
+        let mut offsets = offsets((0..1000).map(|row| (row, token(row))));
+        assert_eq!((offsets.runs.len(), offsets.fingerprints.len()), (1, 1000));
+        assert_eq!((text(offsets.first_in(&(10..20))), text(offsets.last_in(&(10..20)))), (token(10), token(19)));
+        assert_eq!(offsets.row_of(&token(19).into()), Some(19));
+        assert_eq!(offsets.row_of(&"26-00000000".into()), None, "the same position with another fingerprint");
+        assert_eq!(offsets.row_of(&26.into()), None, "a plain number is no row of a source");
+        let rest = offsets.without(990);
+        assert_eq!((text(rest.last_in(&(0..10))), rest.row_of(&token(995).into())), (token(999), Some(5)));
+        offsets.truncate(20);
+        offsets.set_last(20, "28-0000000a".into());
+        assert_eq!((offsets.runs.len(), text(offsets.last_in(&(0..21)))), (2, "28-0000000a".into()));
+        offsets.set_last(21, 29.into());
+        assert_eq!((offsets.runs.len(), text(offsets.last_in(&(0..22)))), (3, "29".into()));
     }
 
     #[test]

@@ -1,7 +1,6 @@
-use super::{Batch, Piece};
+use super::{Batch, Offsets, Piece};
 use crate::error::{Error, ErrorKind};
 use crate::rows::OffsetToken;
-use crate::rows::offsets::Offsets;
 
 /// The body of one request, ready for the wire, and the figures that go with it.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +10,8 @@ pub(crate) struct Payload {
     pub(crate) plain_bytes: usize,
     pub(crate) first: Option<OffsetToken>,
     pub(crate) last: Option<OffsetToken>,
+    /// Of each row, for the case that the request has to be halved.
+    pub(crate) offsets: Offsets,
 }
 
 impl Payload {
@@ -21,25 +22,32 @@ impl Payload {
     /// What the bytes are, for `Content-Encoding`.
     pub(crate) const ENCODING: Option<&'static str> = if cfg!(feature = "zstd") { Some("zstd") } else { None };
 
-    /// The rows again, as they were before compression. Only the first and the last still have an offset token.
-    pub(crate) fn into_batch(self) -> Result<Batch, Error> {
-        let (first, last, rows) = (self.first.clone(), self.last.clone(), self.rows);
-        let mut offsets = Offsets::default();
-        first.into_iter().for_each(|token| offsets.set_last(0, token));
-        last.into_iter().for_each(|token| offsets.set_last(rows.saturating_sub(1), token));
-        Ok(Batch { text: self.into_text()?, rows, offsets })
+    /// The rows again, as they were before compression.
+    pub(crate) fn to_batch(&self) -> Result<Batch, Error> {
+        Ok(Batch { text: self.text()?, rows: self.rows, offsets: self.offsets.clone() })
+    }
+
+    /// The same rows in two requests; none of a single row.
+    pub(crate) fn halves(&self, compressor: &mut Compressor) -> Result<Option<[Payload; 2]>, Error> {
+        let batch = self.to_batch()?;
+        let Some((first, second)) = batch.piece().cut(2) else { return Ok(None) };
+        let mut halves = [Payload::default(), Payload::default()];
+        for (piece, half) in [first, second].iter().zip(&mut halves) {
+            compressor.fits(piece, half)?;
+        }
+        Ok(Some(halves))
     }
 
     #[cfg(feature = "zstd")]
-    fn into_text(self) -> Result<Vec<u8>, Error> {
-        zstd::bulk::decompress(&self.wire, self.plain_bytes).map_err(|error| {
-            Error::new(ErrorKind::Config, "zstd could not decompress rows that it compressed").with_source(error)
-        })
+    fn text(&self) -> Result<Vec<u8>, Error> {
+        let failed =
+            |error| Error::new(ErrorKind::Config, "zstd could not read what it has written").with_source(error);
+        zstd::bulk::decompress(&self.wire, self.plain_bytes).map_err(failed)
     }
 
     #[cfg(not(feature = "zstd"))]
-    fn into_text(self) -> Result<Vec<u8>, Error> {
-        Ok(self.wire)
+    fn text(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.wire.clone())
     }
 }
 
@@ -131,6 +139,7 @@ impl Compressor {
             payload.plain_bytes = piece.text().len();
             payload.first = piece.first_token();
             payload.last = piece.last_token();
+            payload.offsets = piece.offsets();
             return Ok(true);
         }
         if piece.rows() > 1 {
@@ -142,7 +151,11 @@ impl Compressor {
             piece.text().len(),
             Payload::MAX_WIRE_BYTES
         );
-        Err(Error::new(ErrorKind::Row, happened).advise("shorten the row or leave it out"))
+        let error = Error::new(ErrorKind::Row, happened).advise("shorten the row or leave it out");
+        Err(match piece.last_token().and_then(|token| token.position()) {
+            Some(position) => error.with_position(position),
+            None => error,
+        })
     }
 
     /// Whether the text fits; the attempt ends as soon as it does not.
@@ -206,20 +219,27 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_becomes_a_batch_again_with_the_tokens_of_its_ends() {
-        for rows in 1..=4u64 {
-            let mut batch = Batch::new();
-            for n in 1..=rows {
-                batch.push(&json!({ "A": n })).unwrap();
-                batch.mark(format!("t{n}"));
-            }
-            let mut payload = Payload::default();
-            assert!(Compressor::default().fits(&batch.piece(), &mut payload).unwrap());
-            let again = payload.into_batch().unwrap();
-            assert_eq!((again.rows() as u64, again.piece().text()), (rows, batch.piece().text()));
-            let ends = [again.piece().first_token(), again.piece().last_token()].map(Option::unwrap);
-            assert_eq!(ends, ["t1".into(), format!("t{rows}").into()]);
+    fn halves_are_the_same_rows_with_their_own_offsets() {
+        let mut batch = Batch::new();
+        for n in 1..=9u64 {
+            batch.push(&json!({ "N": n })).unwrap();
+            batch.mark(format!("{n}-0000000{n}"));
         }
+        let (piece, mut payload, mut compressor) = (batch.without_first(2), Payload::default(), Compressor::default());
+        assert!(compressor.fits(&piece.piece(), &mut payload).unwrap());
+        let mut rest = vec![payload];
+        let mut rows = Vec::new();
+        while let Some(payload) = rest.pop() {
+            match payload.halves(&mut compressor).unwrap() {
+                Some([first, second]) => rest.extend([second, first]),
+                None => rows.push(payload),
+            }
+        }
+        let texts: String = rows.iter().map(|row| String::from_utf8(row.text().unwrap()).unwrap()).collect();
+        assert_eq!(texts.as_bytes(), piece.piece().text());
+        let ends: Vec<_> = rows.iter().map(|row| row.last.as_ref().unwrap().to_string()).collect();
+        assert_eq!((ends.len(), &*ends[0], &*ends[6]), (7, "3-00000003", "9-00000009"));
+        assert!(rows.iter().all(|row| row.first == row.last && row.rows == 1));
     }
 
     #[test]

@@ -53,10 +53,8 @@ pub(crate) trait Dialect: Send + Sync + fmt::Debug {
 /// `Authorization: Bearer`, hidden from logs and from `Debug`.
 pub(crate) fn bearer(token: &Secret) -> Result<HeaderMap, Failure> {
     let value = Zeroizing::new(format!("Bearer {}", token.expose()));
-    let mut value = HeaderValue::from_str(&value).map_err(|_| Failure {
-        stage: Stage::Misconfigured,
-        reason: "the token contains characters that a header cannot carry".into(),
-    })?;
+    let mut value = HeaderValue::from_str(&value)
+        .map_err(|_| Failure::new(Stage::Misconfigured, "the token contains characters that a header cannot carry"))?;
     value.set_sensitive(true);
     Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
 }

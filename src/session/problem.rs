@@ -201,13 +201,13 @@ mod tests {
 
     #[test]
     fn a_tracked_request_in_doubt_is_unconfirmed_unless_the_channel_can_tell() {
-        let lost = || Err(Failure { stage: Stage::Receiving, reason: "cut".into() });
+        let lost = || Err(Failure::new(Stage::Receiving, "cut"));
         assert_eq!(kind_in_doubt(Replay::Tracked, lost()), ErrorKind::Unconfirmed);
         assert_eq!(kind_in_doubt(Replay::Safe, lost()), ErrorKind::Unavailable);
         assert_eq!(kind_in_doubt(Replay::Tracked, Ok(response(503, ""))), ErrorKind::Unconfirmed);
         assert_eq!(kind_in_doubt(Replay::Tracked, Ok(response(409, ""))), ErrorKind::Channel);
         assert_eq!(kind_in_doubt(Replay::Untraceable, Ok(response(409, ""))), ErrorKind::Unconfirmed);
-        let refused = outcome(Err(Failure { stage: Stage::Connecting, reason: "refused".into() }));
+        let refused = outcome(Err(Failure::new(Stage::Connecting, "refused")));
         assert_eq!(result(&Own, Replay::Tracked, refused).unwrap_err().kind(), ErrorKind::Unavailable);
     }
 

@@ -17,7 +17,7 @@ pub(super) fn refusal(dialect: &dyn Dialect, outcome: &Outcome) -> Option<Refusa
     let response = match &outcome.result {
         Ok(response) => response,
         // A server that refuses before it has read the body closes the connection, and its response is lost.
-        Err(failure) if failure.stage == Stage::Sending => return Some(Refusal::Certain),
+        Err(failure) if failure.stage == Stage::Sending && !failure.timed_out => return Some(Refusal::Certain),
         Err(_) => return None,
     };
     match response.status {
@@ -81,8 +81,7 @@ mod tests {
     }
 
     fn after(stage: Stage) -> Option<Refusal> {
-        let failure = Failure { stage, reason: String::new() };
-        refusal(&Plain, &Outcome { result: Err(failure), sent: 1, in_doubt: true, retry_after: None })
+        refusal(&Plain, &Outcome { result: Err(Failure::new(stage, "")), sent: 1, in_doubt: true, retry_after: None })
     }
 
     #[test]
@@ -136,6 +135,13 @@ mod tests {
         assert_eq!(after(Stage::Sending), Some(Refusal::Certain));
         assert_eq!(after(Stage::Receiving), None);
         assert_eq!(after(Stage::Connecting), None);
+    }
+
+    #[test]
+    fn an_upload_that_the_caller_had_no_more_time_for_hides_no_refusal() {
+        let outcome =
+            Outcome { result: Err(Failure::out_of_time(Stage::Sending)), sent: 1, in_doubt: true, retry_after: None };
+        assert_eq!(refusal(&Plain, &outcome), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::auth::{Grant, TokenSource};
-use crate::clock::{Clock, FakeClock};
+use crate::clock::{Clock, Deadline, FakeClock};
 use crate::http::{Origin, Script, Stage};
 
 /// An API that takes a bearer token and nothing else.
@@ -23,10 +23,24 @@ struct Tokens {
 }
 
 impl TokenSource for Tokens {
-    fn fetch(&self) -> Result<Grant, Error> {
+    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
         let bearer = self.results.lock().pop_front().unwrap()?;
         let origin = Origin::parse("https://api.example", "test URL").unwrap();
         Ok(Grant { bearer: bearer.into(), origin, lifetime: Duration::from_secs(3600), asked: self.clock.now() })
+    }
+}
+
+/// Takes longer than the request has.
+#[derive(Debug)]
+struct Slow {
+    clock: Arc<FakeClock>,
+}
+
+impl TokenSource for Slow {
+    fn fetch(&self, deadline: Option<Deadline>) -> Result<Grant, Error> {
+        assert_eq!(deadline.unwrap().left(self.clock.now()), Duration::from_secs(5));
+        self.clock.pass(Duration::from_secs(6));
+        Tokens { results: Mutex::new([Ok("token-1")].into()), clock: self.clock.clone() }.fetch(None)
     }
 }
 
@@ -37,9 +51,13 @@ fn session(script: &Script) -> Session {
 fn session_with(script: &Script, tokens: impl IntoIterator<Item = Result<&'static str, Error>>) -> Session {
     let clock = Arc::new(FakeClock::new());
     let source = Tokens { results: Mutex::new(tokens.into_iter().collect()), clock: clock.clone() };
+    session_of(script, &clock, source)
+}
+
+fn session_of(script: &Script, clock: &Arc<FakeClock>, source: impl TokenSource + 'static) -> Session {
     Session::new(
         TokenCache::new(Box::new(source), clock.clone()),
-        Arc::new(script.sender(&clock, Duration::from_secs(30))),
+        Arc::new(script.sender(clock, Duration::from_secs(30))),
         Arc::default(),
         Box::new(PlainBearer),
         Principal { identity: "client loader".into(), advice: "check its roles" },
@@ -122,6 +140,55 @@ fn a_renewal_that_failed_without_a_request_leaves_the_refusal_as_the_error() {
     let local = Error::new(ErrorKind::Credentials, "there is no other token");
     let error = session_with(&script, [Ok("token-1"), Err(local)]).send(&list_roles()).unwrap_err();
     assert!(error.to_string().contains("unknown token (HTTP 401)"), "{error}");
+}
+
+#[test]
+fn a_request_whose_time_ends_during_the_renewal_is_a_timeout_and_not_a_refusal() {
+    let script = Script::default();
+    script.respond(401, r#"{"message":"unknown token"}"#);
+    let waited = Error::new(ErrorKind::Timeout, "another thread was still fetching the token");
+    let error = session_with(&script, [Ok("token-1"), Err(waited)]).send(&list_roles()).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Timeout, true), "{error}");
+}
+
+#[test]
+fn a_request_whose_time_is_used_up_by_the_fetch_of_its_token_is_not_sent() {
+    let (script, clock) = (Script::default(), Arc::new(FakeClock::new()));
+    script.respond(200, "[]");
+    let session = session_of(&script, &clock, Slow { clock: clock.clone() });
+    let mut request = list_roles();
+    request.timeout = Some(Duration::from_secs(5));
+    let error = session.send(&request).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "could not list the roles: the time allowed for waiting ended before a response had arrived; wait longer, or \
+         try again"
+    );
+    assert_eq!((error.kind(), error.attempts(), script.lines().len()), (ErrorKind::Timeout, 0, 0));
+    let counters = session.counters().snapshot();
+    assert_eq!((counters.requests, counters.retries), (0, 0));
+}
+
+#[test]
+fn a_token_is_not_given_up_because_its_request_was_cut_off() {
+    let script = Script::default();
+    script.hang();
+    let session = session(&script);
+    let mut request = list_roles();
+    request.timeout = Some(Duration::from_secs(5));
+    assert_eq!(session.send(&request).unwrap_err().kind(), ErrorKind::Timeout);
+    script.respond(200, "[]");
+    session.send(&list_roles()).unwrap();
+    assert_eq!(script.sent()[1].headers["authorization"], "Bearer token-1");
+}
+
+#[test]
+fn a_cut_off_request_that_may_have_been_applied_is_unconfirmed() {
+    let script = Script::default();
+    script.hang();
+    let mut request = Request::new(Method::POST, "/v1/roles", "create a role").replay(Replay::Untraceable);
+    request.timeout = Some(Duration::from_secs(5));
+    assert_eq!(session(&script).send(&request).unwrap_err().kind(), ErrorKind::Unconfirmed);
 }
 
 #[test]

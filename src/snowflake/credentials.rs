@@ -228,7 +228,7 @@ impl Credentials {
         let account = Account::parse(account)?;
         let origin = account_origin(&format!("https://{}", account.host()))?;
         let context = LoginContext { origin, clock: Arc::new(SystemClock), server_clock: Arc::default() };
-        Ok(self.key_pair_source(user, key, &account, context)?.fetch()?.bearer)
+        Ok(self.key_pair_source(user, key, &account, context)?.fetch(None)?.bearer)
     }
 
     fn of(login: Login) -> Credentials {
@@ -374,7 +374,7 @@ mod tests {
             (Credentials::programmatic_access_token("t"), TokenKind::ProgrammaticAccessToken),
             (Credentials::oauth_token("t"), TokenKind::OAuth),
         ] {
-            let grant = source(&credentials).unwrap().fetch().unwrap();
+            let grant = source(&credentials).unwrap().fetch(None).unwrap();
             assert_eq!((credentials.kind(), grant.origin.to_string().as_str()), (kind, "https://a.example"));
         }
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::{Grant, TokenCache, TokenSource};
-use crate::clock::{Clock, FakeClock};
+use crate::clock::{Clock, Deadline, FakeClock};
 use crate::http::{Origin, Script};
 use crate::pipe::Pipe;
 use crate::session::{Principal, Session};
@@ -20,7 +20,7 @@ const UNCOMMITTED: &str = r#"{"code":"ERR_CHANNEL_HAS_UNCOMMITTED_DATA","message
 struct OneToken(Arc<FakeClock>);
 
 impl TokenSource for OneToken {
-    fn fetch(&self) -> Result<Grant, Error> {
+    fn fetch(&self, _: Option<Deadline>) -> Result<Grant, Error> {
         let origin = Origin::parse("https://ingest.example", "test URL").unwrap();
         Ok(Grant { bearer: "token".into(), origin, lifetime: Duration::from_secs(3600), asked: self.0.now() })
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 use snowpipe_emulator::{Emulator, Endpoint, Fault, LoggedRequest};
 use snowpipe_streaming::{ErrorKind, Loader, Pipe, Source};
 
-use crate::support::{TextFile, batch, landed, pipe_of, row, rows};
+use crate::support::{TextFile, landed, loaded, pipe_of, row, rows};
 
 const PIPE: &str = "DEMO.PUBLIC.\"EVENTS-STREAMING\"";
 
@@ -59,7 +59,7 @@ fn check_landed(service: &Emulator, channels: u32, expected: impl IntoIterator<I
 
 /// As an earlier run left it: these rows are committed on that channel.
 fn commit(pipe: &Pipe, channel: &str, ids: impl IntoIterator<Item = u64>) {
-    let rows = batch(ids);
+    let rows = loaded(ids);
     let mut channel = pipe.channel(channel).open().unwrap();
     channel.append(&rows).unwrap();
     channel.wait_for_commit_where(|committed| committed.is_some(), Duration::from_secs(20)).unwrap();
@@ -67,7 +67,7 @@ fn commit(pipe: &Pipe, channel: &str, ids: impl IntoIterator<Item = u64>) {
 
 /// Until the second of three channels has rows under way.
 fn await_append(service: &Emulator) {
-    let is_sent = |request: &LoggedRequest| request.path.ends_with("/load-1-2-of-3/rows");
+    let is_sent = |request: &LoggedRequest| request.path.ends_with("/LOAD-1-2-OF-3/rows");
     for _ in 0..20_000 {
         if service.requests().iter().any(is_sent) {
             return;
@@ -161,7 +161,7 @@ fn a_channel_taken_over_on_the_way_sends_again_what_was_not_committed() {
         service.hold_commits(true);
         let steal = || {
             await_append(&service);
-            assert!(service.steal_channel(PIPE, "load-1-2-of-3"));
+            assert!(service.steal_channel(PIPE, "LOAD-1-2-OF-3"));
             service.hold_commits(false);
         };
         let source = match kind {
@@ -185,8 +185,8 @@ fn each_channel_resumes_on_its_own() {
     each_source(&rows(1..=6_500), |source| {
         let service = Emulator::start().unwrap();
         let pipe = pipe_of(&service);
-        commit(&pipe, "load-1-1-of-3", (1..=1000).chain(3001..=3456));
-        commit(&pipe, "load-1-3-of-3", 2001..=2001);
+        commit(&pipe, "LOAD-1-1-OF-3", (1..=1000).chain(3001..=3456));
+        commit(&pipe, "LOAD-1-3-OF-3", 2001..=2001);
         let report = loader(&pipe, 3).load(source()).unwrap();
         assert_eq!((report.rows, report.skipped, report.rows_sent), (6_500, 1_457, 5_043));
         check_landed(&service, 3, 1..=6_500);
@@ -194,24 +194,24 @@ fn each_channel_resumes_on_its_own() {
 }
 
 #[test]
-fn rows_that_their_channel_has_are_not_serialised_again() {
+fn values_that_their_channel_has_are_serialised_and_compared() {
     struct Counted<'c>(u64, &'c AtomicU64);
 
     impl Serialize for Counted<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             self.1.fetch_add(1, Ordering::Relaxed);
-            json!({ "ID": self.0 }).serialize(serializer)
+            json!({ "ID": self.0, "TEXT": format!("row {}", self.0) }).serialize(serializer)
         }
     }
 
     let service = Emulator::start().unwrap();
     let pipe = pipe_of(&service);
-    commit(&pipe, "load-1-1-of-2", (1..=1000).chain(2001..=2100));
-    commit(&pipe, "load-1-2-of-2", 1001..=1500);
+    commit(&pipe, "LOAD-1-1-OF-2", (1..=1000).chain(2001..=2100));
+    commit(&pipe, "LOAD-1-2-OF-2", 1001..=1500);
     let serialised = AtomicU64::new(0);
     let source = Source::rows((1..=4000).map(|id| Counted(id, &serialised)));
     let report = loader(&pipe, 2).load(source).unwrap();
-    assert_eq!((report.skipped, serialised.into_inner()), (1_600, 2_400));
+    assert_eq!((report.skipped, report.rows_sent, serialised.into_inner()), (1_600, 2_400, 4_000));
     check_landed(&service, 2, 1..=4000);
 }
 
@@ -296,14 +296,14 @@ fn every_channel_is_opened_once_and_the_first_one_first_before_any_row_is_sent()
         loader(&pipe_of(&service), 3).load(source()).unwrap();
         let requests = service.requests();
         let opened: Vec<_> = requests.iter().filter(|request| request.method == "PUT").collect();
-        assert!(opened[0].path.ends_with("/channels/load-1-1-of-3"), "{}", opened[0].path);
+        assert!(opened[0].path.ends_with("/channels/LOAD-1-1-OF-3"), "{}", opened[0].path);
         let names: BTreeSet<_> = opened.iter().map(|request| request.path.rsplit('/').next().unwrap()).collect();
         assert_eq!(opened.len(), 3);
-        assert_eq!(names, BTreeSet::from(["load-1-1-of-3", "load-1-2-of-3", "load-1-3-of-3"]));
+        assert_eq!(names, BTreeSet::from(["LOAD-1-1-OF-3", "LOAD-1-2-OF-3", "LOAD-1-3-OF-3"]));
         let at = |method: &str, end: &str| {
             let found = |request: &LoggedRequest| request.method == method && request.path.ends_with(end);
             (requests.iter().rposition(found), requests.iter().position(found))
         };
-        assert!(at("PUT", "-of-3").0 < at("POST", "/rows").1, "all are open before the first append");
+        assert!(at("PUT", "-OF-3").0 < at("POST", "/rows").1, "all are open before the first append");
     });
 }

@@ -4,12 +4,13 @@ mod raw;
 mod scripted;
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 pub use raw::{Raw, Reply};
 pub use scripted::Scripted;
 use snowpipe_emulator::Emulator;
-use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, Pipe, PrivateKey, Source};
+use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, OffsetToken, Pipe, PrivateKey, Source};
 
 pub const TABLE: &str = "DEMO.PUBLIC.EVENTS";
 
@@ -63,6 +64,24 @@ pub fn batch(ids: impl IntoIterator<Item = u64>) -> Batch {
     batch
 }
 
+/// The same, each marked as a load of these rows marks them: with its id as position, and the CRC-32 of all so far.
+pub fn loaded(ids: impl IntoIterator<Item = u64>) -> Batch {
+    let (mut batch, mut crc) = (Batch::new(), flate2::Crc::new());
+    for id in ids {
+        batch.push_json(row(id).as_bytes()).unwrap();
+        crc.update((row(id) + "\n").as_bytes());
+        batch.mark(format!("{id}-{:08x}", crc.sum()));
+    }
+    batch
+}
+
+/// The offset that a load gives the last of these rows, at this position.
+pub fn offset(position: u64, carried: &str) -> OffsetToken {
+    let mut crc = flate2::Crc::new();
+    crc.update(carried.as_bytes());
+    format!("{position}-{:08x}", crc.sum()).into()
+}
+
 /// A file that is deleted in the end.
 pub struct TextFile(tempfile::NamedTempFile);
 
@@ -71,6 +90,10 @@ impl TextFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_ref()).unwrap();
         TextFile(file)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     pub fn source(&self) -> Source<'static> {

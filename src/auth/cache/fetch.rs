@@ -8,6 +8,7 @@ use parking_lot::{Condvar, MutexGuard};
 
 use super::TokenCache;
 use crate::auth::Token;
+use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind};
 
 /// A fetch in progress, and its result for all threads that wait for it.
@@ -16,24 +17,32 @@ pub(super) struct Fetch {
     thread: ThreadId,
     process: u32,
     for_denial: AtomicBool,
+    /// Of the caller that fetches; `None` is the latest.
+    deadline: Option<Deadline>,
     result: OnceLock<Result<Token, Error>>,
 }
 
 /// How waiting for another thread's fetch ended.
 pub(super) enum Waited {
     Finished(Result<Token, Error>),
+    /// It failed, and the thread that fetched had less time than this one.
+    CutShort,
     GaveUp(Error),
 }
 
 impl Fetch {
     /// A fetch by this thread.
-    pub(super) fn begin() -> Arc<Fetch> {
-        Fetch::in_process(process::id())
+    pub(super) fn begin(deadline: Option<Deadline>) -> Arc<Fetch> {
+        Fetch::in_process(process::id(), deadline)
     }
 
-    pub(super) fn in_process(process: u32) -> Arc<Fetch> {
+    pub(super) fn in_process(process: u32, deadline: Option<Deadline>) -> Arc<Fetch> {
         let thread = thread::current().id();
-        Arc::new(Fetch { thread, process, for_denial: AtomicBool::new(false), result: OnceLock::new() })
+        Arc::new(Fetch { thread, process, for_denial: AtomicBool::new(false), deadline, result: OnceLock::new() })
+    }
+
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        self.deadline
     }
 
     pub(super) fn is_of_another_process(&self) -> bool {
@@ -54,7 +63,7 @@ impl Fetch {
         let _ = self.result.set(result);
     }
 
-    /// Gives up the lock on the state while it waits. Every waiting thread has the whole timeout.
+    /// Gives up the lock on the state while it waits. Every waiting thread has a timeout of its own.
     pub(super) fn wait<S>(&self, fetched: &Condvar, state: &mut MutexGuard<'_, S>, timeout: Duration) -> Waited {
         if self.thread == thread::current().id() {
             let reason = "a token source asked its own cache for the token that it is to fetch";
@@ -66,8 +75,8 @@ impl Fetch {
                 return Waited::Finished(result.clone());
             }
             if fetched.wait_until(state, deadline).timed_out() && self.result.get().is_none() {
-                let reason = format!("another thread has been fetching a token for over {} s", timeout.as_secs());
-                return Waited::GaveUp(Error::new(ErrorKind::Timeout, reason).advise("try again"));
+                let reason = format!("another thread was still fetching the token after {timeout:.1?}");
+                return Waited::GaveUp(Error::new(ErrorKind::Timeout, reason).advise("wait longer, or try again"));
             }
         }
     }

@@ -1,3 +1,4 @@
+mod deadlines;
 mod lifetimes;
 mod refusals;
 mod sharing;
@@ -27,7 +28,7 @@ impl fmt::Debug for Scripted {
 }
 
 impl TokenSource for Scripted {
-    fn fetch(&self) -> Result<Grant, Error> {
+    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
         let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         (self.script)(number)
     }

@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 use super::LoginContext;
 use super::key_pair::MAX_LIFETIME;
 use crate::auth::{Grant, JwtTimes, TokenSource};
+use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::snowflake::token_kind::TokenKind;
@@ -26,7 +27,7 @@ impl Provided {
 }
 
 impl TokenSource for Provided {
-    fn fetch(&self) -> Result<Grant, Error> {
+    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
         let asked = self.context.clock.now();
         let lifetime = match time_left(self.expiry, self.context.server_clock.at(asked.wall)) {
             TimeLeft::Left(lifetime) => lifetime,
@@ -40,14 +41,14 @@ impl TokenSource for Provided {
         Ok(Grant { bearer: self.bearer.clone(), origin: self.context.origin.clone(), lifetime, asked })
     }
 
-    fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
+    fn replace(&self, refused: &Grant, deadline: Option<Deadline>) -> Result<Grant, Error> {
         if refused.bearer == self.bearer {
             let reason = format!("the service refused the {} that was given, and it cannot be renewed", self.kind);
             return Err(
                 Error::new(ErrorKind::Credentials, reason).advise("obtain a new one and build a new client with it")
             );
         }
-        self.fetch()
+        self.fetch(deadline)
     }
 }
 
@@ -131,7 +132,7 @@ mod tests {
     }
 
     fn lifetime(claims: &str, clock: &Arc<FakeClock>) -> Result<Duration, Error> {
-        provided(&jwt(claims), TokenKind::KeyPairJwt, clock)?.fetch().map(|grant| grant.lifetime)
+        provided(&jwt(claims), TokenKind::KeyPairJwt, clock)?.fetch(None).map(|grant| grant.lifetime)
     }
 
     #[test]
@@ -159,11 +160,11 @@ mod tests {
         let source =
             provided(&jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 10)), TokenKind::KeyPairJwt, &clock);
         let source = source.unwrap();
-        assert!(source.fetch().is_ok());
+        assert!(source.fetch(None).is_ok());
         clock.pass(Duration::from_secs(60));
-        assert_eq!(source.fetch().unwrap().lifetime, Duration::ZERO, "clocks may differ by a minute");
+        assert_eq!(source.fetch(None).unwrap().lifetime, Duration::ZERO, "clocks may differ by a minute");
         clock.pass(Duration::from_secs(60));
-        let error = source.fetch().unwrap_err();
+        let error = source.fetch(None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Credentials);
         assert!(
             error.to_string().contains("expired 110 s ago") || error.to_string().contains("expired 109 s ago"),
@@ -205,7 +206,7 @@ mod tests {
     fn white_space_around_a_token_is_left_out() {
         let clock = Arc::new(FakeClock::new());
         let source = provided(" token\r\n", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
-        let grant = source.fetch().unwrap();
+        let grant = source.fetch(None).unwrap();
         assert_eq!((grant.bearer.expose(), grant.lifetime), ("token", Duration::MAX));
     }
 
@@ -213,9 +214,9 @@ mod tests {
     fn an_access_token_that_happens_to_be_a_jwt_says_when_it_expires() {
         let clock = Arc::new(FakeClock::new());
         let token = jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 7200));
-        let lifetime = provided(&token, TokenKind::OAuth, &clock).unwrap().fetch().unwrap().lifetime.as_secs();
+        let lifetime = provided(&token, TokenKind::OAuth, &clock).unwrap().fetch(None).unwrap().lifetime.as_secs();
         assert!((7199..=7200).contains(&lifetime), "{lifetime}");
-        let opaque = provided("opaque", TokenKind::OAuth, &clock).unwrap().fetch().unwrap();
+        let opaque = provided("opaque", TokenKind::OAuth, &clock).unwrap().fetch(None).unwrap();
         assert_eq!(opaque.lifetime, Duration::MAX);
     }
 
@@ -224,23 +225,23 @@ mod tests {
         let clock = Arc::new(FakeClock::new());
         let source = provided("token", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
         let cache = TokenCache::new(Box::new(source), clock.clone());
-        let first = cache.get().unwrap();
+        let first = cache.get(None).unwrap();
         for _ in 0..3 {
-            assert_eq!(cache.renew_after(&first).unwrap_err().kind(), ErrorKind::Credentials);
-            assert_eq!(cache.get().unwrap_err().kind(), ErrorKind::Credentials);
+            assert_eq!(cache.renew_after(&first, None).unwrap_err().kind(), ErrorKind::Credentials);
+            assert_eq!(cache.get(None).unwrap_err().kind(), ErrorKind::Credentials);
         }
         clock.pass(Duration::from_secs(10));
-        let again = cache.get().unwrap();
+        let again = cache.get(None).unwrap();
         assert_eq!(again.grant.bearer.expose(), "token", "a refusal need not last");
-        assert_eq!(cache.renew_after(&again).unwrap_err().kind(), ErrorKind::Credentials);
+        assert_eq!(cache.renew_after(&again, None).unwrap_err().kind(), ErrorKind::Credentials);
     }
 
     #[test]
     fn a_refused_token_cannot_be_replaced() {
         let clock = Arc::new(FakeClock::new());
         let source = provided("token", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
-        let grant = source.fetch().unwrap();
-        let error = source.replace(&grant).unwrap_err();
+        let grant = source.fetch(None).unwrap();
+        let error = source.replace(&grant, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Credentials);
         assert!(error.to_string().contains("refused the programmatic access token"), "{error}");
     }

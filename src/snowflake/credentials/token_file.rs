@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::LoginContext;
 use super::provided::{TimeLeft, expiry, time_left, trimmed};
 use crate::auth::{Grant, TokenSource};
+use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::snowflake::token_kind::TokenKind;
@@ -53,7 +54,7 @@ impl TokenFile {
 }
 
 impl TokenSource for TokenFile {
-    fn fetch(&self) -> Result<Grant, Error> {
+    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
         let asked = self.context.clock.now();
         let bearer = self.read()?;
         let expiry = expiry(&bearer, self.kind).map_err(|error| error.attempting(self.attempted()))?;
@@ -71,8 +72,8 @@ impl TokenSource for TokenFile {
         }
     }
 
-    fn replace(&self, refused: &Grant) -> Result<Grant, Error> {
-        let grant = self.fetch()?;
+    fn replace(&self, refused: &Grant, deadline: Option<Deadline>) -> Result<Grant, Error> {
+        let grant = self.fetch(deadline)?;
         if grant.bearer == refused.bearer {
             let reason = format!("the service refused the {} that {} still holds", self.kind, self.path.display());
             return Err(Error::new(ErrorKind::Credentials, reason).advise("check the process that renews the file"));
@@ -125,25 +126,25 @@ mod tests {
     fn a_changed_file_is_noticed_within_a_minute() {
         let setup = Setup::new("changed", "first\n");
         let cache = TokenCache::new(Box::new(setup.source(TokenKind::OAuth)), setup.clock.clone());
-        let first = cache.get().unwrap();
+        let first = cache.get(None).unwrap();
         assert_eq!(first.grant.bearer.expose(), "first");
         setup.clock.pass(Duration::from_secs(60));
-        assert_eq!(cache.get().unwrap().generation, first.generation, "read again and unchanged");
+        assert_eq!(cache.get(None).unwrap().generation, first.generation, "read again and unchanged");
         fs::write(&setup.path, "second").unwrap();
-        assert_eq!(cache.get().unwrap().grant.bearer.expose(), "first");
+        assert_eq!(cache.get(None).unwrap().grant.bearer.expose(), "first");
         setup.clock.pass(Duration::from_secs(60));
-        assert_eq!(cache.get().unwrap().grant.bearer.expose(), "second");
+        assert_eq!(cache.get(None).unwrap().grant.bearer.expose(), "second");
     }
 
     #[test]
     fn after_a_refusal_the_file_is_read_at_once() {
         let setup = Setup::new("refused", "first");
         let cache = TokenCache::new(Box::new(setup.source(TokenKind::ProgrammaticAccessToken)), setup.clock.clone());
-        let first = cache.get().unwrap();
+        let first = cache.get(None).unwrap();
         fs::write(&setup.path, "second").unwrap();
-        let second = cache.renew_after(&first).unwrap();
+        let second = cache.renew_after(&first, None).unwrap();
         assert_eq!(second.grant.bearer.expose(), "second");
-        let error = cache.renew_after(&second).unwrap_err();
+        let error = cache.renew_after(&second, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Credentials);
         assert!(error.to_string().contains("still holds"), "{error}");
     }
@@ -152,12 +153,12 @@ mod tests {
     fn a_file_that_vanishes_does_no_harm_while_its_token_is_valid() {
         let setup = Setup::new("vanished", "first");
         let cache = TokenCache::new(Box::new(setup.source(TokenKind::OAuth)), setup.clock.clone());
-        cache.get().unwrap();
+        cache.get(None).unwrap();
         fs::remove_file(&setup.path).unwrap();
         setup.clock.pass(Duration::from_secs(55));
-        assert_eq!(cache.get().unwrap().grant.bearer.expose(), "first");
+        assert_eq!(cache.get(None).unwrap().grant.bearer.expose(), "first");
         setup.clock.pass(Duration::from_secs(5));
-        let error = cache.get().unwrap_err();
+        let error = cache.get(None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("token-vanished"), "{error}");
     }
@@ -168,7 +169,7 @@ mod tests {
             [("", TokenKind::OAuth), ("open sesame", TokenKind::OAuth), ("open-sesame", TokenKind::KeyPairJwt)]
         {
             let setup = Setup::new("bad", content);
-            let error = setup.source(kind).fetch().unwrap_err();
+            let error = setup.source(kind).fetch(None).unwrap_err();
             let shown = format!("{error} {error:?}");
             assert!(shown.contains("token-bad") && !shown.contains("sesame"), "{shown}");
         }

@@ -9,7 +9,7 @@ use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Batch, Error, ErrorKind, Source};
 
 use super::{Break, PIPE, channel_of, check_landed, commit, each_dealt_source, each_source, loader, reader};
-use crate::support::{TextFile, batch, landed, pipe_of, rows};
+use crate::support::{TextFile, batch, landed, loaded, pipe_of, rows};
 
 #[test]
 fn another_number_of_channels_for_the_same_name_is_refused() {
@@ -30,14 +30,14 @@ fn another_number_of_channels_for_the_same_name_is_refused() {
 fn a_channel_that_fails_for_good_on_the_way_does_not_stop_the_others() {
     let service = Emulator::start().unwrap();
     let pipe = pipe_of(&service);
-    commit(&pipe, "load-1-2-of-3", 1_001..=1_100);
+    commit(&pipe, "LOAD-1-2-OF-3", 1_001..=1_100);
     // What it began with is gone then, and it cannot tell what is stored.
-    let expire = || assert!(service.expire_channel(PIPE, "load-1-2-of-3"));
+    let expire = || assert!(service.expire_channel(PIPE, "LOAD-1-2-OF-3"));
     let (first, rest) = (rows(1..=1_100), rows(1_101..=20_000));
     let text = first.as_bytes().chain(Break(&expire)).chain(rest.as_bytes());
     let mut loader = loader(&pipe, 3);
     let error = loader.load(Source::reader("text", text)).unwrap_err();
-    assert!(error.to_string().contains("committed offset is none; expected 1100"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     let of_others = (1..=20_000).filter(|id| channel_of(*id, 3) != 1);
     check_landed(&service, 3, of_others.chain(1_001..=1_100));
     assert_eq!(loader.report().rows, 13_100);
@@ -49,12 +49,12 @@ fn a_channel_that_cannot_be_opened_does_not_stop_the_others() {
         let service = Emulator::start().unwrap();
         let pipe = pipe_of(&service);
         service.hold_commits(true);
-        pipe.channel("load-1-2-of-3").open().unwrap().append(&batch(1_001..=1_100)).unwrap();
+        pipe.channel("LOAD-1-2-OF-3").open().unwrap().append(&loaded(1_001..=1_100)).unwrap();
         let loader = loader(&pipe, 3).open_timeout(Duration::from_millis(50));
         let mut loader = loader.on_progress(|_| service.hold_commits(false));
         let error = loader.load(source()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
-        assert!(error.to_string().starts_with("could not open channel load-1-2-of-3 "), "{error}");
+        assert!(error.to_string().starts_with("could not open channel LOAD-1-2-OF-3 "), "{error}");
         let of_others = (1..=4_500).filter(|id| channel_of(*id, 3) != 1);
         check_landed(&service, 3, of_others.chain(1_001..=1_100));
         assert_eq!(loader.report().rows, 3_000);
@@ -62,24 +62,28 @@ fn a_channel_that_cannot_be_opened_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_committed_offset_of_somebody_else_stops_its_channel_only() {
+fn a_committed_offset_of_another_source_is_a_conflict() {
     let text = format!("{}\n{}", rows(1..=1_499), rows(1_501..=4_500));
     let file = TextFile::new(&text);
     // A row of another channel, a blank line, beyond the end.
     for foreign in [5, 1_500, 7_001, 99_999_999] {
-        for source in [&|| file.source(), &|| reader(&text)] as [&dyn Fn() -> Source<'static>; 2] {
+        let sources: [(bool, &dyn Fn() -> Source<'static>); 2] =
+            [(true, &|| file.source()), (false, &|| reader(&text))];
+        for (is_file, source) in sources {
             let service = Emulator::start().unwrap();
             let pipe = pipe_of(&service);
             let mut other = Batch::new();
             other.push(&json!({ "ID": 10_999 })).unwrap();
-            other.mark(foreign);
-            let mut channel = pipe.channel("load-1-2-of-3").open().unwrap();
+            let foreign = format!("{foreign}-00000000");
+            other.mark(&*foreign);
+            let mut channel = pipe.channel("LOAD-1-2-OF-3").open().unwrap();
             channel.append(&other).unwrap();
-            channel.wait_for_commit(foreign, Duration::from_secs(20)).unwrap();
+            channel.wait_for_commit(&*foreign, Duration::from_secs(20)).unwrap();
             let error = loader(&pipe, 3).load(source()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Conflict);
+            assert_eq!((error.kind(), error.committed_offset()), (ErrorKind::Conflict, Some(&*foreign)));
             assert!(error.to_string().contains(&format!("committed offset {foreign} ")), "{error}");
-            let others = (1..=4_500).filter(|id| channel_of(*id, 3) != 1);
+            // A file is compared with every channel before anything is appended to one of them.
+            let others = (1..=4_500).filter(|id| !is_file && channel_of(*id, 3) != 1);
             check_landed(&service, 3, others.chain([10_999]));
         }
     }
@@ -89,7 +93,7 @@ fn a_committed_offset_of_somebody_else_stops_its_channel_only() {
 fn the_first_failure_in_the_order_of_the_channels_is_told() {
     let service = Emulator::start().unwrap();
     let pipe = pipe_of(&service);
-    for (channel, foreign) in [("load-1-3-of-3", 2_222_222), ("load-1-2-of-3", 1_111_111)] {
+    for (channel, foreign) in [("LOAD-1-3-OF-3", 2_222_222), ("LOAD-1-2-OF-3", 1_111_111)] {
         commit(&pipe, channel, [foreign]);
     }
     let error = loader(&pipe, 3).load(reader(&rows(1..=10))).unwrap_err();
@@ -122,7 +126,7 @@ fn a_source_that_fails_on_the_way_has_every_row_before_that_committed() {
 fn the_failure_of_a_source_is_told_whatever_else_failed() {
     let service = Emulator::start().unwrap();
     let pipe = pipe_of(&service);
-    commit(&pipe, "load-1-1-of-3", [99_999]);
+    commit(&pipe, "LOAD-1-1-OF-3", [99_999]);
     let broken = (1..=3_000u64)
         .map(|id| if id == 2_500 { Err(std::io::Error::other("cursor gone")) } else { Ok(json!({ "ID": id })) });
     let error = loader(&pipe, 3).load(Source::try_rows(broken)).unwrap_err();
@@ -182,7 +186,7 @@ fn a_progress_callback_that_panics_ends_every_thread_and_the_panic_goes_on() {
 fn when_every_channel_has_failed_the_source_is_read_no_further() {
     let service = Emulator::start().unwrap();
     let pipe = pipe_of(&service);
-    for (channel, foreign) in [("load-1-1-of-2", 99_999), ("load-1-2-of-2", 88_888)] {
+    for (channel, foreign) in [("LOAD-1-1-OF-2", 99_999), ("LOAD-1-2-OF-2", 88_888)] {
         commit(&pipe, channel, [foreign]);
     }
     service.inject(Fault::status(Endpoint::Open, 403).times(100));
@@ -207,13 +211,13 @@ fn trust_reaches_every_channel() {
 
 #[test]
 fn a_channel_that_did_not_finish_is_told_before_rows_that_another_could_not_store() {
-    each_source(&rows(1..=1500), |source| {
+    each_dealt_source(&rows(1..=1500), |source| {
         let service = Emulator::start().unwrap();
         let pipe = pipe_of(&service);
         service.reject_rows_containing("\"row 3\"");
         let mut foreign = batch([1]);
         foreign.mark("x");
-        let mut second = pipe.channel("load-1-2-of-2").open().unwrap();
+        let mut second = pipe.channel("LOAD-1-2-OF-2").open().unwrap();
         second.append(&foreign).unwrap();
         second.wait_for_commit("x", Duration::from_secs(20)).unwrap();
         let mut loader = loader(&pipe, 2);
@@ -229,8 +233,8 @@ fn another_number_of_channels_is_refused_whichever_channel_got_furthest() {
         let service = Emulator::start().unwrap();
         let pipe = pipe_of(&service);
         // As a run through three channels leaves it that is killed while its second one is ahead.
-        pipe.channel("load-1-1-of-3").open().unwrap();
-        commit(&pipe, "load-1-2-of-3", 1001..=2000);
+        pipe.channel("LOAD-1-1-OF-3").open().unwrap();
+        commit(&pipe, "LOAD-1-2-OF-3", 1001..=2000);
         for channels in [1, 2] {
             let error = loader(&pipe, channels).load(source()).unwrap_err();
             assert!(error.to_string().contains("another number of channels"), "{error}");

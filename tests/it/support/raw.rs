@@ -23,6 +23,8 @@ pub enum Reply {
     Early(u16, String),
     /// No response, and the connection stays open until the client gives up.
     Silence,
+    /// The head comes at once, the body byte by byte, ten a second and without end.
+    Drip(u16),
 }
 
 impl Raw {
@@ -40,6 +42,10 @@ impl Raw {
             }
         });
         Raw { url, seen }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     pub fn builder(&self) -> ClientBuilder {
@@ -108,8 +114,18 @@ fn serve(connection: TcpStream, reply: &dyn Fn(&str, usize) -> Reply, seen: &Mut
                 let _ = reader.read(&mut [0]);
                 return;
             }
+            Reply::Drip(status) => return drip(writer, status),
             Reply::Cut | Reply::Early(..) => return,
         }
+    }
+}
+
+/// Ends when the client closes.
+fn drip(mut writer: TcpStream, status: u16) {
+    let mut next = format!("HTTP/1.1 {status} X\r\nContent-Length: 1000000\r\n\r\n");
+    while writer.write_all(next.as_bytes()).is_ok() {
+        next = " ".into();
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

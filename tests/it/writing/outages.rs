@@ -6,7 +6,7 @@ use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Error, ErrorKind, Loader, Source, Writer};
 
 use super::{SOON, appends, impatient_writer};
-use crate::support::{impatient_pipe, landed, row, rows};
+use crate::support::{TextFile, impatient_pipe, landed, row, rows};
 
 const KEPT: &str = "the row is kept: do not write it again, call flush or tick";
 
@@ -143,6 +143,37 @@ fn after_five_reopenings_in_vain_the_next_call_begins_anew() {
     assert_eq!(writer.reopens(), 5);
     writer.commit(SOON).unwrap();
     assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 6));
+}
+
+#[test]
+fn a_request_that_is_too_long_for_a_proxy_is_halved_until_it_fits() {
+    let service = Emulator::start().unwrap();
+    let mut writer = impatient_writer(&service);
+    (1..=8).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
+    service.inject(Fault::status(Endpoint::Append, 413).times(3));
+    assert_eq!(writer.close(SOON).unwrap(), Some(8.into()));
+    assert_eq!(landed(&service), rows(1..=8));
+    let rows_sent = service.requests().into_iter().filter(|request| request.path.ends_with("/rows"));
+    let token = |query: &str, name: &str| {
+        let value = query.split(name).nth(1).unwrap().trim_start_matches('=');
+        value.split('&').next().unwrap().to_string()
+    };
+    let of = |query: &str| token(query, "startOffsetToken") + "-" + &token(query, "endOffsetToken");
+    let ends: Vec<_> = rows_sent.map(|request| of(&request.query)).collect();
+    assert_eq!(ends, ["1-8", "1-5", "1-3", "1-2", "3-3", "4-5", "6-8"]);
+
+    service.inject(Fault::status(Endpoint::Append, 413).times(1000));
+    let text = rows(1..=4);
+    let file = TextFile::new(&text);
+    for source in [file.source(), Source::reader("text", text.as_bytes())] {
+        let error = Loader::new(&impatient_pipe(&service), "load-1").load(source).unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Refused, Some(413)), "a single row cannot be halved");
+    }
+    service.clear_faults();
+    service.inject(Fault::status(Endpoint::Append, 413).times(2));
+    let report = Loader::new(&impatient_pipe(&service), "load-1").load(file.source()).unwrap();
+    assert_eq!((report.rows, report.rows_sent, report.batches), (4, 4, 3));
+    assert_eq!(landed(&service), rows(1..=8) + &text);
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn the_sample_lands_and_is_shown_in_lines_that_fit_a_terminal() {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let text = stdout(&output);
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines[0], "10000 rows committed (0 of them before), offset 10000, 1 request");
+    assert_eq!(lines[0], "10000 rows committed (0 of them before), offset 10000-837fff81, 1 request");
     assert!(lines[1].contains(" s, ") && lines[1].ends_with(" rows/s"), "{text}");
     assert_eq!(lines[2], "0 rows rejected, 0 retries, 0 renewals, 0 reopens");
     assert_eq!(lines[3], "in DEMO.PUBLIC.FLIGHTS of the embedded emulator: 10000 rows");

@@ -35,7 +35,7 @@ fn the_summary_is_one_line_of_json() {
         "batches committed_offset renewals reopens retries rows rows_per_second rows_rejected seconds skipped";
     assert_eq!(keys.join(" "), expected);
     assert_eq!((first["rows"].as_u64(), first["skipped"].as_u64()), (Some(100), Some(0)));
-    assert_eq!((first["committed_offset"].as_str(), first["rows_rejected"].as_u64()), (Some("100"), Some(0)));
+    assert_eq!((first["committed_offset"].as_str(), first["rows_rejected"].as_u64()), (Some("100-39ca0388"), Some(0)));
     let again = json(&load(&folder, &[&file, "--json"]));
     assert_eq!(
         (again["rows"].as_u64(), again["skipped"].as_u64(), again["batches"].as_u64()),

@@ -1,0 +1,195 @@
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+use super::file_range::FileRange;
+use super::fill::Fill;
+use super::line_reader::{Line, LineError, LineReader, Next};
+use super::partition::Partition;
+use super::resume_point::ResumePoint;
+use super::source::PushLine;
+use crate::error::{Error, ErrorKind};
+use crate::rows::{Batch, Fingerprint, RowOffset};
+
+/// A text with one row a line; the position is the line number.
+pub(super) struct Lines<'s> {
+    name: String,
+    bytes: Bytes<'s>,
+    push_line: PushLine,
+    partition: Partition,
+    reader: LineReader,
+    /// Of the rows of the partition up to the line read last.
+    fingerprint: Fingerprint,
+    /// Where batches began, so that going back is a short read.
+    checkpoints: VecDeque<Checkpoint>,
+}
+
+pub(super) enum Bytes<'s> {
+    File(FileRange),
+    Stream(Box<dyn Read + Send + 's>),
+}
+
+#[derive(Clone, Copy, Default)]
+struct Checkpoint {
+    /// The position before the one that begins here.
+    position: u64,
+    offset: u64,
+    fingerprint: Fingerprint,
+}
+
+/// What was found up to a position.
+#[derive(Default)]
+struct Skipped {
+    rows: u64,
+    last: Option<RowOffset>,
+}
+
+impl<'s> Lines<'s> {
+    pub(super) fn new(name: String, bytes: Bytes<'s>, push_line: PushLine, partition: Partition) -> Lines<'s> {
+        let (reader, fingerprint) = Default::default();
+        let checkpoints = VecDeque::from([Checkpoint::default()]);
+        Lines { name, bytes, push_line, partition, reader, fingerprint, checkpoints }
+    }
+
+    pub(super) fn can_rewind(&self) -> bool {
+        matches!(self.bytes, Bytes::File(_))
+    }
+
+    pub(super) fn fill(&mut self, batch: &mut Batch, fill: &Fill<'_>) -> Result<(), Error> {
+        let (reader, bytes, name) = (&mut self.reader, self.bytes.as_read(), &self.name);
+        loop {
+            let number = reader.number() + 1;
+            let line = match reader.peek(bytes, || batch.is_empty() || !fill.is_overdue()) {
+                Ok(Next::Line(line)) => line,
+                Ok(Next::NotBuffered | Next::End) => break,
+                Err(LineError::TooLong) if !self.partition.holds(number) => {
+                    reader.discard_line(bytes).map_err(|error| unreadable(name, number, LineError::Io(error)))?;
+                    continue;
+                }
+                Err(error) => return Err(unreadable(name, number, error)),
+            };
+            let length = line.text.len();
+            if self.partition.holds(number) && !line.is_blank() {
+                if !batch.is_empty() && batch.bytes() + length >= fill.max_bytes {
+                    break;
+                }
+                push(self.push_line, batch, line).map_err(|error| at_line(error, number, name))?;
+                self.fingerprint = self.fingerprint.with_row(line.text);
+                batch.mark(RowOffset { position: number, fingerprint: self.fingerprint });
+            }
+            reader.advance(length);
+        }
+        self.checkpoints.push_back(self.checkpoint());
+        Ok(())
+    }
+
+    /// The number of rows skipped.
+    pub(super) fn skip_to(&mut self, point: ResumePoint) -> Result<u64, Error> {
+        let skipped = self.skip_lines(point.position())?;
+        match skipped.last {
+            Some(row) if point.is_at(row) => {}
+            Some(row) if row.position == point.position() => return Err(point.other_source(row)),
+            None if point.is_start() => {}
+            Some(_) | None => return Err(point.no_row()),
+        }
+        self.checkpoints = VecDeque::from([self.checkpoint()]);
+        Ok(skipped.rows)
+    }
+
+    pub(super) fn rewind_to(&mut self, point: ResumePoint) -> Result<(), Error> {
+        let Bytes::File(file) = &mut self.bytes else { return Ok(()) };
+        self.checkpoints.retain(|checkpoint| checkpoint.position <= point.position());
+        let near = self.checkpoints.back().copied().unwrap_or_default();
+        file.move_to(near.offset);
+        self.reader.moved_to(near.offset, near.position);
+        self.fingerprint = near.fingerprint;
+        let here = RowOffset { position: near.position, fingerprint: near.fingerprint };
+        let last = self.skip_lines(point.position())?.last.unwrap_or(here);
+        if point.is_start() || point.is_at(last) {
+            return Ok(());
+        }
+        // It was there when it was sent.
+        Err(Error::new(ErrorKind::Source, "the file has changed since the load began")
+            .attempting(format!("read line {} of {} again", point.position(), self.name))
+            .with_position(point.position())
+            .advise("load a file that no other program changes"))
+    }
+
+    fn skip_lines(&mut self, position: u64) -> Result<Skipped, Error> {
+        let mut skipped = Skipped::default();
+        while self.reader.number() < position {
+            let number = self.reader.number() + 1;
+            let bytes = self.bytes.as_read();
+            let line = match self.reader.peek(bytes, || true) {
+                Ok(Next::Line(line)) => line,
+                Ok(Next::NotBuffered | Next::End) => break,
+                Err(LineError::TooLong) if !self.partition.holds(number) => {
+                    let passed = self.reader.discard_line(bytes);
+                    passed.map_err(|error| unreadable(&self.name, number, LineError::Io(error)))?;
+                    continue;
+                }
+                Err(error) => return Err(unreadable(&self.name, number, error)),
+            };
+            let length = line.text.len();
+            if self.partition.holds(number) && !line.is_blank() {
+                self.fingerprint = self.fingerprint.with_row(line.text);
+                skipped.rows += 1;
+                skipped.last = Some(RowOffset { position: number, fingerprint: self.fingerprint });
+            }
+            self.reader.advance(length);
+        }
+        Ok(skipped)
+    }
+
+    pub(super) fn forget_before(&mut self, position: u64) {
+        while self.checkpoints.get(1).is_some_and(|next| next.position <= position) {
+            self.checkpoints.pop_front();
+        }
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let (position, offset) = (self.reader.number(), self.reader.offset());
+        Checkpoint { position, offset, fingerprint: self.fingerprint }
+    }
+}
+
+impl Bytes<'_> {
+    fn as_read(&mut self) -> &mut dyn Read {
+        match self {
+            Bytes::File(file) => file,
+            Bytes::Stream(reader) => reader,
+        }
+    }
+}
+
+/// Adds a line as a row. One that its writer may not have finished is parsed even if the source is trusted.
+pub(super) fn push(push_line: PushLine, batch: &mut Batch, line: Line<'_>) -> Result<(), Error> {
+    if line.is_terminated {
+        return push_line(batch, line.text);
+    }
+    batch.push_json(line.text).map_err(|error| {
+        let error =
+            Error::new(error.kind(), format!("{error}, and it has no line break: the text may not be complete"));
+        error.advise("load it again when it is complete")
+    })
+}
+
+pub(super) fn at_line(error: Error, number: u64, name: &str) -> Error {
+    error
+        .attempting(format!("read line {number} of {name}"))
+        .with_position(number)
+        .or_advise("correct the line, or leave it empty: the lines after it must keep their numbers")
+}
+
+pub(super) fn unreadable(name: &str, number: u64, error: LineError) -> Error {
+    match error {
+        LineError::TooLong => {
+            let happened = format!("it is longer than {} bytes, the most a row may have", Batch::MAX_ROW_BYTES);
+            at_line(Error::new(ErrorKind::Row, happened), number, name)
+        }
+        LineError::Io(error) => source_failed(error).attempting(format!("read line {number} of {name}")),
+    }
+}
+
+fn source_failed(error: io::Error) -> Error {
+    Error::new(ErrorKind::Source, format!("reading failed: {error}")).with_source(error)
+}
