@@ -125,7 +125,11 @@ impl Delivery {
 
     /// Why nothing is sent any more, if that is so.
     pub(crate) fn check_ended(&self) -> Result<(), Error> {
-        self.ended.clone().map_or(Ok(()), Err)
+        match (&self.ended, self.channel.check_link()) {
+            (Some(error), _) => Err(error.clone()),
+            (None, Err(error)) if error.kind() == ErrorKind::Conflict => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// An error if rows were appended before, without an offset token, that nothing sent since then proves to be stored.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use self::advice::kept;
 use crate::channel::Channel;
 use crate::clock::Moment;
 use crate::delivery::Delivery;
@@ -278,7 +277,7 @@ impl Writer {
         self.oldest.get_or_insert(self.delivery.channel().pipe().clock().now());
         let is_due = self.batch.bytes() >= self.max_bytes || self.is_old();
         let sent = if is_due { self.send_all() } else { Ok(()) };
-        self.finish(sent).map_err(kept)
+        self.finish(sent).map_err(|error| self.explain_kept(error))
     }
 
     fn is_old(&self) -> bool {

@@ -17,16 +17,15 @@ impl Writer {
             None => error,
         }
     }
-}
 
-/// The error of a call that has taken the row all the same.
-pub(super) fn kept(error: Error) -> Error {
-    let error = error.not_retryable();
-    match error.kind() {
-        // The writer has ended.
-        ErrorKind::Conflict | ErrorKind::Unconfirmed => error,
-        ErrorKind::Timeout => error.advise(KEPT),
-        _ => error.and_advise(KEPT),
+    /// The same for a call that has taken the row all the same.
+    pub(super) fn explain_kept(&self, error: Error) -> Error {
+        let error = error.not_retryable();
+        match error.kind() {
+            _ if self.delivery.check_ended().is_err() => error,
+            ErrorKind::Timeout => error.advise(KEPT),
+            _ => error.and_advise(KEPT),
+        }
     }
 }
 
