@@ -3,7 +3,10 @@ mod commits;
 mod in_flight;
 mod pace;
 mod recovery;
+mod rejections;
 mod wait;
+
+use std::fmt;
 
 use ::http::HeaderValue;
 
@@ -12,6 +15,7 @@ pub(crate) use self::commits::rows_rejected;
 pub(crate) use self::in_flight::{InFlight, Reconciled, Uncommitted};
 use self::pace::Pace;
 pub use self::recovery::Recovery;
+use self::rejections::Rejections;
 pub(crate) use self::wait::Wait;
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
@@ -28,7 +32,9 @@ use crate::snowflake::status::ChannelStatus;
 /// only [`wait_for_commit`](Channel::wait_for_commit) proves that it is stored.
 ///
 /// One channel has one writer. Opening it again, here or anywhere, takes it away from the one before, which learns it with
-/// its next append. [`Loader`](crate::Loader) does all of this for a file or any other source of rows.
+/// its next append. A channel that is deleted and created again under a handle is noticed, too, by its time of creation: if
+/// the handle had rows in flight or committed, it appends no more and says so with [`Conflict`](ErrorKind::Conflict).
+/// [`Loader`](crate::Loader) does all of this for a file or any other source of rows.
 ///
 /// # Threads
 ///
@@ -54,7 +60,6 @@ use crate::snowflake::status::ChannelStatus;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Channel {
     pipe: Pipe,
     /// The settings it was opened with.
@@ -63,12 +68,15 @@ pub struct Channel {
     link: Link,
     /// The response to the open request.
     status_at_open: ChannelStatus,
+    /// Differs if the channel was deleted and created again.
+    created_on_ms: Option<u64>,
     in_flight: InFlight,
-    /// A batch was given to [`append`](Channel::append) of which some rows were never sent.
-    has_unsent_rows: bool,
+    /// The first batches that were given to [`append`](Channel::append) and not sent to their end.
+    unsent: Vec<Unsent>,
+    /// A recovery found rows without an offset in flight, and nothing shows whether they are stored.
+    is_unproven: bool,
     pace: Pace,
-    /// Rejected rows that the caller knows of: each is reported once.
-    rejected_reported: u64,
+    rejections: Rejections,
     reopens: u64,
     compressor: Compressor,
     payload: Payload,
@@ -77,8 +85,29 @@ pub struct Channel {
 /// What the next append has to send along, or why there can be none.
 #[derive(Debug)]
 enum Link {
-    Up { continuation: String, sticky: Option<HeaderValue> },
+    Up {
+        continuation: String,
+        sticky: Option<HeaderValue>,
+    },
+    /// Reopening may help.
     Down(Error),
+    /// Reopening cannot help, and would take the channel away from somebody else.
+    Ended(Error),
+}
+
+/// A batch of which some rows were never sent.
+#[derive(Clone, Debug)]
+struct Unsent {
+    /// The last of its offsets.
+    last: Option<OffsetToken>,
+    /// Its first rows were sent. Otherwise it may be a batch that was sent before and is tried once more.
+    is_begun: bool,
+}
+
+impl Unsent {
+    fn is_missing_after(&self, committed: Option<&OffsetToken>) -> bool {
+        self.is_begun || self.last.is_none() || self.last.as_ref() != committed
+    }
 }
 
 impl Channel {
@@ -91,9 +120,11 @@ impl Channel {
             builder,
             link: Link::Up { continuation, sticky: None },
             in_flight: InFlight::after(status.committed_offset()),
-            has_unsent_rows: false,
+            created_on_ms: status.created_on_ms(),
+            unsent: Vec::new(),
+            is_unproven: false,
             pace: Pace::default(),
-            rejected_reported: status.rows_rejected(),
+            rejections: Rejections::since(status.clone()),
             reopens: 0,
             status_at_open: status,
             compressor: Compressor::default(),
@@ -129,7 +160,7 @@ impl Channel {
 
     /// The offset token up to which rows are known to be committed: at opening, or by the last wait or status.
     ///
-    /// `None` for a channel that has never committed a token. Resume after it.
+    /// `None` for a channel that has never committed a token. Resume after it. A status that lags does not move it back.
     pub fn committed_offset(&self) -> Option<&OffsetToken> {
         self.in_flight.reported()
     }
@@ -152,23 +183,31 @@ impl Channel {
     /// # Errors
     ///
     /// After [`Unconfirmed`](ErrorKind::Unconfirmed), after [`Channel`](ErrorKind::Channel), and after any error of a batch
-    /// of which some requests were accepted, this handle appends no more: reopen it and resume after the committed offset.
-    /// [`Row`](ErrorKind::Row) for a row too long for any request. Otherwise those of every request: see
-    /// [`Client`](crate::Client#errors).
+    /// of which some requests were accepted, this handle appends no more: [`recover`](Channel::recover) it, or reopen it and
+    /// resume after the committed offset. [`Conflict`](ErrorKind::Conflict) once it is known that the channel belongs to
+    /// another writer, or was deleted and created again. [`Row`](ErrorKind::Row) for a row too long for any request.
+    /// Otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn append(&mut self, batch: &Batch) -> Result<(), Error> {
         let was_up = self.check_link().is_ok();
         let (accepted, result) = self.append_payloads(batch);
-        if result.is_err() {
-            // Doubt that was there before concerns rows of another batch.
-            let in_doubt = if was_up { self.in_flight.rows_in_doubt() } else { 0 };
-            if accepted > 0 {
-                // Appending the same batch again would double its first rows.
-                self.take_down(self.accepted_in_part(accepted, batch.rows()));
-            }
-            // On a link that still stands the caller can append the batch again, so none of it is missing.
-            self.has_unsent_rows |= self.check_link().is_err() && accepted + in_doubt < batch.rows();
+        let Err(error) = result else { return Ok(()) };
+        // Doubt that was there before concerns rows of another batch.
+        let in_doubt = if was_up { self.in_flight.rows_in_doubt() } else { 0 };
+        if accepted > 0 {
+            self.take_down(self.accepted_in_part(accepted, batch.rows()));
         }
-        result
+        // On a link that still stands the caller can append the batch again, so none of it is missing.
+        if self.check_link().is_err() && accepted + in_doubt < batch.rows() {
+            self.note_unsent(Unsent { last: batch.last_offset(), is_begun: accepted + in_doubt > 0 });
+        }
+        Err(if accepted > 0 { part_accepted(error) } else { error })
+    }
+
+    fn note_unsent(&mut self, batch: Unsent) {
+        // A caller that tries again and again must not fill the memory.
+        if self.unsent.len() < MAX_UNSENT && self.unsent.iter().all(|earlier| earlier.last != batch.last) {
+            self.unsent.push(batch);
+        }
     }
 
     /// The number of accepted rows, and why not all of them.
@@ -195,20 +234,22 @@ impl Channel {
     pub(crate) fn check_link(&self) -> Result<(), Error> {
         match &self.link {
             Link::Up { .. } => Ok(()),
-            Link::Down(error) => Err(error.clone()),
+            Link::Down(error) | Link::Ended(error) => Err(error.clone()),
         }
     }
 
     /// Appends no more, for this reason.
     pub(crate) fn take_down(&mut self, reason: Error) {
-        self.link = Link::Down(reason);
+        if !matches!(self.link, Link::Ended(_)) {
+            self.link = Link::Down(reason);
+        }
     }
 
     /// Appends one request body. It is in flight afterwards, unless it was certainly not applied.
     pub(crate) fn append_payload(&mut self, payload: &Payload) -> Result<(), Error> {
         let (continuation, sticky) = match &self.link {
             Link::Up { continuation, sticky } => (continuation, sticky.as_ref()),
-            Link::Down(error) => return Err(error.clone()),
+            Link::Down(error) | Link::Ended(error) => return Err(error.clone()),
         };
         let (session, pipe, clock) = (self.pipe.session(), self.pipe.name(), self.pipe.clock());
         clock.sleep(self.pace.wait(clock.now()));
@@ -231,29 +272,6 @@ impl Channel {
         }
     }
 
-    /// Opens the channel again, after an error of kind `Channel` or `Unconfirmed`. Rows that were sent and are not committed
-    /// are awaited first, so the committed offset is final.
-    ///
-    /// # Blocking
-    ///
-    /// As [`ChannelBuilder::open`], with the same settings; an expected offset is not compared again.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ChannelBuilder::open`].
-    pub fn reopen(&mut self) -> Result<(), Error> {
-        let opened = self.builder.clone().open()?;
-        self.take_over(opened);
-        Ok(())
-    }
-
-    fn take_over(&mut self, opened: Channel) {
-        self.pipe.session().counters().add_reopen();
-        // Rows that were rejected while the channel was lost are not reported yet; a smaller count is a new start.
-        let rejected_reported = self.rejected_reported.min(opened.rejected_reported);
-        *self = Channel { rejected_reported, reopens: self.reopens + 1, ..opened };
-    }
-
     /// Releases the handle without sending a request; same as dropping it. The service keeps the committed offset and the
     /// rows that were appended. To delete the channel use [`Pipe::drop_channel`](crate::Pipe::drop_channel).
     pub fn close(self) {}
@@ -261,7 +279,7 @@ impl Channel {
     fn accepted_in_part(&self, accepted: usize, rows: usize) -> Error {
         Error::new(ErrorKind::Channel, format!("of an earlier batch only {accepted} of {rows} rows were accepted"))
             .attempting(self.attempted("append to"))
-            .advise("reopen the channel and resume after its committed offset")
+            .advise(RESUME)
     }
 
     /// What later appends on this handle return.
@@ -269,7 +287,7 @@ impl Channel {
         Error::new(ErrorKind::Channel, "an earlier append left the state of the channel unknown")
             .attempting(self.attempted("append to"))
             .with_code(cause.code().map(str::to_string))
-            .advise("reopen the channel and resume after its committed offset")
+            .advise(RESUME)
     }
 
     fn attempted(&self, what: &str) -> String {
@@ -281,3 +299,24 @@ impl Channel {
 pub(crate) fn needs_reopening(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed)
 }
+
+/// Appending the same batch again would double its first rows.
+fn part_accepted(error: Error) -> Error {
+    if error.is_retryable() { error.not_retryable().advise(RESUME) } else { error }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("pipe", &self.pipe)
+            .field("name", &self.name)
+            .field("committed_offset", &self.committed_offset())
+            .field("sent_offset", &self.sent_offset())
+            .finish_non_exhaustive()
+    }
+}
+
+const RESUME: &str = "reopen the channel and resume after its committed offset";
+
+/// The first of them may be committed after all, then the second is the first that is missing.
+const MAX_UNSENT: usize = 2;

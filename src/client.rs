@@ -18,6 +18,7 @@ use crate::session::{Counters, Session};
 use crate::snowflake::api::PipeName;
 use crate::snowflake::credentials::Credentials;
 use crate::snowflake::exchange::TokenExchange;
+use crate::snowflake::target::Target;
 
 /// A client for one Snowflake account: holds its tokens and connections.
 ///
@@ -94,6 +95,18 @@ impl Client {
             table: Some(table),
         };
         Pipe::new(self.ingest.clone(), self.clock.clone(), name)
+    }
+
+    /// The default pipe of a table whose full name was parsed.
+    ///
+    /// ```no_run
+    /// # fn example(client: &snowpipe_streaming::Client) -> Result<(), snowpipe_streaming::Error> {
+    /// let pipe = client.table_of(&"DB.PUBLIC.EVENTS".parse()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn table_of(&self, target: &Target) -> Pipe {
+        self.table(target.database(), target.schema(), target.table())
     }
 
     /// A named pipe, created beforehand with `CREATE PIPE`.

@@ -247,7 +247,7 @@ impl Delivery {
         let (committed, now) = (self.committed_offset().cloned(), self.channel.pipe().clock().now());
         let mut bodies: Vec<_> = match self.channel.in_flight_mut().reconcile(committed.as_ref(), now) {
             Reconciled::Resumable(uncommitted) => uncommitted.into_bodies().collect(),
-            Reconciled::Foreign => Vec::new(),
+            Reconciled::Foreign | Reconciled::Outdated => Vec::new(),
         };
         bodies.extend(self.queue.drain(..));
         self.enqueued_rows = self.committed_rows();

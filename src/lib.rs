@@ -69,6 +69,7 @@ pub mod columns;
 mod snowflake;
 pub use snowflake::credentials::Credentials;
 pub use snowflake::status::ChannelStatus;
+pub use snowflake::target::Target;
 mod session;
 pub use session::Counters;
 mod auth;

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -21,7 +22,7 @@ use crate::snowflake::status::ChannelStatus;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pipe {
     session: Arc<Session>,
     clock: Arc<dyn Clock>,
@@ -31,6 +32,11 @@ pub struct Pipe {
 impl Pipe {
     pub(crate) fn new(session: Arc<Session>, clock: Arc<dyn Clock>, name: PipeName) -> Pipe {
         Pipe { session, clock, name: Arc::new(name) }
+    }
+
+    /// The full name, as it was given: `DB.SCHEMA.PIPE`.
+    pub fn full_name(&self) -> String {
+        self.name.to_string()
     }
 
     /// The status of several channels in one request; those that do not exist are left out.
@@ -43,7 +49,8 @@ impl Pipe {
     ///
     /// # Errors
     ///
-    /// Those of every request: see [`Client`](crate::Client#errors).
+    /// [`Config`](crate::ErrorKind::Config) for a name that cannot be a channel's; otherwise those of every request: see
+    /// [`Client`](crate::Client#errors).
     pub fn statuses(&self, channels: &[&str]) -> Result<HashMap<String, ChannelStatus>, Error> {
         if channels.is_empty() {
             return Ok(HashMap::new());
@@ -60,7 +67,10 @@ impl Pipe {
     ///
     /// # Errors
     ///
-    /// [`Channel`](crate::ErrorKind::Channel) when there is no such channel; otherwise those of every request.
+    /// - [`Config`](crate::ErrorKind::Config): the name cannot be a channel's; nothing was sent.
+    /// - [`Channel`](crate::ErrorKind::Channel): there is no such channel, and there was none before.
+    /// - [`Unconfirmed`](crate::ErrorKind::Unconfirmed): it may have been deleted; [`statuses`](Pipe::statuses) shows it.
+    /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn drop_channel(&self, name: &str) -> Result<(), Error> {
         api::drop_channel(&self.session, &self.name, name)
     }
@@ -80,5 +90,18 @@ impl Pipe {
 
     pub(crate) fn name(&self) -> &PipeName {
         &self.name
+    }
+}
+
+impl fmt::Display for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+/// Without the session, whose tokens and settings would fill a page.
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pipe({self})")
     }
 }

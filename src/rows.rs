@@ -161,6 +161,16 @@ impl Batch {
         }
     }
 
+    /// Whether one of the rows has this token.
+    pub(crate) fn has_offset(&self, token: &OffsetToken) -> bool {
+        self.offsets.row_of(token).is_some()
+    }
+
+    /// The last token of the batch, be it of the last row or of one before it.
+    pub(crate) fn last_offset(&self) -> Option<OffsetToken> {
+        self.offsets.last_in(&(0..self.rows))
+    }
+
     /// Takes all rows out and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use super::commits::status_of;
 use super::{Channel, Wait};
 use crate::error::{Error, ErrorKind, clean};
 use crate::pipe::Pipe;
 use crate::rows::{OffsetToken, offset_or_none};
 use crate::snowflake::api::{self, Opened};
+use crate::snowflake::status::ChannelStatus;
 
 /// Opens a channel; made by [`Pipe::channel`].
 ///
@@ -61,7 +63,8 @@ impl ChannelBuilder {
 
     /// Throws away rows that an earlier writer sent and that are not committed, instead of waiting for them.
     ///
-    /// Safe for a writer that sends them again, which one that resumes after the committed offset does.
+    /// Safe for a writer that sends them again, which one that resumes after the committed offset does. It concerns this
+    /// opening only: what the handle itself sends is awaited when it is [reopened](Channel::reopen).
     pub fn discard_uncommitted(mut self) -> ChannelBuilder {
         self.discard_uncommitted = true;
         self
@@ -75,13 +78,16 @@ impl ChannelBuilder {
 
     /// Refuses the channel unless this is its committed offset: a name used before for something else is noticed.
     ///
-    /// The comparison is ours; the service is asked to change nothing.
+    /// The channel's status is asked for first, under the name as given and in upper case, and another offset is refused
+    /// without taking the channel away from a writer that has it open; a channel that does not exist has none. What is then
+    /// opened is compared again.
     pub fn expect_offset(mut self, offset: impl Into<OffsetToken>) -> ChannelBuilder {
         self.expected = Expected::Only(Some(offset.into()));
         self
     }
 
-    /// Refuses the channel unless nothing was ever committed on it.
+    /// Refuses the channel unless nothing was ever committed on it, with or without an offset token. Compares as
+    /// [`expect_offset`](ChannelBuilder::expect_offset) does.
     pub fn expect_unused(mut self) -> ChannelBuilder {
         self.expected = Expected::Only(None);
         self
@@ -91,8 +97,8 @@ impl ChannelBuilder {
     ///
     /// # Blocking
     ///
-    /// One request when the channel is idle. While rows of an earlier writer are not committed it waits for them, at most
-    /// [`open_timeout`](ChannelBuilder::open_timeout).
+    /// One request when the channel is idle, and one before it if an offset is expected. While rows of an earlier writer are
+    /// not committed it waits for them, at most [`open_timeout`](ChannelBuilder::open_timeout).
     ///
     /// # Errors
     ///
@@ -100,13 +106,15 @@ impl ChannelBuilder {
     /// - [`Timeout`](ErrorKind::Timeout): rows of an earlier writer are still not committed.
     /// - [`Refused`](ErrorKind::Refused): the pipe does not exist for this role or takes no rows.
     /// - [`Conflict`](ErrorKind::Conflict): the committed offset is not the expected one.
+    /// - [`Channel`](ErrorKind::Channel): the service refused several opens in a row as if the channel were lost.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn open(self) -> Result<Channel, Error> {
         self.check_name()?;
+        self.check_before_open()?;
         let opened = self.open_when_free()?;
-        self.check_usable(&opened)?;
-        self.check_expected(&opened)?;
-        let reopening = ChannelBuilder { expected: Expected::Anything, ..self };
+        self.check_expected(&opened.status)?;
+        // Both concern what others did before. What this handle sends must not be discarded when it is reopened.
+        let reopening = ChannelBuilder { expected: Expected::Anything, discard_uncommitted: false, ..self };
         Ok(Channel::new(reopening.pipe.clone(), reopening, opened))
     }
 
@@ -117,16 +125,22 @@ impl ChannelBuilder {
     fn open_when_free(&self) -> Result<Opened, Error> {
         let clock = self.pipe.clock();
         let mut wait = Wait::new(clock, self.open_timeout);
+        let mut losses = 0;
         loop {
             let (session, pipe) = (self.pipe.session(), self.pipe.name());
-            let error = match api::open_channel(session, pipe, &self.name, !self.discard_uncommitted) {
+            let opened = api::open_channel(session, pipe, &self.name, !self.discard_uncommitted);
+            let error = match opened.and_then(|opened| self.check_usable(opened)) {
                 Ok(opened) => return Ok(opened),
-                Err(error) if is_busy(&error) => error,
-                Err(error) => return Err(error),
+                Err(error) => error,
             };
-            log::debug!("channel {} is busy: {}", self.name, error.code().unwrap_or_default());
+            let is_busy = is_busy(&error);
+            losses += u32::from(!is_busy);
+            if !is_busy && (losses > MAX_LOSSES || !is_lost(&error)) {
+                return Err(error);
+            }
+            log::debug!("channel {} cannot be opened yet: {error}", self.name);
             if !wait.pause(clock) {
-                return Err(self.still_busy(&error));
+                return Err(if is_busy { self.still_busy(&error) } else { error });
             }
         }
     }
@@ -140,9 +154,9 @@ impl ChannelBuilder {
     }
 
     /// A response of 200 may carry a channel that loses every row.
-    fn check_usable(&self, opened: &Opened) -> Result<(), Error> {
+    fn check_usable(&self, opened: Opened) -> Result<Opened, Error> {
         if opened.status.is_usable() {
-            return Ok(());
+            return Ok(opened);
         }
         Err(Error::new(ErrorKind::Refused, "the service opened it in an unusable state")
             .attempting(self.attempted())
@@ -150,31 +164,45 @@ impl ChannelBuilder {
             .advise("check that the pipe and its table exist, and the grants of the role"))
     }
 
-    fn check_expected(&self, opened: &Opened) -> Result<(), Error> {
-        let Expected::Only(expected) = &self.expected else { return Ok(()) };
-        let committed = opened.status.committed_offset();
-        if committed == *expected {
+    /// An open takes the channel away from its writer: what can be refused is refused before.
+    fn check_before_open(&self) -> Result<(), Error> {
+        if let Expected::Anything = self.expected {
             return Ok(());
         }
-        let [found, expected] = [&committed, expected].map(|offset| offset_or_none(offset.as_ref()));
-        let happened = format!("its committed offset is {found}, not {expected}");
+        let upper_case = self.name.to_uppercase();
+        let mut names = vec![self.name.as_str(), &upper_case];
+        names.dedup();
+        match api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, Some(self.open_timeout)) {
+            Ok(statuses) => self.check_expected(&status_of(&self.name, statuses).unwrap_or_default()),
+            // The first open creates a table's default pipe.
+            Err(error) if is_unknown_pipe(&error) => Ok(()),
+            Err(error) => Err(error.attempting(self.attempted())),
+        }
+    }
+
+    fn check_expected(&self, status: &ChannelStatus) -> Result<(), Error> {
+        let Expected::Only(expected) = &self.expected else { return Ok(()) };
+        let committed = status.committed_offset();
+        let happened = match expected {
+            None if status.has_rows_without_offset() => "it has rows, but no offset token".to_string(),
+            _ if committed == *expected => return Ok(()),
+            _ => {
+                let [found, expected] = [&committed, expected].map(|offset| offset_or_none(offset.as_ref()));
+                format!("its committed offset is {found}, not {expected}")
+            }
+        };
         Err(Error::new(ErrorKind::Conflict, happened)
             .attempting(self.attempted())
             .advise("use another channel name, or resume from the committed offset"))
     }
 
     pub(crate) fn check_name(&self) -> Result<(), Error> {
-        let refuse = |happened: &str| {
-            let happened = format!("{:?} {happened}", self.name);
-            Err(Error::new(ErrorKind::Config, happened).advise("choose another channel name"))
-        };
-        if self.name.trim().is_empty() {
-            return refuse("is not a valid channel name");
+        api::check_channel_name(&self.name)?;
+        if !self.name.eq_ignore_ascii_case("ELASTIC") {
+            return Ok(());
         }
-        if self.name.eq_ignore_ascii_case("ELASTIC") {
-            return refuse("is the service's own channel, which Pipe::elastic appends to");
-        }
-        Ok(())
+        let happened = format!("{:?} is the service's own channel, which Pipe::elastic appends to", self.name);
+        Err(Error::new(ErrorKind::Config, happened).advise("choose another channel name"))
     }
 
     fn attempted(&self) -> String {
@@ -185,6 +213,18 @@ impl ChannelBuilder {
 fn is_busy(error: &Error) -> bool {
     matches!(error.code(), Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA" | "ERR_OPEN_CHANNEL_IN_PROGRESS"))
 }
+
+/// "Reopen the channel" is said to an open, too, by a server that has not heard of a change yet.
+fn is_lost(error: &Error) -> bool {
+    error.kind() == ErrorKind::Channel || error.code().is_some_and(|code| code.starts_with("ERR_CHANNEL_"))
+}
+
+fn is_unknown_pipe(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.starts_with("ERR_PIPE_DOES_NOT_EXIST"))
+}
+
+/// With the growing pauses between them about a second: longer than a reopening elsewhere takes to be known.
+const MAX_LOSSES: u32 = 8;
 
 /// The official SDK waits as long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);

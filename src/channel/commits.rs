@@ -1,10 +1,11 @@
 //! What the service reports of an open channel: which rows are committed, how many were rejected, whether it is usable.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Channel, InFlight, Wait};
+use super::{Channel, InFlight, Link, Wait};
 use crate::error::{Error, ErrorKind, clean};
-use crate::rows::OffsetToken;
+use crate::rows::{OffsetToken, offset_or_none};
 use crate::snowflake::api;
 use crate::snowflake::status::ChannelStatus;
 
@@ -17,7 +18,9 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`Channel`](ErrorKind::Channel) when the service knows no such channel; otherwise those of every request.
+    /// - [`Channel`](ErrorKind::Channel): the service knows no such channel, though it was asked several times.
+    /// - [`Conflict`](ErrorKind::Conflict): the channel was deleted and created again; the handle appends no more.
+    /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn status(&mut self) -> Result<ChannelStatus, Error> {
         self.fetch_status(None)
     }
@@ -26,7 +29,9 @@ impl Channel {
     ///
     /// The token is the last one of a batch appended through this handle, or the one the channel had committed when it was
     /// opened: the service reports the ends of requests only, so waiting for a row in the middle of one ends in a timeout.
-    /// The first look is immediate; later ones follow after tens of milliseconds, growing to seconds.
+    /// Of what was committed the handle knows the last 16,384 requests, also those from before a
+    /// [`reopen`](Channel::reopen). The first look is immediate; later ones follow after tens of milliseconds, growing to
+    /// seconds.
     ///
     /// # Blocking
     ///
@@ -35,8 +40,9 @@ impl Channel {
     /// # Errors
     ///
     /// - [`NotStored`](ErrorKind::NotStored): all is committed, but rows since the last wait could not be stored. Each
-    ///   rejected row is reported once.
+    ///   rejected row is reported once, by the first wait that learns of it.
     /// - [`Channel`](ErrorKind::Channel): the channel must be reopened, so no commit will come.
+    /// - [`Conflict`](ErrorKind::Conflict): the channel was deleted and created again; the handle appends no more.
     /// - [`Timeout`](ErrorKind::Timeout): not yet; nothing is lost, wait again.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn wait_for_commit(&mut self, offset: impl Into<OffsetToken>, timeout: Duration) -> Result<(), Error> {
@@ -73,7 +79,7 @@ impl Channel {
         loop {
             let status = self.fetch_status(Some(wait.request_timeout(self.pipe.clock())))?;
             if is_committed(&self.in_flight) {
-                return self.report_rejected(&status).map_err(|error| error.attempting(attempted));
+                return self.report_rejected().map_err(|error| error.attempting(attempted));
             }
             self.check_usable(&status).map_err(|error| error.attempting(attempted))?;
             if !wait.pause(self.pipe.clock()) {
@@ -83,32 +89,88 @@ impl Channel {
     }
 
     pub(crate) fn fetch_status(&mut self, timeout: Option<Duration>) -> Result<ChannelStatus, Error> {
-        let names = [self.name.as_str()];
-        let mut statuses = api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, timeout)?;
-        let status = statuses.remove(&self.name).or_else(|| {
-            // The key is the name as asked, or as the service spells it.
-            statuses.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.name)).map(|(_, status)| status)
-        });
-        let Some(status) = status else {
-            return Err(Error::new(ErrorKind::Channel, "the service knows no such channel")
-                .attempting(self.attempted("ask for the status of"))
-                .advise("reopen it: it was dropped, or unused for thirty days"));
-        };
+        let status = self.look_for_status(timeout)?;
+        self.check_creation(&status)?;
         self.in_flight.observe(status.committed_offset().as_ref(), self.pipe.clock().now());
+        self.rejections.note(&status);
         Ok(status)
     }
 
-    /// Rows rejected since the last call; a smaller count than before is a new beginning.
-    pub(crate) fn take_rejected(&mut self, status: &ChannelStatus) -> u64 {
-        let rejected = status.rows_rejected().saturating_sub(self.rejected_reported);
-        self.rejected_reported = status.rows_rejected();
-        rejected
+    /// A response that lacks the channel may come from a server that has not heard of it yet: looks again a few times.
+    fn look_for_status(&self, timeout: Option<Duration>) -> Result<ChannelStatus, Error> {
+        let clock = self.pipe.clock();
+        let mut wait = Wait::new(clock, timeout.unwrap_or(MAX_ABSENCE));
+        let mut looks = 1;
+        loop {
+            let limit = timeout.map(|_| wait.request_timeout(clock));
+            let names = [self.name.as_str()];
+            let statuses = api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, limit)?;
+            if let Some(status) = status_of(&self.name, statuses) {
+                return Ok(status);
+            }
+            if looks == MAX_LOOKS || !wait.pause(clock) {
+                return Err(self.is_unknown(looks));
+            }
+            looks += 1;
+        }
     }
 
-    fn report_rejected(&mut self, status: &ChannelStatus) -> Result<(), Error> {
-        match self.take_rejected(status) {
+    fn is_unknown(&self, looks: u32) -> Error {
+        Error::new(ErrorKind::Channel, "the service knows no such channel")
+            .attempting(self.attempted("ask for the status of"))
+            .with_attempts(looks)
+            .advise("reopen it: it was dropped, or unused for thirty days")
+    }
+
+    /// A channel that was deleted and created again has forgotten what was in flight: rows may be stored of which its offset
+    /// says nothing.
+    pub(super) fn check_creation(&mut self, status: &ChannelStatus) -> Result<(), Error> {
+        let (Some(known), Some(found)) = (self.created_on_ms, status.created_on_ms()) else { return Ok(()) };
+        if known == found {
+            return Ok(());
+        }
+        if self.in_flight.is_empty() && self.in_flight.committed().is_none() {
+            self.created_on_ms = Some(found);
+            self.rejections.reopen(status);
+            return Ok(());
+        }
+        let error = self.created_again();
+        self.link = Link::Ended(error.clone());
+        Err(error)
+    }
+
+    fn created_again(&self) -> Error {
+        let (rows, committed) = (self.in_flight.rows(), self.in_flight.committed());
+        let after = committed.map_or("from its beginning".to_string(), |offset| format!("after offset {offset}"));
+        let happened = match rows {
+            0 => format!(
+                "the channel was deleted and created again; it had committed offset {}",
+                offset_or_none(committed)
+            ),
+            1 => format!("the channel was deleted and created again; the 1 row sent {after} may or may not be stored"),
+            _ => format!(
+                "the channel was deleted and created again; the {rows} rows sent {after} may or may not be stored"
+            ),
+        };
+        let error = Error::new(ErrorKind::Conflict, happened)
+            .attempting(self.attempted("continue with"))
+            .advise("compare the table with the source before loading again under another channel name");
+        match committed {
+            Some(offset) => error.with_committed_offset(offset.to_string()),
+            None => error,
+        }
+    }
+
+    /// Rejected rows that were not reported yet. A status that lags takes none back.
+    pub(crate) fn take_rejected(&mut self, status: &ChannelStatus) -> u64 {
+        self.rejections.note(status);
+        self.rejections.take()
+    }
+
+    fn report_rejected(&mut self) -> Result<(), Error> {
+        match self.rejections.take() {
             0 => Ok(()),
-            rejected => Err(rows_rejected(rejected, status)),
+            rejected => Err(rows_rejected(rejected, self.rejections.status())),
         }
     }
 
@@ -132,6 +194,13 @@ impl Channel {
     }
 }
 
+/// The key is the name as asked, or as the service spells it.
+pub(super) fn status_of(name: &str, mut statuses: HashMap<String, ChannelStatus>) -> Option<ChannelStatus> {
+    statuses.remove(name).or_else(|| {
+        statuses.into_iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(name)).map(|(_, status)| status)
+    })
+}
+
 /// The error for rows that the service accepted and could not store.
 pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
     let near = status.last_error_offset().map(|offset| format!(" at or before offset {offset}")).unwrap_or_default();
@@ -142,3 +211,9 @@ pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
         .with_rows_rejected(rejected)
         .advise("correct these rows; repeating them as they are will not help")
 }
+
+/// With the pauses between them half a second: time for a restarted server to hear of its channels.
+const MAX_LOOKS: u32 = 7;
+
+/// More than all looks and their pauses take.
+const MAX_ABSENCE: Duration = Duration::from_secs(10);

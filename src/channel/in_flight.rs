@@ -17,7 +17,8 @@ pub(crate) struct InFlight {
     reported: Option<OffsetToken>,
     /// The newest reported offset that was sent here or was committed at open.
     committed: Option<OffsetToken>,
-    /// Committed lately, so that waiting for one of them again returns at once.
+    /// Known to be committed, the newest last: waiting for one of them returns at once, and a status that reports one before
+    /// the newest lags.
     recent: VecDeque<OffsetToken>,
     committed_rows: u64,
     committed_requests: u64,
@@ -41,12 +42,15 @@ struct Sent {
 pub(crate) enum Reconciled {
     /// The offset was neither sent here nor committed before. The requests stay in flight.
     Foreign,
+    /// The offset is known to be older than the newest that was committed, so it says nothing of what came after that. The
+    /// requests stay in flight.
+    Outdated,
     /// All requests up to the offset are committed, these are not.
     Resumable(Uncommitted),
 }
 
 /// Requests that were lost with their channel.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Uncommitted {
     sent: VecDeque<Sent>,
     inherited: usize,
@@ -55,15 +59,22 @@ pub(crate) struct Uncommitted {
 impl InFlight {
     /// A channel as just opened.
     pub(crate) fn after(committed: Option<OffsetToken>) -> InFlight {
-        let recent = committed.iter().cloned().collect();
-        InFlight { reported: committed.clone(), committed, recent, ..InFlight::default() }
+        InFlight {
+            reported: committed.clone(),
+            recent: committed.clone().into_iter().collect(),
+            committed,
+            ..InFlight::default()
+        }
     }
 
     /// Adds a request that the service accepted.
     pub(crate) fn push(&mut self, payload: &Payload, at: Moment) {
+        let is_own = self.sent.len() > self.inherited;
         match self.sent.back_mut() {
             // No report tells these two apart, and a caller without offsets must not fill the memory.
-            Some(newest) if newest.offset.is_none() && payload.last.is_none() => newest.rows += payload.rows as u64,
+            Some(newest) if is_own && newest.offset.is_none() && payload.last.is_none() => {
+                newest.rows += payload.rows as u64;
+            }
             _ => self.push_apart(payload, at),
         }
     }
@@ -86,37 +97,60 @@ impl InFlight {
         }
     }
 
-    /// Hands everything in flight to a writer, which waits for these requests but cannot send them again.
+    /// Hands everything in flight to a writer, which waits for these requests but cannot send them again. Those without an
+    /// offset stay until a later commit proves them.
     pub(crate) fn inherit(&mut self) {
         self.inherited = self.sent.len();
         // A writer counts only the rows that were written to it, and only their commits are progress.
-        self.sent.iter_mut().for_each(|sent| sent.rows = 0);
         (self.committed_rows, self.committed_requests, self.commit_lag) = (0, 0, Duration::ZERO);
+    }
+
+    /// Begins anew after this offset. What was sent and is not known to be committed is forgotten.
+    pub(crate) fn begin_after(&mut self, committed: Option<OffsetToken>) {
+        let recent = std::mem::take(&mut self.recent);
+        *self = InFlight::after(committed);
+        // A channel that reports no offset has lost those that it had.
+        if let Some(newest) = self.recent.pop_back() {
+            self.recent = recent;
+            self.recent.push_back(newest);
+            self.limit_recent();
+        }
     }
 
     /// Takes the offset that the service reports as committed; none means that it reports nothing new.
     pub(crate) fn observe(&mut self, reported: Option<&OffsetToken>, now: Moment) {
-        if let Some(offset) = reported {
-            self.reported = Some(offset.clone());
-            self.commit_through(offset, now);
+        let Some(offset) = reported else { return };
+        match self.position(offset) {
+            Some(index) => self.commit_through(index, offset, now),
+            None if self.is_outdated(offset) => {}
+            None => self.reported = Some(offset.clone()),
         }
     }
 
-    /// Everything up to the request that ends at this offset is committed. An offset that was not sent is ignored.
-    fn commit_through(&mut self, offset: &OffsetToken, now: Moment) {
-        let Some(index) = self.position(offset) else { return };
-        for sent in self.sent.drain(..=index) {
-            self.committed_rows += sent.rows;
+    /// Everything up to this request, which ends at this offset, is committed.
+    fn commit_through(&mut self, index: usize, offset: &OffsetToken, now: Moment) {
+        let inherited = self.inherited;
+        self.inherited = inherited.saturating_sub(index + 1);
+        for (place, sent) in self.sent.drain(..=index).enumerate() {
+            self.committed_rows += if place < inherited { 0 } else { sent.rows };
             self.committed_requests += 1;
             self.commit_lag = now.since(sent.at);
             self.retained_bytes -= sent.body.map_or(0, |body| body.wire.len());
             self.recent.extend(sent.offset);
         }
+        self.limit_recent();
+        self.ends_in_doubt &= !self.sent.is_empty();
+        (self.reported, self.committed) = (Some(offset.clone()), Some(offset.clone()));
+    }
+
+    fn limit_recent(&mut self) {
         let surplus = self.recent.len().saturating_sub(MAX_RECENT);
         self.recent.drain(..surplus);
-        self.inherited = self.inherited.saturating_sub(index + 1);
-        self.ends_in_doubt &= !self.sent.is_empty();
-        self.committed = Some(offset.clone());
+    }
+
+    /// Whether a newer offset than this one is known to be committed.
+    fn is_outdated(&self, offset: &OffsetToken) -> bool {
+        self.committed.as_ref() != Some(offset) && self.recent.contains(offset)
     }
 
     /// Compares the requests in flight with the committed offset of the reopened channel. What is not committed then
@@ -124,7 +158,12 @@ impl InFlight {
     pub(crate) fn reconcile(&mut self, committed: Option<&OffsetToken>, now: Moment) -> Reconciled {
         let is_sent = committed.is_some_and(|offset| self.position(offset).is_some());
         if !is_sent && committed != self.committed.as_ref() {
-            return Reconciled::Foreign;
+            let is_outdated = committed.is_some_and(|offset| self.is_outdated(offset));
+            return match is_outdated {
+                false => Reconciled::Foreign,
+                true if self.sent.is_empty() => Reconciled::Resumable(Uncommitted::default()),
+                true => Reconciled::Outdated,
+            };
         }
         self.observe(committed, now);
         self.reported = committed.cloned();
@@ -144,8 +183,7 @@ impl InFlight {
 
     /// Whether the service reported last an offset that was neither sent here nor committed before.
     pub(crate) fn reports_foreign(&self) -> bool {
-        let Some(reported) = &self.reported else { return false };
-        self.committed.as_ref() != Some(reported) && !self.recent.contains(reported)
+        self.reported.is_some() && self.reported != self.committed
     }
 
     /// What the service reported last, also if it was not sent here.
@@ -178,6 +216,11 @@ impl InFlight {
         self.sent.is_empty()
     }
 
+    /// Rows of all requests in flight.
+    pub(crate) fn rows(&self) -> u64 {
+        self.sent.iter().map(|sent| sent.rows).sum()
+    }
+
     pub(crate) fn committed_rows(&self) -> u64 {
         self.committed_rows
     }
@@ -197,14 +240,17 @@ impl InFlight {
 }
 
 impl Uncommitted {
-    /// The newest offset among them. Without one, nothing proves that rows are missing.
-    pub(crate) fn newest_offset(&self) -> Option<&OffsetToken> {
-        self.sent.iter().rev().find_map(|sent| sent.offset.as_ref())
+    /// The offset of the oldest request that is missing. `None` also if the newest one ended at the committed offset: of an
+    /// offset that was sent twice the newest request counts, because reopening waited for all that were accepted.
+    pub(crate) fn first_missing(&self, committed: Option<&OffsetToken>) -> Option<&OffsetToken> {
+        let is_newest_committed = self.sent.back()?.offset.as_ref() == committed;
+        let mut missing = self.sent.iter().filter_map(|sent| sent.offset.as_ref());
+        if is_newest_committed { None } else { missing.find(|offset| Some(*offset) != committed) }
     }
 
-    /// Whether the newest request has no offset, so that the service reports nothing of it.
-    pub(crate) fn ends_without_offset(&self) -> bool {
-        self.sent.back().is_some_and(|newest| newest.offset.is_none())
+    /// Whether requests without an offset are among them: the service reports nothing of those, so they are stored or not.
+    pub(crate) fn has_unmarked(&self) -> bool {
+        self.sent.iter().any(|sent| sent.offset.is_none())
     }
 
     /// Whether requests are among them that a writer took over, and so cannot send again.
@@ -223,8 +269,8 @@ impl Uncommitted {
     }
 }
 
-/// Covers the offsets that a caller may still wait for one by one, at some 100 KB.
-const MAX_RECENT: usize = 1024;
+/// Covers the offsets that a caller may still wait for one by one, at about 1 MB for tokens of ordinary length.
+const MAX_RECENT: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
@@ -244,7 +290,7 @@ mod tests {
     fn uncommitted(reconciled: Reconciled) -> Uncommitted {
         match reconciled {
             Reconciled::Resumable(uncommitted) => uncommitted,
-            Reconciled::Foreign => panic!("the offset is foreign"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -278,7 +324,7 @@ mod tests {
             let committed = committed.map(OffsetToken::from);
             let found = match in_flight.reconcile(committed.as_ref(), now) {
                 Reconciled::Resumable(uncommitted) => Some(uncommitted.sent.len()),
-                Reconciled::Foreign => None,
+                Reconciled::Foreign | Reconciled::Outdated => None,
             };
             assert_eq!(found, left, "{committed:?}");
             assert_eq!(in_flight.is_empty(), left.is_some(), "what is foreign changes nothing");
@@ -333,7 +379,7 @@ mod tests {
         (0..1000).for_each(|_| in_flight.push(&payload(None, 1, 0), now));
         assert_eq!(in_flight.sent.len(), 2, "memory is bounded");
         let left = uncommitted(in_flight.reconcile(Some(&"a".into()), now));
-        assert_eq!((left.ends_without_offset(), left.newest_offset()), (true, None));
+        assert_eq!((left.has_unmarked(), left.first_missing(Some(&"a".into()))), (true, None));
     }
 
     #[test]
@@ -365,18 +411,51 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_inherits_rows_without_an_offset_until_a_later_row_proves_them() {
-        for is_proven in [false, true] {
-            let (mut in_flight, now) = in_flight(None, &["a"]);
-            in_flight.push_in_doubt(&payload(None, 3, 0), now);
-            in_flight.inherit();
-            in_flight.push(&payload(Some("b"), 1, 0), now);
-            in_flight.observe(Some(&if is_proven { "b" } else { "a" }.into()), now);
-            assert_eq!((in_flight.is_empty(), in_flight.has_marked()), (is_proven, !is_proven));
-            let committed = in_flight.committed().cloned();
-            let left = uncommitted(in_flight.reconcile(committed.as_ref(), now));
-            assert_eq!((left.has_inherited(), left.has_lost_inherited()), (!is_proven, false));
+    fn a_writer_keeps_what_it_inherits_without_an_offset_until_a_later_commit_proves_it() {
+        let (mut in_flight, now) = in_flight(None, &[]);
+        in_flight.push_in_doubt(&payload(None, 3, 0), now);
+        in_flight.inherit();
+        assert_eq!((in_flight.last_accepted(), in_flight.rows_in_doubt()), (None, 3));
+        assert!(!in_flight.has_marked() && !in_flight.is_empty());
+        in_flight.push(&payload(Some("c"), 5, 0), now);
+        assert!(in_flight.has_marked());
+        in_flight.observe(Some(&"c".into()), now);
+        assert!(in_flight.is_empty());
+        assert_eq!(in_flight.committed_rows(), 5);
+    }
+
+    #[test]
+    fn what_a_writer_inherits_without_an_offset_is_lost_with_the_channel() {
+        let (mut in_flight, now) = in_flight(Some("a"), &[]);
+        in_flight.push(&payload(None, 3, 0), now);
+        in_flight.inherit();
+        let left = uncommitted(in_flight.reconcile(Some(&"a".into()), now));
+        assert!(left.has_inherited() && left.has_unmarked());
+    }
+
+    #[test]
+    fn a_status_that_lags_commits_nothing_and_takes_nothing_back() {
+        let (mut in_flight, now) = in_flight(Some("x"), &["a", "b"]);
+        in_flight.observe(Some(&"b".into()), now);
+        for older in ["a", "x"] {
+            in_flight.observe(Some(&older.into()), now);
+            assert_eq!((in_flight.reported(), in_flight.committed()), (Some(&"b".into()), Some(&"b".into())));
         }
+        assert!(uncommitted(in_flight.reconcile(Some(&"a".into()), now)).sent.is_empty());
+        in_flight.push(&payload(Some("c"), 1, 0), now);
+        assert!(matches!(in_flight.reconcile(Some(&"a".into()), now), Reconciled::Outdated));
+        assert!(!in_flight.is_empty(), "what became of c is unknown");
+    }
+
+    #[test]
+    fn what_was_committed_stays_known_after_a_new_beginning() {
+        let (mut in_flight, now) = in_flight(None, &["a", "b", "c"]);
+        in_flight.observe(Some(&"b".into()), now);
+        in_flight.begin_after(Some("z".into()));
+        let committed = ["a", "b", "c", "z"].map(|offset| in_flight.has_committed(&offset.into()));
+        assert_eq!((committed, in_flight.is_empty()), ([true, true, false, true], true));
+        in_flight.begin_after(None);
+        assert!(!in_flight.has_committed(&"a".into()) && in_flight.reported().is_none());
     }
 
     #[test]
@@ -391,11 +470,11 @@ mod tests {
     #[test]
     fn the_memory_of_committed_offsets_is_bounded() {
         let (mut in_flight, now) = in_flight(None, &[]);
-        for n in 0..5000u64 {
+        for n in 0..20_000u64 {
             in_flight.push(&payload(Some(&n.to_string()), 1, 0), now);
             in_flight.observe(Some(&n.into()), now);
         }
-        assert_eq!(in_flight.recent.len(), MAX_RECENT);
+        assert_eq!(in_flight.recent.len(), 16_384);
         assert!(in_flight.has_committed(&OffsetToken::from(4000)));
     }
 }

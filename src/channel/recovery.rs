@@ -1,13 +1,20 @@
 use super::in_flight::Reconciled;
-use super::{Channel, Uncommitted};
+use super::{Channel, ChannelBuilder, Link, Uncommitted};
 use crate::error::{Error, ErrorKind};
-use crate::rows::{OffsetToken, offset_or_none};
+use crate::rows::{Batch, OffsetToken, offset_or_none};
 
 /// What a recovered channel has committed, and so what must be sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     committed: Option<OffsetToken>,
-    is_complete: bool,
+    missing: Option<Missing>,
+}
+
+/// The first rows that are not stored: those of a request, or of a batch that was not sent to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Missing {
+    /// The last of their offset tokens, if they had one.
+    last: Option<OffsetToken>,
 }
 
 impl Recovery {
@@ -19,11 +26,67 @@ impl Recovery {
     /// Whether everything that was ever given to this handle to append is stored, also the append whose outcome was unknown
     /// and what came after it.
     pub fn is_complete(&self) -> bool {
-        self.is_complete
+        self.missing.is_none()
+    }
+
+    /// The rows of the failed batch that are still to be sent: none if all is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Channel`](ErrorKind::Channel) when rows are missing that were appended before this batch, because another writer
+    /// discarded them or their batch failed, too: sending the rest of this one would leave a gap. Resume the source after
+    /// the committed offset, which the error names, instead.
+    pub fn rest_of(&self, batch: &Batch) -> Result<Batch, Error> {
+        let Some(missing) = &self.missing else { return Ok(Batch::new()) };
+        let is_committed_in_part = self.committed.as_ref().is_some_and(|offset| batch.has_offset(offset));
+        let begins_the_missing = match &missing.last {
+            Some(last) => batch.has_offset(last),
+            // Nothing was sent: a batch without offsets cannot be told from another.
+            None => batch.last_offset().is_none(),
+        };
+        if is_committed_in_part || begins_the_missing {
+            return Ok(batch.after(self.committed_offset()));
+        }
+        Err(self.earlier_missing())
+    }
+
+    fn earlier_missing(&self) -> Error {
+        let place = place_of(self.committed_offset());
+        let error =
+            Error::new(ErrorKind::Channel, format!("rows that come before this batch are missing after {place}"))
+                .attempting("send the rest of a batch")
+                .advise(format!("resume the source after {place}"));
+        match &self.committed {
+            Some(offset) => error.with_committed_offset(offset.to_string()),
+            None => error,
+        }
     }
 }
 
 impl Channel {
+    /// Opens the channel again, after an error of kind `Channel` or `Unconfirmed`. Rows that were sent and are not committed
+    /// are awaited first, so the committed offset is final.
+    ///
+    /// # Blocking
+    ///
+    /// As [`ChannelBuilder::open`](crate::ChannelBuilder::open), with the same settings, except that an expected offset is
+    /// not compared again and that nothing is discarded: both concern the first opening only.
+    ///
+    /// # Errors
+    ///
+    /// - [`Conflict`](ErrorKind::Conflict): the channel was deleted and created again; the handle appends no more.
+    /// - [`Unconfirmed`](ErrorKind::Unconfirmed): the service reports an offset that is older than one it has reported
+    ///   before, so it is unknown what was stored after that; reopen again.
+    /// - otherwise those of [`ChannelBuilder::open`](crate::ChannelBuilder::open).
+    pub fn reopen(&mut self) -> Result<(), Error> {
+        if let Reconciled::Foreign = self.reopen_and_compare(self.builder.clone())? {
+            self.in_flight.begin_after(self.status_at_open.committed_offset());
+        }
+        self.unsent.clear();
+        self.is_unproven = false;
+        Ok(())
+    }
+
     /// Reopens the channel after an error of kind `Channel` or `Unconfirmed`, compares what the service has committed with
     /// what this handle sent, and returns what to send again. The handle can append again afterwards.
     ///
@@ -33,10 +96,9 @@ impl Channel {
     /// match channel.append(batch) {
     ///     Err(error) if matches!(error.kind(), ErrorKind::Unconfirmed | ErrorKind::Channel) => {
     ///         let recovery = channel.recover()?;
-    ///         if !recovery.is_complete() {
-    ///             // Of this batch; where earlier ones may be missing too, resume the source after the committed offset.
-    ///             channel.append(&batch.after(recovery.committed_offset()))?;
-    ///         }
+    ///         // Fails if rows before this batch are missing: then the source has to be resumed after the committed offset.
+    ///         let rest = recovery.rest_of(batch)?;
+    ///         channel.append(&rest)?;
     ///     }
     ///     result => result?,
     /// }
@@ -52,20 +114,21 @@ impl Channel {
     ///
     /// - [`Conflict`](ErrorKind::Conflict) when this handle neither sent the committed offset nor began with it: another
     ///   writer uses the channel, and the handle appends no more unless it is reopened.
-    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when the last rows sent had no offset token: the handle can append again,
-    ///   but whether they are stored is unknown.
+    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when rows in flight had no offset token: the handle can append again,
+    ///   but whether they are stored is unknown, and so says every later recovery until [`reopen`](Channel::reopen).
     /// - otherwise those of [`reopen`](Channel::reopen); then nothing is forgotten, and this can be called again.
     pub fn recover(&mut self) -> Result<Recovery, Error> {
-        let has_unsent_rows = self.has_unsent_rows;
         let uncommitted = self.reconcile()?;
+        let unsent = std::mem::take(&mut self.unsent);
+        self.is_unproven |= uncommitted.has_unmarked();
         let committed = self.committed_offset().cloned();
-        // Of an offset that was sent twice the newest request counts: reopening waited for all that were accepted.
-        let newest = uncommitted.newest_offset();
-        let is_newest_committed = newest.is_none() || newest == committed.as_ref();
-        if is_newest_committed && uncommitted.ends_without_offset() {
+        if self.is_unproven {
             return Err(self.unknown_after(committed.as_ref()));
         }
-        Ok(Recovery { is_complete: is_newest_committed && !has_unsent_rows, committed })
+        let lost = uncommitted.first_missing(committed.as_ref()).cloned().map(Some);
+        let unsent =
+            unsent.into_iter().find(|batch| batch.is_missing_after(committed.as_ref())).map(|batch| batch.last);
+        Ok(Recovery { missing: lost.or(unsent).map(|last| Missing { last }), committed })
     }
 
     /// Reopens the channel and takes its committed offset as authoritative for what was sent through this handle.
@@ -73,42 +136,69 @@ impl Channel {
     /// If reopening fails nothing is forgotten, and this can be called again. If another writer has committed rows in the
     /// meantime, the handle appends no more.
     pub(crate) fn reconcile(&mut self) -> Result<Uncommitted, Error> {
-        let opened = self.builder.clone().open()?;
-        self.reconcile_with(opened)
+        self.reconcile_by(self.builder.clone())
     }
 
     /// The same, but neither waits for rows that are still to be committed nor discards them: then nothing changes, and the
     /// error is of kind `Timeout`.
     pub(crate) fn reconcile_if_settled(&mut self) -> Result<Uncommitted, Error> {
-        let builder = self.builder.clone();
-        let opened = builder.clone().only_if_settled().open()?;
-        let reconciled = self.reconcile_with(opened);
-        self.builder = builder;
-        reconciled
+        self.reconcile_by(self.builder.clone().only_if_settled())
     }
 
-    fn reconcile_with(&mut self, opened: Channel) -> Result<Uncommitted, Error> {
-        let mut in_flight = std::mem::take(&mut self.in_flight);
-        self.take_over(opened);
-        let committed = self.status_at_open.committed_offset();
-        let reconciled = in_flight.reconcile(committed.as_ref(), self.pipe.clock().now());
-        self.in_flight = in_flight;
-        match reconciled {
+    fn reconcile_by(&mut self, builder: ChannelBuilder) -> Result<Uncommitted, Error> {
+        match self.reopen_and_compare(builder)? {
             Reconciled::Resumable(uncommitted) => Ok(uncommitted),
-            Reconciled::Foreign => {
-                let error = self.foreign(committed.as_ref());
+            Reconciled::Foreign | Reconciled::Outdated => {
+                let error = self.foreign(self.status_at_open.committed_offset().as_ref());
                 self.take_down(error.clone());
                 Err(error)
             }
         }
     }
 
+    /// Takes over what was opened, and keeps what is known of before.
+    fn reopen_and_compare(&mut self, builder: ChannelBuilder) -> Result<Reconciled, Error> {
+        if let Link::Ended(error) = &self.link {
+            return Err(error.clone());
+        }
+        let opened = builder.open()?;
+        let committed = opened.status_at_open.committed_offset();
+        self.check_creation(&opened.status_at_open)?;
+        self.take_over(opened);
+        let reconciled = self.in_flight.reconcile(committed.as_ref(), self.pipe.clock().now());
+        if let Reconciled::Outdated = reconciled {
+            let error = self.outdated(committed.as_ref());
+            self.take_down(error.clone());
+            return Err(error);
+        }
+        Ok(reconciled)
+    }
+
+    fn take_over(&mut self, opened: Channel) {
+        self.pipe.session().counters().add_reopen();
+        self.rejections.reopen(&opened.status_at_open);
+        self.created_on_ms = opened.created_on_ms.or(self.created_on_ms);
+        (self.name, self.link, self.pace) = (opened.name, opened.link, opened.pace);
+        self.status_at_open = opened.status_at_open;
+        self.reopens += 1;
+    }
+
     fn unknown_after(&self, committed: Option<&OffsetToken>) -> Error {
-        let place = committed.map_or("the beginning".to_string(), |offset| format!("offset {offset}"));
+        let place = place_of(committed);
         let happened = format!("rows sent after {place} had no offset token, so it is unknown whether they are stored");
         Error::new(ErrorKind::Unconfirmed, happened)
             .attempting(self.attempted("recover"))
             .advise("look for these rows in the table; mark every batch with an offset token")
+    }
+
+    fn outdated(&self, found: Option<&OffsetToken>) -> Error {
+        let (found, known) = (offset_or_none(found), offset_or_none(self.in_flight.committed()));
+        let happened = format!(
+            "it reports offset {found} as committed, and reported {known} before: what was stored after that is unknown"
+        );
+        Error::new(ErrorKind::Unconfirmed, happened)
+            .attempting(self.attempted("resume"))
+            .advise("reopen the channel again, when the service has caught up")
     }
 
     fn foreign(&self, found: Option<&OffsetToken>) -> Error {
@@ -118,4 +208,8 @@ impl Channel {
             .attempting(self.attempted("resume"))
             .advise("look for a second writer that uses the same channel name")
     }
+}
+
+fn place_of(committed: Option<&OffsetToken>) -> String {
+    committed.map_or("the beginning".to_string(), |offset| format!("offset {offset}"))
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ::http::header::CONTENT_ENCODING;
 use ::http::{HeaderName, HeaderValue, Method};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -13,16 +12,9 @@ use crate::error::{Error, ErrorKind};
 use crate::http::{Replay, Request, Response};
 use crate::rows::{OffsetToken, Payload};
 use crate::session::Session;
+use crate::snowflake::pipe_name::encode;
+pub(crate) use crate::snowflake::pipe_name::{PipeName, check_channel_name};
 use crate::snowflake::status::ChannelStatus;
-
-/// The full name of a pipe, and of its table if it is the table's default pipe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PipeName {
-    pub(crate) database: String,
-    pub(crate) schema: String,
-    pub(crate) pipe: String,
-    pub(crate) table: Option<String>,
-}
 
 /// The response to an open.
 pub(crate) struct Opened {
@@ -52,16 +44,21 @@ pub(crate) fn open_channel(
     #[derive(Deserialize)]
     struct Reply {
         next_continuation_token: String,
-        #[serde(default)]
         channel_status: ChannelStatus,
     }
-    pipe.check()?;
+    pipe.check_channel(channel)?;
     let attempted = format!("open channel {channel} of pipe {pipe}");
     let body = json(&Body { fail_on_uncommitted_rows })?;
-    let path = format!("{}/channels/{}", pipe.path(), encode(channel));
+    let path = format!("{STREAMING}{}", pipe.channel_path(channel));
     let request = Request::new(Method::PUT, path, attempted).body(JSON, &body);
-    let reply: Reply = read(&session.send(&request)?, &request)?;
-    Ok(Opened { continuation: reply.next_continuation_token, status: reply.channel_status })
+    let response = session.send(&request)?;
+    let reply: Reply = read(&response, &request)?;
+    let status = reply.channel_status;
+    // Taken for "nothing is committed", an absent offset would cause every row to be sent again.
+    if status.is_usable() && !status.names_committed_offset() {
+        return Err(not_understood(&response, &request, "the response does not say which offset is committed"));
+    }
+    Ok(Opened { continuation: reply.next_continuation_token, status })
 }
 
 pub(crate) fn append_rows(
@@ -80,7 +77,7 @@ pub(crate) fn append_rows(
     let mut query = format!("continuationToken={}", encode(continuation));
     add_offset(&mut query, "startOffsetToken", payload.first.as_ref());
     add_offset(&mut query, "endOffsetToken", payload.last.as_ref());
-    let path = format!("{}/channels/{}/rows", pipe.data_path(), encode(channel));
+    let path = format!("{DATA}{}/rows", pipe.channel_path(channel));
     let mut request = rows_request(path, attempted, payload).query(query);
     if let Some(sticky) = sticky {
         request.headers.insert(SESSION, sticky.clone());
@@ -100,7 +97,7 @@ pub(crate) fn append_elastic(session: &Session, pipe: &PipeName, payload: &Paylo
     pipe.check()?;
     let path = match &pipe.table {
         Some(table) => format!("{DATA}{}/tables/{}/rows", pipe.schema_path(), encode(table)),
-        None => format!("{}/channels/ELASTIC/rows", pipe.data_path()),
+        None => format!("{DATA}{}/rows", pipe.channel_path("ELASTIC")),
     };
     let attempted = format!("append {} rows to pipe {pipe}", payload.rows);
     session.send(&rows_request(path, attempted, payload).replay(Replay::Untraceable))?;
@@ -121,56 +118,38 @@ pub(crate) fn channel_statuses(
     }
     #[derive(Deserialize)]
     struct Reply {
-        channel_statuses: HashMap<String, ChannelStatus>,
+        channel_statuses: HashMap<String, Option<ChannelStatus>>,
     }
+    channels.iter().try_for_each(|channel| pipe.check_channel(channel))?;
     let attempted = match channels {
         [channel] => format!("ask for the status of channel {channel} of pipe {pipe}"),
         _ => format!("ask for the status of {} channels of pipe {pipe}", channels.len()),
     };
     let body = json(&Body { channel_names: channels })?;
-    let path = format!("{}:bulk-channel-status", pipe.path());
+    let path = format!("{STREAMING}{}:bulk-channel-status", pipe.path());
     let mut request = Request::new(Method::POST, path, attempted).body(JSON, &body);
     request.timeout = timeout;
     let reply: Reply = read(&session.send(&request)?, &request)?;
-    Ok(reply.channel_statuses)
+    Ok(reply.channel_statuses.into_iter().filter_map(|(name, status)| Some((name, status?))).collect())
 }
 
 /// Deletes the channel and its committed offset.
 pub(crate) fn drop_channel(session: &Session, pipe: &PipeName, channel: &str) -> Result<(), Error> {
+    pipe.check_channel(channel)?;
     let attempted = format!("drop channel {channel} of pipe {pipe}");
-    let path = format!("{}/channels/{}", pipe.path(), encode(channel));
-    session.send(&Request::new(Method::DELETE, path, attempted))?;
-    Ok(())
-}
-
-impl PipeName {
-    fn check(&self) -> Result<(), Error> {
-        let parts = [("database", &self.database), ("schema", &self.schema), ("pipe", &self.pipe)];
-        let table = self.table.as_ref().map(|table| ("table", table));
-        match parts.into_iter().chain(table).find(|(_, name)| name.trim_matches('"').is_empty()) {
-            None => Ok(()),
-            Some((part, _)) => Err(Error::new(ErrorKind::Config, format!("the {part} of {self} has no name"))
-                .advise("name database, schema and table")),
-        }
-    }
-
-    fn schema_path(&self) -> String {
-        format!("/databases/{}/schemas/{}", encode(&self.database), encode(&self.schema))
-    }
-
-    fn path(&self) -> String {
-        format!("{STREAMING}{}/pipes/{}", self.schema_path(), encode(&self.pipe))
-    }
-
-    fn data_path(&self) -> String {
-        format!("{DATA}{}/pipes/{}", self.schema_path(), encode(&self.pipe))
+    let path = format!("{STREAMING}{}", pipe.channel_path(channel));
+    // Repeated after another client has created the channel anew, it would delete that one.
+    let request = Request::new(Method::DELETE, path, attempted).replay(Replay::Untraceable);
+    match session.send(&request) {
+        Ok(_) => Ok(()),
+        // An earlier attempt was in doubt, and the channel is gone.
+        Err(error) if error.kind() == ErrorKind::Unconfirmed && is_unknown_channel(&error) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
-impl std::fmt::Display for PipeName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.database, self.schema, self.pipe)
-    }
+fn is_unknown_channel(error: &Error) -> bool {
+    error.status() == Some(404) && error.code().is_some_and(|code| code.starts_with("ERR_CHANNEL_"))
 }
 
 fn rows_request(path: String, attempted: String, payload: &Payload) -> Request<'_> {
@@ -188,11 +167,7 @@ fn add_offset(query: &mut String, name: &str, token: Option<&OffsetToken>) {
     query.push('&');
     query.push_str(name);
     query.push('=');
-    query.extend(utf8_percent_encode(&token.as_str(), RESERVED));
-}
-
-fn encode(segment: &str) -> String {
-    utf8_percent_encode(segment, RESERVED).to_string()
+    query.push_str(&encode(&token.as_str()));
 }
 
 fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
@@ -200,44 +175,26 @@ fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::new(ErrorKind::Config, "a name cannot be written as JSON").with_source(error))
 }
 
-/// A response that cannot be read does not confirm that rows were accepted.
 fn read<T: DeserializeOwned>(response: &Response, request: &Request<'_>) -> Result<T, Error> {
-    serde_json::from_slice(&response.body).map_err(|error| {
-        let error = Error::new(ErrorKind::Protocol, "the response was not understood")
-            .with_status(response.status)
-            .with_request_id(request.request_id.to_string())
-            .with_source(error);
-        let error = match request.replay {
-            Replay::Safe => error,
-            Replay::Tracked | Replay::Untraceable => error.into_unconfirmed(),
-        };
-        error.attempting(&*request.attempted)
-    })
+    serde_json::from_slice(&response.body)
+        .map_err(|error| not_understood(response, request, "the response was not understood").with_source(error))
+}
+
+/// A response that cannot be read does not confirm that rows were accepted.
+fn not_understood(response: &Response, request: &Request<'_>, happened: &str) -> Error {
+    let error = Error::new(ErrorKind::Protocol, happened)
+        .with_status(response.status)
+        .with_request_id(request.request_id.to_string());
+    let error = match request.replay {
+        Replay::Safe => error,
+        Replay::Tracked | Replay::Untraceable => error.into_unconfirmed(),
+    };
+    error.attempting(&*request.attempted)
 }
 
 const STREAMING: &str = "/v2/streaming";
 const DATA: &str = "/v2/streaming/data";
 const JSON: &str = "application/json";
 
-/// Everything except the unreserved characters of RFC 3986, section 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 const SESSION: HeaderName = HeaderName::from_static("x-snowflake-session");
 const UNCOMPRESSED_LENGTH: HeaderName = HeaderName::from_static("x-snowflake-uncompressed-content-length");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_encoded_segment_by_segment_and_kept_as_given() {
-        let pipe = PipeName {
-            database: "db".into(),
-            schema: "\"My Schema\"".into(),
-            pipe: "a/b;c-STREAMING".into(),
-            table: None,
-        };
-        assert_eq!(pipe.path(), "/v2/streaming/databases/db/schemas/%22My%20Schema%22/pipes/a%2Fb%3Bc-STREAMING");
-        assert_eq!(encode("é..%"), "%C3%A9..%25");
-    }
-}

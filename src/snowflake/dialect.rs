@@ -42,9 +42,11 @@ impl Dialect for SnowflakeDialect {
     }
 
     fn is_final(&self, response: &Response) -> bool {
-        // 513 comes from a host without an account. STALE_PIPE_CACHE and STALE_CONTINUATION_TOKEN_SEQUENCER come with
-        // different statuses; a retry cannot make the request fresh.
-        response.status == 513 || memchr::memmem::find(&response.body, b"\"STALE_").is_some()
+        // 513 comes from a host without an account. STALE_PIPE_CACHE, STALE_CONTINUATION_TOKEN_SEQUENCER and codes of a
+        // channel that is lost come with different statuses; a retry cannot make the request fresh.
+        let code = Problem::of(response).code.unwrap_or_default();
+        let is_lost = by_code(&code).is_some_and(|(kind, _)| kind == ErrorKind::Channel);
+        response.status == 513 || is_lost || code.starts_with("STALE_")
     }
 
     /// The service may respond with 200 and a `status_code` other than 0.
@@ -241,12 +243,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_and_an_unknown_host_are_final() {
+    fn what_only_reopening_mends_and_an_unknown_host_are_final() {
         for (status, body) in
             [(500, r#"{"code":"STALE_PIPE_CACHE"}"#), (503, r#""STALE_CONTINUATION_TOKEN_SEQUENCER""#), (513, "")]
         {
             assert!(INGEST.is_final(&response(status, body)), "{status} {body}");
         }
-        assert!(!INGEST.is_final(&response(503, r#"{"code":"ERR_GENERAL_EXCEPTION_RETRY_REQUEST"}"#)));
+        for body in [
+            r#"{"code":"ERR_CHANNEL_MUST_BE_REOPENED"}"#,
+            r#"{"error_code":"ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER"}"#,
+            r#""ERR_CHANNEL_NO_LONGER_EXISTS""#,
+        ] {
+            assert!(INGEST.is_final(&response(503, body)), "{body}");
+        }
+        for body in [
+            r#"{"code":"ERR_GENERAL_EXCEPTION_RETRY_REQUEST"}"#,
+            r#"{"code":"ERR_PIPE_IN_INVALID_STATE"}"#,
+            r#"{"message":"ERR_CHANNEL_MUST_BE_REOPENED"}"#,
+            "",
+        ] {
+            assert!(!INGEST.is_final(&response(503, body)), "{body}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Batch, ErrorKind};
 
-use crate::support::{batch, client_of, impatient_pipe, landed, pipe_of, rows};
+use crate::support::{batch, client_of, impatient_pipe, landed, long_rows, pipe_of, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -242,17 +242,6 @@ fn recovery_names_a_second_writer() {
     assert_eq!(first.append(&batch(4..=5)).unwrap_err().to_string(), error.to_string());
     first.reopen().unwrap();
     assert_eq!(first.committed_offset(), Some(&101.into()));
-}
-
-/// Rows of noise with these ids, so long that each takes a request of its own.
-fn long_rows(ids: std::ops::RangeInclusive<u64>) -> Batch {
-    let (mut noise, mut batch) = (fastrand::Rng::with_seed(3), Batch::new());
-    for id in ids {
-        let text: String = (0..3_500_000).map(|_| noise.alphanumeric()).collect();
-        batch.push(&serde_json::json!({ "ID": id, "TEXT": text })).unwrap();
-        batch.mark(id);
-    }
-    batch
 }
 
 #[test]

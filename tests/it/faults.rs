@@ -8,7 +8,7 @@ use snowpipe_streaming::ErrorKind;
 
 use crate::support::{Raw, Reply, batch};
 
-const OPENED: &str = r#"{"next_continuation_token":"0_1","channel_status":{"channel_status_code":"SUCCESS"}}"#;
+const OPENED: &str = r#"{"next_continuation_token":"0_1","channel_status":{"last_committed_offset_token":null}}"#;
 const APPENDED: &str = r#"{"next_continuation_token":"0_2"}"#;
 
 /// A healthy service but for its answers to appends.

@@ -2,6 +2,9 @@
 
 mod support;
 
+mod channel_opening;
+mod channel_recovery;
+mod channel_statuses;
 mod channels;
 mod chaos;
 mod checking;

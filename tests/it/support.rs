@@ -64,6 +64,17 @@ pub fn batch(ids: impl IntoIterator<Item = u64>) -> Batch {
     batch
 }
 
+/// Rows of noise with these ids, so long that each takes a request of its own.
+pub fn long_rows(ids: std::ops::RangeInclusive<u64>) -> Batch {
+    let (mut noise, mut batch) = (fastrand::Rng::with_seed(3), Batch::new());
+    for id in ids {
+        let text: String = (0..3_500_000).map(|_| noise.alphanumeric()).collect();
+        batch.push(&serde_json::json!({ "ID": id, "TEXT": text })).unwrap();
+        batch.mark(id);
+    }
+    batch
+}
+
 /// The same, each marked as a load of these rows marks them: with its id as position, and the CRC-32 of all so far.
 pub fn loaded(ids: impl IntoIterator<Item = u64>) -> Batch {
     let (mut batch, mut crc) = (Batch::new(), flate2::Crc::new());

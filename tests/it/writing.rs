@@ -89,16 +89,18 @@ fn everything_is_committed_once_however_often_the_channel_is_lost() {
 }
 
 #[test]
-fn a_channel_lost_while_waiting_for_its_commit_is_recovered_without_another_row() {
+fn a_channel_deleted_while_its_commit_is_awaited_is_a_conflict_and_nothing_is_sent_again() {
     let service = Emulator::start().unwrap();
     service.hold_commits(true);
-    let mut writer = pipe_of(&service).channel("w").discard_uncommitted().open().unwrap().into_writer();
+    let mut writer = pipe_of(&service).channel("w").open().unwrap().into_writer();
     writer.write_json(row(1).as_bytes(), 1).unwrap();
     writer.flush().unwrap();
     pipe_of(&service).drop_channel("w").unwrap();
     service.hold_commits(false);
-    writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+    let error = writer.commit(SOON).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("the 1 row sent from its beginning may or may not be stored"), "{error}");
+    assert_eq!((landed(&service), appends(&service)), (String::new(), 1));
 }
 
 #[test]

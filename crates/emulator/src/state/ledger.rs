@@ -25,6 +25,8 @@ pub(crate) struct Ledger {
     commits_held: bool,
     /// The client sequencer of the latest opening, whichever channel it was of.
     openings: u64,
+    /// When the newest channel was created: no other has the same time, so that one made again can be told apart.
+    newest_created_ms: i64,
     channels: HashMap<ChannelName, Channel>,
     /// In the order of receipt, in which they also fall due: the delay is the same for all.
     in_flight: VecDeque<InFlight>,
@@ -76,6 +78,7 @@ impl Ledger {
             settings,
             commits_held: false,
             openings: 0,
+            newest_created_ms: 0,
             channels: HashMap::new(),
             in_flight: VecDeque::new(),
             tables: HashMap::new(),
@@ -103,7 +106,8 @@ impl Ledger {
             channel: name.clone(),
             // The first spelling stays: status lists look channels up by it.
             spelling: present.map_or_else(|| bare(spelling), |channel| channel.spelling.clone()),
-            created_on_ms: present.map_or(now_ms, |channel| channel.created_on_ms),
+            created_on_ms: present
+                .map_or_else(|| now_ms.max(self.newest_created_ms + 1), |channel| channel.created_on_ms),
             // Counted over all channels: one that is dropped and made again must not issue a token that it issued
             // before.
             client_sequencer: self.openings + 1,

@@ -38,6 +38,7 @@ impl Ledger {
     pub(super) fn take_over(&mut self, opened: Opened) {
         self.discard_uncommitted(&opened.channel);
         self.openings = opened.client_sequencer;
+        self.newest_created_ms = self.newest_created_ms.max(opened.created_on_ms);
         let channel =
             self.channels.entry(opened.channel).or_insert_with(|| Channel::new(opened.spelling, opened.created_on_ms));
         channel.take_over(opened.client_sequencer);

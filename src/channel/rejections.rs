@@ -1,0 +1,81 @@
+use crate::snowflake::status::ChannelStatus;
+
+/// The rows of a channel that the service could not store: each is reported to the caller once.
+///
+/// The service counts them over the life of the channel. A smaller count than one seen before comes from a status that lags,
+/// so the largest counts.
+#[derive(Debug)]
+pub(super) struct Rejections {
+    /// The status with the largest count.
+    seen: ChannelStatus,
+    reported: u64,
+}
+
+impl Rejections {
+    /// Rows that were rejected before this status are of no concern.
+    pub(super) fn since(status: ChannelStatus) -> Rejections {
+        Rejections { reported: status.rows_rejected(), seen: status }
+    }
+
+    pub(super) fn note(&mut self, status: &ChannelStatus) {
+        if status.rows_rejected() >= self.seen.rows_rejected() {
+            self.seen = status.clone();
+        }
+    }
+
+    /// Begins with the count of a channel that was opened again. Rows that were rejected in the meantime are still to be
+    /// reported; a smaller count is a new beginning.
+    pub(super) fn reopen(&mut self, status: &ChannelStatus) {
+        self.reported = self.reported.min(status.rows_rejected());
+        self.seen = status.clone();
+    }
+
+    /// Rows that are not reported yet; they are from now on.
+    pub(super) fn take(&mut self) -> u64 {
+        let seen = self.seen.rows_rejected();
+        seen.saturating_sub(std::mem::replace(&mut self.reported, seen))
+    }
+
+    /// The status that counts the most rows, which also has the reason for the last.
+    pub(super) fn status(&self) -> &ChannelStatus {
+        &self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(rejected: u64) -> ChannelStatus {
+        serde_json::from_str(&format!("{{\"rows_error_count\":{rejected}}}")).unwrap()
+    }
+
+    #[test]
+    fn statuses_that_come_out_of_order_count_each_row_once() {
+        let mut rejections = Rejections::since(status(1));
+        let taken = [3, 1, 3, 4].map(|count| {
+            rejections.note(&status(count));
+            rejections.take()
+        });
+        assert_eq!(taken, [2, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_row_that_any_status_counted_is_reported_after_one_that_lags() {
+        let mut rejections = Rejections::since(status(0));
+        rejections.note(&status(2));
+        rejections.note(&status(0));
+        assert_eq!((rejections.take(), rejections.take()), (2, 0));
+    }
+
+    #[test]
+    fn a_smaller_count_at_an_open_is_a_new_beginning() {
+        let mut rejections = Rejections::since(status(5));
+        rejections.reopen(&status(2));
+        assert_eq!(rejections.take(), 0);
+        rejections.note(&status(3));
+        assert_eq!(rejections.take(), 1);
+        rejections.reopen(&status(7));
+        assert_eq!(rejections.take(), 4, "rejected while the channel was lost");
+    }
+}
