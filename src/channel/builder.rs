@@ -172,7 +172,7 @@ impl ChannelBuilder {
         let upper_case = self.name.to_uppercase();
         let mut names = vec![self.name.as_str(), &upper_case];
         names.dedup();
-        match api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, Some(self.open_timeout)) {
+        match api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, None) {
             Ok(statuses) => self.check_expected(&status_of(&self.name, statuses).unwrap_or_default()),
             // The first open creates a table's default pipe.
             Err(error) if is_unknown_pipe(&error) => Ok(()),

@@ -9,7 +9,7 @@ use snowpipe_streaming::{
 
 use crate::support::{Raw, Reply, TextFile, batch, builder_of, landed, row, rows};
 
-const OPENED: &str = r#"{"next_continuation_token":"0_1","channel_status":{"channel_status_code":"SUCCESS"}}"#;
+const OPENED: &str = r#"{"next_continuation_token":"0_1","channel_status":{"last_committed_offset_token":null}}"#;
 
 /// Half a minute and more, where the caller waits for 200 ms: what ends sooner was ended by the caller's bound.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use snowpipe_streaming::{CheckReport, ClientBuilder, Error, Profile};
+use snowpipe_streaming::{CheckOutcome, CheckReport, CheckStep, ClientBuilder, Error, Profile};
 
 use crate::Result;
 
@@ -12,20 +12,28 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
         ["-h" | "--help"] => return crate::print(HELP),
         [] => Profile::from_environment(),
         ["--profile", file] => Profile::from_file(file),
-        _ => return Err("check takes --profile FILE and nothing else; see --help".into()),
+        _ => return Err(crate::misuse("check takes --profile FILE and nothing else; see --help")),
     };
-    let report = check(&profile?)?;
+    let report = ClientBuilder::from_profile(&profile?)?.build()?.check();
     crate::print(&report)?;
-    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    match failure(&report) {
+        Some(error) => Err(error.clone()),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
-fn check(profile: &Profile) -> std::result::Result<CheckReport, Error> {
-    Ok(ClientBuilder::from_profile(profile)?.build()?.check())
+/// Why the first step that failed did so; the steps after it were not reached.
+fn failure(report: &CheckReport) -> Option<&Error> {
+    CheckStep::ALL.iter().find_map(|step| match report.outcome(*step) {
+        CheckOutcome::Failed(error) => Some(error),
+        _ => None,
+    })
 }
 
 const HELP: &str = "\
 Walks the login step by step and prints one line a step: passed, or what failed
-and what to do about it. Exits with 0 if every step passed, otherwise with 1.
+and what to do about it. Exits with 0 if every step passed; otherwise with 2
+(the call, the profile), 6 (refused) or 7 (out of reach).
 
 Usage: snowpipe check [--profile FILE]
 

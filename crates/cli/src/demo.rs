@@ -3,12 +3,10 @@
 use std::process::ExitCode;
 
 use snowpipe_streaming::Loader;
-use snowpipe_streaming::emulator::Emulator;
 
-use crate::Result;
-use crate::embedded::{Landed, client_of};
+use crate::embedded::{Landed, client_of, start};
 use crate::load::Summary;
-use crate::sample;
+use crate::{Result, misuse, sample, unexpected};
 
 pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
     let arguments: Vec<String> = arguments.collect();
@@ -16,18 +14,18 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
         ["-h" | "--help"] => return crate::print(HELP),
         [] => false,
         ["--json"] => true,
-        _ => return Err("demo takes --json and nothing else; see --help".into()),
+        _ => return Err(misuse("demo takes --json and nothing else; see --help")),
     };
-    let service = Emulator::start()?;
+    let service = start()?;
     let pipe = client_of(&service)?.table("DEMO", "PUBLIC", "FLIGHTS");
-    let report = Loader::new(&pipe, "demo").load(sample::source())?;
+    let report = Loader::new(&pipe, CHANNEL).load(sample::source())?;
     let landed = Landed::wait_for(&service, "DEMO.PUBLIC.FLIGHTS", report.rows)?;
     if landed.rows() != report.rows {
-        return Err(format!("{} rows were loaded, but {} landed", report.rows, landed.rows()).into());
+        return Err(unexpected(format!("{} rows were loaded, but {} landed", report.rows, landed.rows())));
     }
-    let summary = Summary::of_load(&report);
+    let summary = Summary::of_load(CHANNEL, &report);
     if as_json {
-        let mut summary = serde_json::to_value(summary)?;
+        let mut summary = serde_json::json!(summary);
         summary["rows_landed"] = landed.rows().into();
         crate::print(format_args!("{summary}\n"))
     } else {
@@ -35,6 +33,8 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
         landed.print()
     }
 }
+
+const CHANNEL: &str = "demo";
 
 const HELP: &str = "\
 Loads 10,000 bundled flights into an embedded emulator of the service and

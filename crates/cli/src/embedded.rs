@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::{Client, Credentials, PrivateKey};
 
-use crate::Result;
+use crate::{Result, unexpected};
+
+pub fn start() -> Result<Emulator> {
+    Emulator::start().map_err(|error| unexpected(format!("cannot start the embedded emulator: {error}")))
+}
 
 /// A client of an emulator that was just started in this process.
 pub fn client_of(service: &Emulator) -> Result<Client> {
-    let key = service.private_key_pem().ok_or("the embedded emulator has no key")?;
+    let key = service.private_key_pem().ok_or_else(|| unexpected("the embedded emulator has no key"))?;
     let credentials = Credentials::key_pair(service.user(), PrivateKey::from_pem(key)?);
-    Ok(Client::builder(service.account(), credentials).url(service.url()).build()?)
+    Client::builder(service.account(), credentials).url(service.url()).build()
 }
 
 /// The rows of one table of the embedded emulator.
@@ -26,7 +30,9 @@ impl Landed {
     pub fn wait_for(service: &Emulator, table: &str, expected: u64) -> Result<Landed> {
         let deadline = Instant::now() + VISIBLE_WITHIN;
         loop {
-            let landed = Landed { table: table.into(), text: String::from_utf8(service.rows(table))? };
+            let text = String::from_utf8(service.rows(table));
+            let text = text.map_err(|_| unexpected(format!("what landed in {table} is not UTF-8")))?;
+            let landed = Landed { table: table.into(), text };
             if landed.rows() >= expected || Instant::now() > deadline {
                 return Ok(landed);
             }

@@ -7,19 +7,20 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use serde_json::json;
+use snowpipe_streaming::Error;
 use snowpipe_streaming::emulator::{Builder, Emulator};
 
-use crate::Result;
+use crate::{Result, misuse};
 
 pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
     let Some(options) = Options::parse(arguments)? else {
         return crate::print(HELP);
     };
-    let emulator = options.builder()?.start().map_err(|error| format!("cannot start: {error}"))?;
+    let emulator = options.builder()?.start().map_err(|error| misuse(format!("cannot start: {error}")))?;
     fs::create_dir_all(&options.dir)
         .and_then(|()| options.dir.canonicalize())
         .and_then(|dir| write_profiles(&dir, &emulator))
-        .map_err(|error| format!("cannot write to {}: {error}", options.dir.display()))?;
+        .map_err(|error| misuse(format!("cannot write to {}: {error}", options.dir.display())))?;
     crate::print(format_args!("listening on {}\n", emulator.url()))?;
     loop {
         thread::park();
@@ -62,14 +63,14 @@ impl Options {
                 continue;
             }
             if !VALUED.contains(&name.as_str()) {
-                return Err(format!("unknown argument {name:?}; --help lists them").into());
+                return Err(misuse(format!("unknown argument {name:?}; --help lists them")));
             }
             let value = inline.or_else(|| arguments.next());
-            let value = value.ok_or_else(|| format!("{name} needs a value"))?;
+            let value = value.ok_or_else(|| misuse(format!("{name} needs a value")))?;
             options.set(&name, value)?;
         }
         if options.dir.as_os_str().is_empty() {
-            return Err("--dir DIR is needed: the profile is written there".into());
+            return Err(misuse("--dir DIR is needed: the profile is written there"));
         }
         Ok(Some(options))
     }
@@ -77,7 +78,7 @@ impl Options {
     fn set(&mut self, name: &str, value: String) -> Result<()> {
         match name {
             "--port" => {
-                self.port = value.parse().map_err(|_| format!("--port: {value:?} is not a port"))?;
+                self.port = value.parse().map_err(|_| misuse(format!("--port: {value:?} is not a port")))?;
             }
             "--dir" => self.dir = PathBuf::from(value),
             "--state" => self.state = Some(PathBuf::from(value)),
@@ -86,12 +87,12 @@ impl Options {
             "--public-key" => self.public_keys.push(PathBuf::from(value)),
             "--commit-delay-ms" => {
                 let ms = value.parse();
-                let ms = ms.map_err(|_| format!("--commit-delay-ms: {value:?} is not a number"))?;
+                let ms = ms.map_err(|_| misuse(format!("--commit-delay-ms: {value:?} is not a number")))?;
                 self.commit_delay = Some(Duration::from_millis(ms));
             }
             _ => {
                 let pipe = value.split_once('=').filter(|(name, table)| !name.is_empty() && !table.is_empty());
-                let (pipe, table) = pipe.ok_or_else(|| format!("--pipe: {value:?} is not NAME=TABLE"))?;
+                let (pipe, table) = pipe.ok_or_else(|| misuse(format!("--pipe: {value:?} is not NAME=TABLE")))?;
                 self.pipes.push((pipe.to_owned(), table.to_owned()));
             }
         }
@@ -105,7 +106,7 @@ impl Options {
             _ if !self.public_keys.is_empty() => Ok(None),
             Ok(pem) => Ok(Some(pem)),
             Err(error) if missing(&error) => Ok(None),
-            Err(error) => Err(format!("cannot read {}: {error}", file.display()).into()),
+            Err(error) => Err(unreadable(&file, &error)),
         }
     }
 
@@ -136,11 +137,15 @@ impl Options {
             builder = builder.pipe(pipe, table);
         }
         for file in &self.public_keys {
-            let pem = fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            let pem = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
             builder = builder.public_key_pem(pem);
         }
         Ok(builder)
     }
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Error {
+    misuse(format!("cannot read {}: {error}", file.display()))
 }
 
 fn missing(error: &io::Error) -> bool {

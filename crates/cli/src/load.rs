@@ -2,124 +2,104 @@
 //!
 //! Without `--profile` it starts the embedded emulator and loads into that.
 
+mod elastic;
+mod first_row;
+mod gunzip;
 mod input;
+mod line_error;
 mod options;
 mod progress;
 mod summary;
 
-use std::io::{BufRead, BufReader};
+use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::{Batch, Client, ClientBuilder, Loader, Pipe, Profile, Source};
+use snowpipe_streaming::{Client, ClientBuilder, Loader, Pipe, Profile};
 
-use self::options::{HELP, Options};
+use self::input::OpenInput;
+use self::options::{HELP, Options, Wanted};
 use self::progress::Progress;
 pub use self::summary::Summary;
 use crate::Result;
-use crate::embedded::{Landed, client_of};
+use crate::embedded::{Landed, client_of, start};
 
-pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
-    let Some(options) = Options::parse(arguments)? else {
+pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    // Wrong arguments are summed up too, wherever among them this one is.
+    let mut options = Options { json: arguments.iter().any(|argument| argument == "--json"), ..Options::default() };
+    let wanted = options.read(arguments);
+    if matches!(wanted, Ok(Wanted::Help)) {
         return crate::print(HELP);
-    };
-    // Opened before anything is sent, so that a mistyped name costs nothing.
-    let source = options.input.source()?;
-    if let Some(profile) = &options.profile {
-        let client = ClientBuilder::from_profile(&Profile::from_file(profile)?)?.build()?;
-        load(&options, &client, source)?;
-        return Ok(ExitCode::SUCCESS);
     }
-    let service = Emulator::start()?;
-    let rows = load(&options, &client_of(&service)?, source)?;
-    if options.json {
-        return Ok(ExitCode::SUCCESS);
+    let mut summary = Summary::of_options(&options);
+    let landed = wanted.and_then(|_| load(&options, &mut summary));
+    if let Err(error) = &landed {
+        summary.fail(error);
     }
-    Landed::wait_for(&service, &options.table.join("."), rows)?.print()
+    let printed = summary.print(options.json);
+    match landed? {
+        Some(landed) => printed.and_then(|_| landed.print()),
+        None => printed,
+    }
 }
 
-/// Returns how many rows are there in the end.
-fn load(options: &Options, client: &Client, source: Source<'_>) -> Result<u64> {
+/// Returns what the embedded service holds in the end, if that was used and a person wants to see it.
+fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
+    // Opened before anything is sent, so that a mistyped name costs nothing.
+    let input = options.input.open()?;
+    if let Some(profile) = &options.profile {
+        let client = ClientBuilder::from_profile(&Profile::from_file(profile)?)?;
+        load_into(options, &client.retry_budget(options.retry_budget).build()?, input, summary)?;
+        return Ok(None);
+    }
+    let service = start()?;
+    load_into(options, &client_of(&service)?, input, summary)?;
+    if options.json {
+        return Ok(None);
+    }
+    Landed::wait_for(&service, &options.table.join("."), summary.rows_stored()).map(Some)
+}
+
+fn load_into(options: &Options, client: &Client, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
     let [database, schema, table] = &options.table;
     let pipe = match &options.pipe {
         Some(pipe) => client.pipe(database, schema, pipe),
         None => client.table(database, schema, table),
     };
-    if options.elastic { load_elastic(options, client, &pipe) } else { load_channel(options, &pipe, source) }
+    let result = if options.elastic {
+        elastic::load(options, client, &pipe, input, summary)
+    } else {
+        load_channel(options, &pipe, input, summary)
+    };
+    summary.add_requests(client.counters());
+    result
 }
 
-fn load_channel(options: &Options, pipe: &Pipe, source: Source<'_>) -> Result<u64> {
-    let mut progress = Progress::new(options.input.bytes());
-    let mut loader = Loader::new(pipe, &options.channel)
+fn load_channel(options: &Options, pipe: &Pipe, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
+    let mut progress = Progress::new(input.bytes());
+    let named = match &options.channel {
+        Some(channel) => Some((channel.clone(), input.into_source()?)),
+        None => input.into_named_source()?,
+    };
+    let Some((channel, source)) = named else {
+        summary.nothing_to_load();
+        return Ok(());
+    };
+    summary.channel = Some(channel.clone());
+    let mut loader = Loader::new(pipe, channel)
         .batch_bytes(options.batch_bytes)
         .commit_timeout(options.commit_timeout)
         .channels(options.channels)
+        .max_errors(options.max_errors)
         .on_progress(|report| progress.show(report.rows_sent, report.rows, report.bytes_sent, report.skipped));
     if options.pipelined {
         loader = loader.pipelined();
     }
+    if options.plain_offsets {
+        loader = loader.accept_plain_offsets();
+    }
     let result = loader.load(source);
-    let report = loader.report().clone();
+    summary.add_load(loader.report());
     drop(loader);
     progress.clear();
-    // Before the load has begun there is nothing to sum up.
-    if result.is_ok() || report != Default::default() {
-        Summary::of_load(&report).print(options.json)?;
-    }
-    Ok(result?.rows)
-}
-
-fn load_elastic(options: &Options, client: &Client, pipe: &Pipe) -> Result<u64> {
-    let began = Instant::now();
-    let (mut rows, mut batches) = (0, 0);
-    let mut append_all = || -> Result<()> {
-        let elastic = pipe.elastic();
-        let mut lines = BufReader::new(options.input.reader()?);
-        let mut batch = Batch::new();
-        let mut next = Line::default();
-        while next.read(&mut lines)? || !batch.is_empty() {
-            let is_full = next.text.is_empty() || batch.bytes() + next.text.len() > options.batch_bytes;
-            if is_full && !batch.is_empty() {
-                elastic.append(&batch)?;
-                (rows, batches) = (rows + batch.rows() as u64, batches + 1);
-                batch.clear();
-            }
-            if !next.text.is_empty() {
-                batch
-                    .push_json(&next.text)
-                    .map_err(|error| format!("line {} of {}: {error}", next.number, options.input.name()))?;
-            }
-        }
-        Ok(())
-    };
-    let result = append_all();
-    Summary::of_elastic(rows, batches, client.counters(), began.elapsed()).print(options.json)?;
-    result.map(|()| rows)
-}
-
-/// The next line that is not blank, with its number; empty at the end.
-#[derive(Default)]
-struct Line {
-    text: Vec<u8>,
-    number: u64,
-}
-
-impl Line {
-    fn read(&mut self, from: &mut impl BufRead) -> Result<bool> {
-        loop {
-            self.text.clear();
-            if from.read_until(b'\n', &mut self.text)? == 0 {
-                return Ok(false);
-            }
-            self.number += 1;
-            self.text.pop_if(|last| *last == b'\n');
-            if self.number == 1 && self.text.starts_with(b"\xef\xbb\xbf") {
-                self.text.drain(..3);
-            }
-            if !self.text.trim_ascii().is_empty() {
-                return Ok(true);
-            }
-        }
-    }
+    result.map(|_| ())
 }

@@ -8,40 +8,73 @@ mod emulator;
 mod load;
 mod sample;
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// The result of a command. Its error is printed as the last line.
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use snowpipe_streaming::{Error, ErrorKind};
+
+/// The result of a command. Its error is printed as the last line, and its kind decides the exit code.
+type Result<T> = std::result::Result<T, Error>;
 
 fn main() -> ExitCode {
-    let mut arguments = match std::env::args_os().skip(1).map(OsString::into_string).collect() {
-        Ok(arguments) => Vec::into_iter(arguments),
-        Err(argument) => return misuse(&format!("the argument {argument:?} is not UTF-8")),
-    };
-    let result = match arguments.next().as_deref() {
-        Some("load") => load::run(arguments),
+    run(std::env::args_os().skip(1)).unwrap_or_else(|error| {
+        // A name in it may hold line breaks; the error is one line.
+        eprintln!("error: {}", error.to_string().replace(['\r', '\n'], " "));
+        ExitCode::from(exit_code(error.kind()))
+    })
+}
+
+fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    let command = arguments.next().map(utf8).transpose()?;
+    if command.as_deref() == Some("load") {
+        return load::run(arguments.collect());
+    }
+    let arguments = arguments.map(utf8).collect::<Result<Vec<_>>>()?.into_iter();
+    match command.as_deref() {
         Some("check") => check::run(arguments),
         Some("emulator") => emulator::run(arguments),
         Some("demo") => demo::run(arguments),
         Some("-h" | "--help" | "help") => print(HELP),
         Some("-V" | "--version") => print(concat!("snowpipe ", env!("CARGO_PKG_VERSION"), "\n")),
-        Some(unknown) => return misuse(&format!("{unknown:?} is not a command; see snowpipe --help")),
-        None => return misuse("a command is needed; see snowpipe --help"),
-    };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        ExitCode::FAILURE
-    })
+        Some(unknown) => Err(misuse(format!("{unknown:?} is not a command; see snowpipe --help"))),
+        None => Err(misuse("a command is needed; see snowpipe --help")),
+    }
 }
 
-/// Wrong use of the program itself. A command reports wrong arguments of its own as an error like any other.
-fn misuse(error: &str) -> ExitCode {
-    eprintln!("error: {error}");
-    ExitCode::from(2)
+/// What a caller can act on: 2 correct the call, 3 look at the rejected rows, 4 correct the file, 5 find out who uses the
+/// channel, 6 correct the set-up, 7 and 8 run it again.
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Config => 2,
+        ErrorKind::NotStored => 3,
+        ErrorKind::Row | ErrorKind::Source => 4,
+        ErrorKind::Conflict => 5,
+        ErrorKind::Credentials | ErrorKind::Clock | ErrorKind::Refused => 6,
+        ErrorKind::Channel
+        | ErrorKind::Throttled
+        | ErrorKind::Unavailable
+        | ErrorKind::Timeout
+        | ErrorKind::Unconfirmed => 7,
+        ErrorKind::Stopped => 8,
+        // A response that was not understood, and kinds that are newer than this program.
+        _ => 1,
+    }
+}
+
+fn utf8(argument: OsString) -> Result<String> {
+    argument.into_string().map_err(|argument| misuse(format!("the argument {argument:?} is not UTF-8")))
+}
+
+/// Wrong use: of arguments, or of the files that they name.
+fn misuse(reason: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, reason)
+}
+
+/// Nothing that a caller could correct.
+fn unexpected(reason: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Protocol, reason)
 }
 
 /// Prints to standard output. `print!` would panic if that is full, or closed by a reader that has seen enough.
@@ -49,7 +82,7 @@ fn print(text: impl Display) -> Result<ExitCode> {
     let mut stdout = io::stdout().lock();
     match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("cannot write to standard output: {error}").into())
+            Err(unexpected(format!("cannot write to standard output: {error}")))
         }
         _ => Ok(ExitCode::SUCCESS),
     }
@@ -67,4 +100,37 @@ Usage: snowpipe COMMAND [ARGUMENT]...
 
   -h, --help       this text; snowpipe COMMAND --help describes a command
   -V, --version    the program's version
+
+Exit codes:
+  0  done
+  1  unexpected; report it
+  2  wrong use: arguments, files, profile; nothing was sent
+  3  all is committed, but more rows were rejected than allowed
+  4  stopped at a bad row, or the file failed; the rows before are committed
+  5  the channel belongs to something else, such as another file
+  6  refused: credentials, clock, role, grants, names
+  7  out of reach or too slow, or unknown whether applied: run it again later
+  8  stopped: run it again to go on
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_never_change() {
+        use ErrorKind::*;
+        for (code, kinds) in [
+            (1, &[Protocol][..]),
+            (2, &[Config]),
+            (3, &[NotStored]),
+            (4, &[Row, Source]),
+            (5, &[Conflict]),
+            (6, &[Credentials, Clock, Refused]),
+            (7, &[Channel, Throttled, Unavailable, Timeout, Unconfirmed]),
+            (8, &[Stopped]),
+        ] {
+            assert!(kinds.iter().all(|kind| exit_code(*kind) == code), "{code} is not that of {kinds:?}");
+        }
+    }
+}

@@ -11,3 +11,4 @@ pub fn source() -> Source<'static> {
 }
 
 pub const NAME: &str = "the bundled sample";
+pub const FILE_NAME: &str = "flights.ndjson";

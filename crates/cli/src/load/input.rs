@@ -1,9 +1,10 @@
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::read::MultiGzDecoder;
 use snowpipe_streaming::Source;
 
+use super::first_row::FirstRow;
+use super::gunzip::Gunzip;
 use crate::{Result, sample};
 
 /// Where the rows come from.
@@ -12,6 +13,16 @@ pub enum Input {
     Sample,
     Stdin,
     File(String),
+}
+
+/// An input that is there and can be read.
+pub struct OpenInput<'i> {
+    input: &'i Input,
+    rows: Box<dyn BufRead + Send>,
+    /// How many bytes of rows there are, where that is known beforehand.
+    bytes: Option<u64>,
+    /// Whether the file holds the rows as they are, so that the loader can read it again.
+    is_plain_file: bool,
 }
 
 impl Input {
@@ -23,42 +34,75 @@ impl Input {
     pub fn name(&self) -> &str {
         match self {
             Input::Sample => sample::NAME,
-            Input::Stdin => "-",
+            Input::Stdin => "standard input",
             Input::File(file) => file,
         }
     }
 
-    /// Rows for the loader; a plain file is handed over as one, because the loader can read it again.
-    pub fn source(&self) -> Result<Source<'static>> {
+    /// What the argument was.
+    pub fn argument(&self) -> Option<&str> {
         match self {
-            Input::Sample => Ok(sample::source()),
-            Input::File(file) if !is_gzip(file) => Ok(Source::file(file)?),
-            _ => Ok(Source::reader(self.name(), self.reader()?)),
+            Input::Sample => None,
+            Input::Stdin => Some("-"),
+            Input::File(file) => Some(file),
         }
     }
 
-    pub fn reader(&self) -> Result<Box<dyn Read + Send>> {
+    pub fn open(&self) -> Result<OpenInput<'_>> {
+        let open = |rows, bytes, is_plain_file| OpenInput { input: self, rows, bytes, is_plain_file };
         let file = match self {
-            Input::Sample => return Ok(Box::new(sample::FLIGHTS)),
-            Input::Stdin => return Ok(Box::new(io::stdin())),
+            Input::Sample => return Ok(open(Box::new(sample::FLIGHTS), Some(sample::FLIGHTS.len() as u64), false)),
+            Input::Stdin => return Ok(open(Box::new(BufReader::new(io::stdin())), None, false)),
             Input::File(file) => file,
         };
-        let input = File::open(file).map_err(|error| format!("cannot open the file {file}: {error}"))?;
-        Ok(if is_gzip(file) { Box::new(MultiGzDecoder::new(BufReader::new(input))) } else { Box::new(input) })
+        let refuse =
+            |error| crate::misuse(format!("cannot open the file {file}: {error}; check the path and the permissions"));
+        let opened = File::open(file).map_err(refuse)?;
+        let data = opened.metadata().map_err(refuse)?;
+        if data.is_dir() {
+            return Err(crate::misuse(format!("{file} is a folder; name a file in it")));
+        }
+        if file.ends_with(".gz") {
+            return Ok(open(Box::new(BufReader::new(Gunzip::new(BufReader::new(opened)))), None, false));
+        }
+        // A pipe or a terminal has a path too.
+        let length = data.is_file().then_some(data.len());
+        Ok(open(Box::new(BufReader::new(opened)), length, length.is_some()))
     }
 
-    /// How many bytes of rows there are, where that is known beforehand.
-    pub fn bytes(&self) -> Option<u64> {
+    fn file_name(&self) -> &str {
         match self {
-            Input::Sample => Some(sample::FLIGHTS.len() as u64),
-            Input::File(file) if !is_gzip(file) => {
-                std::fs::metadata(file).ok().filter(|data| data.is_file()).map(|data| data.len())
-            }
-            _ => None,
+            Input::Sample => sample::FILE_NAME,
+            Input::Stdin => "stdin",
+            Input::File(file) => file,
         }
     }
 }
 
-fn is_gzip(file: &str) -> bool {
-    file.ends_with(".gz")
+impl OpenInput<'_> {
+    pub fn bytes(&self) -> Option<u64> {
+        self.bytes
+    }
+
+    pub fn into_rows(self) -> Box<dyn BufRead + Send> {
+        self.rows
+    }
+
+    /// Rows for the loader.
+    pub fn into_source(self) -> Result<Source<'static>> {
+        match self.input {
+            Input::File(file) if self.is_plain_file => Source::file(file),
+            input => Ok(Source::reader(input.name(), self.rows)),
+        }
+    }
+
+    /// Rows for the loader with the channel that they have by default; nothing if there are none.
+    pub fn into_named_source(mut self) -> Result<Option<(String, Source<'static>)>> {
+        let Some(first) = FirstRow::read(&mut self.rows, self.input.name())? else { return Ok(None) };
+        let channel = first.channel(self.input.file_name());
+        if !self.is_plain_file {
+            self.rows = Box::new(BufReader::new(first.into_read().chain(self.rows)));
+        }
+        Ok(Some((channel, self.into_source()?)))
+    }
 }

@@ -1,9 +1,11 @@
+use std::ffi::OsString;
+use std::str::FromStr;
 use std::time::Duration;
 
 use snowpipe_streaming::Batch;
 
 use super::input::Input;
-use crate::Result;
+use crate::{Result, misuse};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -13,45 +15,74 @@ pub struct Options {
     /// Database, schema, table.
     pub table: [String; 3],
     pub pipe: Option<String>,
-    pub channel: String,
+    /// By default it is named for the file and its first row.
+    pub channel: Option<String>,
     pub channels: u32,
     pub pipelined: bool,
     pub elastic: bool,
     pub batch_bytes: usize,
+    pub max_errors: u64,
+    pub plain_offsets: bool,
     pub commit_timeout: Duration,
+    pub retry_budget: Duration,
     pub json: bool,
 }
 
+/// Whether to load, or only to say how.
+#[derive(Debug)]
+pub enum Wanted {
+    Load,
+    Help,
+}
+
 impl Options {
-    /// Nothing when only help was wanted.
-    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>> {
-        let mut options = Options::default();
-        let mut input = None;
-        while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value; see --help"));
+    /// Keeps what was understood, also if something is wrong.
+    pub fn read(&mut self, arguments: Vec<OsString>) -> Result<Wanted> {
+        let mut arguments = arguments.into_iter().map(crate::utf8);
+        while let Some(argument) = arguments.next().transpose()? {
+            let is_option = argument.starts_with('-') && argument != "-";
             match argument.as_str() {
-                "--profile" => options.profile = Some(value()?),
-                "--table" => options.table = split_table(&value()?)?,
-                "--pipe" => options.pipe = Some(value()?),
-                "--channel" => options.channel = value()?,
-                "--channels" => options.channels = u32::try_from(positive(&argument, &value()?)?)?,
-                "--pipelined" => options.pipelined = true,
-                "--elastic" => options.elastic = true,
-                "--batch-bytes" => options.batch_bytes = positive(&argument, &value()?)?,
-                "--commit-timeout" => {
-                    options.commit_timeout = Duration::from_secs(positive(&argument, &value()?)? as u64);
+                "--pipelined" => self.pipelined = true,
+                "--elastic" => self.elastic = true,
+                "--plain-offsets" => self.plain_offsets = true,
+                "--json" => self.json = true,
+                "--help" | "-h" => return Ok(Wanted::Help),
+                option if VALUED.contains(&option) => {
+                    // An option that follows is none: its own meaning would be lost.
+                    let value = arguments.next().transpose()?.filter(|value| !value.starts_with("--"));
+                    self.set(option, value.ok_or_else(|| misuse(format!("{option} needs a value; see --help")))?)?;
                 }
-                "--json" => options.json = true,
-                "--help" | "-h" => return Ok(None),
-                unknown if unknown.starts_with('-') && unknown != "-" => {
-                    return Err(format!("{unknown} is not an option; see --help").into());
-                }
-                _ if input.is_none() => input = Some(Input::named(argument)),
-                _ => return Err(format!("{argument}: one file at a time; see --help").into()),
+                unknown if is_option => return Err(misuse(format!("{unknown} is not an option; see --help"))),
+                _ if matches!(self.input, Input::Sample) => self.input = Input::named(argument),
+                _ => return Err(misuse(format!("{argument}: one file at a time; see --help"))),
             }
         }
-        options.input = input.unwrap_or(options.input);
-        Ok(Some(options))
+        Ok(Wanted::Load)
+    }
+
+    fn set(&mut self, option: &str, value: String) -> Result<()> {
+        match option {
+            "--profile" => self.profile = Some(value),
+            "--table" => self.table = split_table(&value)?,
+            "--pipe" => self.pipe = Some(value),
+            "--channel" => self.channel = Some(value),
+            "--channels" => self.channels = positive(option, &value)?,
+            "--batch-bytes" => self.batch_bytes = positive(option, &value)?,
+            "--max-errors" => self.max_errors = whole(option, &value)?,
+            "--commit-timeout" => self.commit_timeout = Duration::from_secs(positive(option, &value)?),
+            _ => self.retry_budget = Duration::from_secs(whole(option, &value)?),
+        }
+        Ok(())
+    }
+
+    /// The pipe's name, which by default is the table's.
+    pub fn pipe_name(&self) -> String {
+        let [_, _, table] = &self.table;
+        match (&self.pipe, table.strip_suffix('"')) {
+            (Some(pipe), _) => pipe.clone(),
+            (None, Some(open)) if open.starts_with('"') => format!("{open}-STREAMING\""),
+            (None, _) => format!("{table}-STREAMING"),
+        }
     }
 }
 
@@ -62,22 +93,29 @@ impl Default for Options {
             profile: None,
             table: ["DEMO", "PUBLIC", "FLIGHTS"].map(String::from),
             pipe: None,
-            channel: "load-1".into(),
+            channel: None,
             channels: 1,
             pipelined: false,
             elastic: false,
             batch_bytes: Batch::FULL_BYTES,
+            max_errors: 0,
+            plain_offsets: false,
             commit_timeout: Duration::from_secs(120),
+            retry_budget: Duration::from_secs(120),
             json: false,
         }
     }
 }
 
-fn positive(option: &str, value: &str) -> Result<usize> {
+fn positive<N: FromStr + Default + PartialEq>(option: &str, value: &str) -> Result<N> {
     match value.parse() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err(format!("{option} {value}: a whole number above zero is needed").into()),
+        Ok(number) if number != N::default() => Ok(number),
+        _ => Err(misuse(format!("{option} {value}: a whole number above zero is needed"))),
     }
+}
+
+fn whole(option: &str, value: &str) -> Result<u64> {
+    value.parse().map_err(|_| misuse(format!("{option} {value}: a whole number is needed")))
 }
 
 /// At the dots outside double quotes; the quotes stay part of the names.
@@ -93,13 +131,25 @@ fn split_table(text: &str) -> Result<[String; 3]> {
     }
     match parts.try_into() {
         Ok(parts) if !is_quoted && names_all(&parts) => Ok(parts),
-        _ => Err(format!("--table {text}: write it like DB.SCHEMA.TABLE").into()),
+        _ => Err(misuse(format!("--table {text}: write it like DB.SCHEMA.TABLE"))),
     }
 }
 
 fn names_all(parts: &[String; 3]) -> bool {
     parts.iter().all(|part| !part.trim_matches('"').is_empty())
 }
+
+const VALUED: [&str; 9] = [
+    "--profile",
+    "--table",
+    "--pipe",
+    "--channel",
+    "--channels",
+    "--batch-bytes",
+    "--max-errors",
+    "--commit-timeout",
+    "--retry-budget",
+];
 
 pub const HELP: &str = "\
 Loads a file of NDJSON (one object a line) into a Snowflake table, every row
@@ -113,12 +163,24 @@ Usage: snowpipe load [FILE] [OPTION]...
                              service is used
   --table DB.SCHEMA.TABLE    target; default DEMO.PUBLIC.FLIGHTS
   --pipe NAME                default <TABLE>-STREAMING
-  --channel NAME             default load-1; a rerun with the same name resumes
+  --channel NAME             default: named for the file and its first row, so
+                             that a rerun resumes and another file is loaded
+                             from its start. A name that holds rows of another
+                             source is refused
   --channels N               load through N channels in parallel; order holds
                              within a channel
   --pipelined                read on a second thread while sending
   --elastic                  at least once, without a channel
   --batch-bytes N            upper bound of a request before compression
+  --max-errors N             so many rejected rows are allowed, those of earlier
+                             runs included; default 0
+  --plain-offsets            resume after an offset that is a plain line number,
+                             written by another client
   --commit-timeout SECONDS   bounds the last wait; default 120
-  --json                     the summary as one JSON line and nothing else
+  --retry-budget SECONDS     how long one request is repeated; default 120
+  --json                     the summary as one JSON line and nothing else, also
+                             if the load fails
+
+A pipe takes 2,000 channels. It forgets one that was idle for 30 days, and with
+it how far that was loaded.
 ";

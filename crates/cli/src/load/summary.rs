@@ -2,68 +2,149 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
-use snowpipe_streaming::{Counters, LoadReport};
+use snowpipe_streaming::{Counters, Error, LoadReport};
 
+use super::options::Options;
 use crate::Result;
 
-/// The last line: how far it came and what it took.
-#[derive(Debug, Serialize)]
+/// The end of a load: how far it came and what it took.
+#[derive(Debug, Default, Serialize)]
 pub struct Summary {
     rows: u64,
     skipped: u64,
+    rows_sent: u64,
     batches: u64,
+    bytes_sent: u64,
     committed_offset: Option<String>,
+    position: Option<u64>,
     rows_rejected: u64,
+    rows_rejected_before: u64,
     retries: u64,
     renewals: u64,
     reopens: u64,
     seconds: f64,
     rows_per_second: f64,
+    commit_lag_seconds: f64,
+    file: Option<String>,
+    table: String,
+    pipe: String,
+    /// Unknown before the source was looked at; none without one.
+    pub channel: Option<String>,
+    channels: u32,
+    error: Option<Failure>,
+    /// Before that there is nothing to tell a person.
+    #[serde(skip)]
+    has_begun: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Failure {
+    kind: &'static str,
+    message: String,
+    code: Option<String>,
+    status: Option<u16>,
+    request_id: Option<String>,
+    retryable: bool,
+    position: Option<u64>,
 }
 
 impl Summary {
-    pub fn of_load(report: &LoadReport) -> Summary {
+    /// Before the load.
+    pub fn of_options(options: &Options) -> Summary {
         Summary {
-            rows: report.rows,
-            skipped: report.skipped,
-            batches: report.batches,
-            committed_offset: report.committed_offset.as_ref().map(ToString::to_string),
-            rows_rejected: report.rows_rejected,
-            retries: report.retries,
-            renewals: report.renewals,
-            reopens: report.reopens,
-            seconds: report.elapsed.as_secs_f64(),
-            rows_per_second: rate(report.rows - report.skipped, report.elapsed),
+            file: options.input.argument().map(str::to_owned),
+            table: options.table.join("."),
+            pipe: options.pipe_name(),
+            channel: options.channel.clone().filter(|_| !options.elastic),
+            channels: if options.elastic { 0 } else { options.channels },
+            ..Summary::default()
         }
     }
 
-    pub fn of_elastic(rows: u64, batches: u64, counters: Counters, elapsed: Duration) -> Summary {
-        Summary {
-            rows,
-            skipped: 0,
-            batches,
-            committed_offset: None,
-            rows_rejected: 0,
-            retries: counters.retries,
-            renewals: counters.renewals,
-            reopens: 0,
-            seconds: elapsed.as_secs_f64(),
-            rows_per_second: rate(rows, elapsed),
-        }
+    /// After a load of the sample at the options' defaults.
+    pub fn of_load(channel: &str, report: &LoadReport) -> Summary {
+        let mut summary = Summary::of_options(&Options::default());
+        summary.channel = Some(channel.into());
+        summary.add_load(report);
+        summary
+    }
+
+    /// Committed is what the service is done with, be it stored or rejected.
+    pub fn rows_stored(&self) -> u64 {
+        self.rows.saturating_sub(self.rows_rejected + self.rows_rejected_before)
+    }
+
+    /// The source has no rows.
+    pub fn nothing_to_load(&mut self) {
+        self.has_begun = true;
+    }
+
+    pub fn add_load(&mut self, report: &LoadReport) {
+        // What was never begun is reported with nothing in it.
+        self.has_begun = *report != LoadReport::default();
+        self.rows = report.rows;
+        self.skipped = report.skipped;
+        self.rows_sent = report.rows_sent;
+        self.batches = report.batches;
+        self.bytes_sent = report.bytes_sent;
+        self.committed_offset = report.committed_offset.as_ref().map(ToString::to_string);
+        self.position = report.position;
+        self.rows_rejected = report.rows_rejected;
+        self.rows_rejected_before = report.rows_rejected_before;
+        self.retries = report.retries;
+        self.renewals = report.renewals;
+        self.reopens = report.reopens;
+        self.seconds = report.elapsed.as_secs_f64();
+        self.rows_per_second = rate(report.rows - report.skipped, report.elapsed);
+        self.commit_lag_seconds = report.commit_lag.as_secs_f64();
+    }
+
+    /// `counters` are those of a client that did nothing else.
+    pub fn add_elastic(&mut self, batches: u64, counters: Counters, elapsed: Duration) {
+        self.has_begun = true;
+        self.rows = counters.rows;
+        self.rows_sent = counters.rows;
+        self.batches = batches;
+        self.bytes_sent = counters.bytes;
+        self.seconds = elapsed.as_secs_f64();
+        self.rows_per_second = rate(counters.rows, elapsed);
+    }
+
+    /// Those of a client that did nothing else. They include what it took to open the channel, also in vain.
+    pub fn add_requests(&mut self, counters: Counters) {
+        self.retries = counters.retries;
+        self.renewals = counters.renewals;
+    }
+
+    pub fn fail(&mut self, error: &Error) {
+        self.error = Some(Failure {
+            kind: error.kind().as_str(),
+            message: error.to_string(),
+            code: error.code().map(str::to_owned),
+            status: error.status(),
+            request_id: error.request_id().map(str::to_owned),
+            retryable: error.is_retryable(),
+            position: error.position(),
+        });
     }
 
     pub fn print(&self, as_json: bool) -> Result<ExitCode> {
         if as_json {
             return crate::print(format_args!("{}\n", serde_json::json!(self)));
         }
-        let Summary { rows, skipped, batches, seconds, rows_per_second, .. } = self;
+        if !self.has_begun {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let Summary { rows_rejected, rows_rejected_before, seconds, rows_per_second, .. } = self;
+        let stored_before = self.skipped.saturating_sub(*rows_rejected_before);
+        let stored = self.rows_stored();
         let offset = self.committed_offset.as_deref().unwrap_or("none");
-        let requests = requests(*batches);
+        let requests = requests(self.batches);
         crate::print(format_args!(
-            "{rows} rows committed ({skipped} of them before), offset {offset}, {requests}\n\
+            "{stored} rows stored ({stored_before} of them before), offset {offset}, {requests}\n\
              {seconds:.2} s, {rows_per_second:.0} rows/s\n\
-             {} rows rejected, {} retries, {} renewals, {} reopens\n",
-            self.rows_rejected, self.retries, self.renewals, self.reopens
+             {rows_rejected} rows rejected, {rows_rejected_before} in earlier runs, {} retries, {} renewals, {} reopens\n",
+            self.retries, self.renewals, self.reopens
         ))
     }
 }

@@ -14,7 +14,7 @@ use crate::support::{Folder, error, run, snowpipe, stdout};
 fn the_report_is_printed_and_its_verdict_is_the_exit_code() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
-    for (user, verdict) in [(service.user(), 0), ("NOBODY", 1)] {
+    for (user, verdict) in [(service.user(), 0), ("NOBODY", 6)] {
         folder.profile(&format!(
             r#"{{"account":"{}","user":"{user}","url":"{}","private_key_file":"key.p8"}}"#,
             service.account(),
@@ -25,7 +25,8 @@ fn the_report_is_printed_and_its_verdict_is_the_exit_code() {
         let text = stdout(&output);
         assert_eq!(text.lines().count(), CheckStep::ALL.len(), "{text}");
         assert!(text.starts_with("login token  passed: "), "{text}");
-        assert_eq!(text.contains("ingest host  FAILED: "), verdict == 1, "{text}");
+        assert_eq!(text.contains("ingest host  FAILED: "), verdict == 6, "{text}");
+        assert_eq!(output.stderr.starts_with(b"error: "), verdict == 6, "{output:?}");
     }
 }
 
@@ -44,7 +45,7 @@ fn without_a_profile_the_connection_is_that_of_the_variables() {
 #[test]
 fn another_argument_is_an_error() {
     for arguments in [vec!["check", "profile.json"], vec!["check", "--profile"]] {
-        assert!(error(&run(&mut snowpipe(&arguments)), 1).contains("--profile FILE"));
+        assert!(error(&run(&mut snowpipe(&arguments)), 2).contains("--profile FILE"));
     }
 }
 
@@ -53,7 +54,7 @@ fn the_proxy_of_the_environment_is_used() {
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         let (url, head) = refusing_proxy();
         let output = check_with(name, &url);
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
         let head = head.join().unwrap();
         assert!(head.starts_with("CONNECT nowhere.invalid:443 HTTP/1.1\r\n"), "{head:?}");
     }
@@ -62,7 +63,7 @@ fn the_proxy_of_the_environment_is_used() {
 #[test]
 fn a_socks_variable_is_an_error_and_not_a_direct_connection() {
     let output = check_with("ALL_PROXY", "socks5://joe:sesame@127.0.0.1:1");
-    let said = error(&output, 1);
+    let said = error(&output, 2);
     assert!(said.starts_with("error: the variable ALL_PROXY is a SOCKS proxy, which is not supported; "), "{said}");
     assert!(!said.contains("sesame") && output.stdout.is_empty(), "{said}");
 }

@@ -49,8 +49,9 @@ fn wrong_arguments_are_one_line() {
         (vec!["--dir"], "needs a value"),
         (vec!["--dir", "d", "--port", "x"], "\"x\" is not a port"),
         (vec!["--dir", "d", "--pipe", "P"], "NAME=TABLE"),
+        (vec!["--dir", "d", "--public-key", "/no/such/key"], "/no/such/key"),
     ] {
-        let error = error(&run(snowpipe(&["emulator"]).args(arguments)), 1);
+        let error = error(&run(snowpipe(&["emulator"]).args(arguments)), 2);
         assert!(error.contains(said), "{said:?} is missing in {error}");
     }
 }

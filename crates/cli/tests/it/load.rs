@@ -1,6 +1,7 @@
 //! `snowpipe load`: its summary, its exit code, its one line of error.
 
 use std::process::Output;
+use std::time::Duration;
 
 use snowpipe_streaming::emulator::Emulator;
 
@@ -17,31 +18,9 @@ fn without_a_profile_the_sample_is_loaded_into_the_embedded_service() {
     let output = run(&mut snowpipe(&["load"]));
     assert!(output.status.success(), "{output:?}");
     let text = stdout(&output);
-    assert!(text.contains("10000 rows committed (0 of them before), offset 10000"), "{text}");
+    assert!(text.contains("10000 rows stored (0 of them before), offset 10000-837fff81, 1 request"), "{text}");
     assert!(text.contains("DEMO.PUBLIC.FLIGHTS of the embedded emulator: 10000 rows"), "{text}");
     assert!(output.stderr.is_empty(), "no progress bar without a terminal");
-}
-
-#[test]
-fn the_summary_is_one_line_of_json() {
-    let service = Emulator::start().unwrap();
-    let folder = Folder::new(&service);
-    let file = folder.write("rows.ndjson", rows(1..=100));
-    let output = load(&folder, &[&file, "--json", "--batch-bytes", "1000"]);
-    let first = json(&output);
-    assert!(output.status.success());
-    let keys: Vec<_> = first.as_object().unwrap().keys().cloned().collect();
-    let expected =
-        "batches committed_offset renewals reopens retries rows rows_per_second rows_rejected seconds skipped";
-    assert_eq!(keys.join(" "), expected);
-    assert_eq!((first["rows"].as_u64(), first["skipped"].as_u64()), (Some(100), Some(0)));
-    assert_eq!((first["committed_offset"].as_str(), first["rows_rejected"].as_u64()), (Some("100-39ca0388"), Some(0)));
-    let again = json(&load(&folder, &[&file, "--json"]));
-    assert_eq!(
-        (again["rows"].as_u64(), again["skipped"].as_u64(), again["batches"].as_u64()),
-        (Some(100), Some(100), Some(0))
-    );
-    assert_eq!(service.rows(TABLE), rows(1..=100).as_bytes());
 }
 
 #[test]
@@ -75,18 +54,18 @@ fn bad_input_is_one_line_that_names_the_thing_and_the_cure() {
     let key = |name: &str| format!("{}/tests/keys/{name}", env!("CARGO_MANIFEST_DIR"));
     let with = |from: &str, to: &str| good.replace(from, to);
     let profiles = [
-        ("{", "profile.json"),
-        (r#"{"user":"U"}"#, "account"),
-        (&with("\"user\"", "\"usr\""), "usr"),
-        (&with(service.url(), "http://192.0.2.1"), "use https://"),
-        (&with("key.p8", "missing.p8"), "missing.p8"),
-        (&with("key.p8", &key("public.pem")), "public key"),
-        (&with("key.p8", &key("aes256-sha256.p8")), "passphrase"),
-        (&with("key.p8", &key("plain.p8")), "DESC USER"),
+        ("{", 2, "profile.json"),
+        (r#"{"user":"U"}"#, 2, "account"),
+        (&with("\"user\"", "\"usr\""), 2, "usr"),
+        (&with(service.url(), "http://192.0.2.1"), 2, "use https://"),
+        (&with("key.p8", "missing.p8"), 2, "missing.p8"),
+        (&with("key.p8", &key("public.pem")), 2, "public key"),
+        (&with("key.p8", &key("aes256-sha256.p8")), 2, "passphrase"),
+        (&with("key.p8", &key("plain.p8")), 6, "DESC USER"),
     ];
-    for (profile, said) in profiles {
+    for (profile, code, said) in profiles {
         folder.profile(profile);
-        let error = error(&load(&folder, &[&file, "--json"]), 1);
+        let error = error(&load(&folder, &[&file, "--json"]), code);
         assert!(error.contains(said), "{said:?} is missing in {error}");
     }
     folder.profile(&good);
@@ -96,27 +75,51 @@ fn bad_input_is_one_line_that_names_the_thing_and_the_cure() {
         (vec!["--batch-bytes", "0"], "above zero"),
         (vec!["--bathc-bytes", "5"], "--bathc-bytes"),
         (vec!["--channel"], "needs a value"),
+        (vec!["--channel", "--elastic"], "needs a value"),
+        (vec!["--max-errors", "1%"], "--max-errors 1%: a whole number"),
+        (vec!["--retry-budget", "-1"], "--retry-budget -1: a whole number"),
         (vec!["a", "b"], "one file"),
+        (vec!["/"], "is a folder"),
     ] {
-        let error = error(&load(&folder, &arguments), 1);
+        let error = error(&load(&folder, &arguments), 2);
         assert!(error.contains(said), "{said:?} is missing in {error}");
     }
     assert_eq!(service.rows(TABLE), b"", "nothing landed");
 }
 
 #[test]
-fn a_load_that_fails_under_way_prints_its_summary_too() {
+fn an_elastic_load_stores_the_rows_before_a_bad_one() {
+    let service = Emulator::builder().commit_delay(Duration::ZERO).start().unwrap();
+    let folder = Folder::new(&service);
+    let file = folder.write("rows.ndjson", format!("{}\n[]\n{}", rows(1..=5), rows(6..=9)));
+    let output = load(&folder, &[&file, "--json", "--elastic"]);
+    assert!(error(&output, 4).starts_with(&format!("error: could not read line 7 of {file}: ")), "{output:?}");
+    let summary = json(&output);
+    assert_eq!((&summary["rows"], &summary["error"]["position"]), (&5.into(), &7.into()), "{summary}");
+    assert_eq!(service.row_count(TABLE), 5);
+}
+
+#[test]
+fn a_line_number_of_another_client_is_taken_when_asked_for() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
-    let file = folder.write("rows.ndjson", format!("{}[]\n", rows(1..=5)));
-    let output = load(&folder, &[&file, "--json"]);
-    assert_eq!(json(&output)["rows"], 5);
-    assert!(error(&output, 1).contains("line 6 of "), "{output:?}");
+    let key = snowpipe_streaming::PrivateKey::from_pem(service.private_key_pem().unwrap()).unwrap();
+    let credentials = snowpipe_streaming::Credentials::key_pair(service.user(), key);
+    let client = snowpipe_streaming::Client::builder(service.account(), credentials).url(service.url());
+    let pipe = client.build().unwrap().table("DEMO", "PUBLIC", "FLIGHTS");
+    let mut channel = pipe.channel("NIGHTLY").open().unwrap();
+    let mut batch = snowpipe_streaming::Batch::new();
+    for id in 1..=3 {
+        batch.push_json(row(id).as_bytes()).unwrap();
+        batch.mark(id);
+    }
+    channel.append(&batch).unwrap();
+    channel.wait_for_commit(3, Duration::from_secs(60)).unwrap();
 
-    service.reject_rows_containing("\"row 7\"");
-    let file = folder.write("rows.ndjson", rows(1..=9));
-    let output = load(&folder, &[&file, "--json"]);
-    assert_eq!((json(&output)["rows"].as_u64(), json(&output)["rows_rejected"].as_u64()), (Some(9), Some(1)));
-    assert!(error(&output, 1).contains("1 row was rejected"), "{output:?}");
-    assert!(String::from_utf8(service.rows(TABLE)).unwrap().contains(&row(9)));
+    let file = folder.write("rows.ndjson", rows(1..=5));
+    let arguments = [file.as_str(), "--channel", "NIGHTLY", "--json"];
+    assert!(error(&load(&folder, &arguments), 5).contains("plain number of another client"));
+    let summary = json(&load(&folder, &[&arguments[..], &["--plain-offsets"]].concat()));
+    assert_eq!((&summary["rows"], &summary["skipped"]), (&5.into(), &3.into()), "{summary}");
+    assert_eq!(service.rows(TABLE), rows(1..=5).as_bytes());
 }

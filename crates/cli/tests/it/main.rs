@@ -4,6 +4,9 @@ mod support;
 
 mod check;
 mod commands;
+mod default_channel;
 mod demo;
 mod emulator;
+mod exit_codes;
 mod load;
+mod summary;

@@ -1,0 +1,155 @@
+//! The channel of a source that is given none: each file has its own, and a rerun has the same.
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use snowpipe_streaming::emulator::Emulator;
+
+use crate::support::{Folder, error, json, row, rows, run, snowpipe, stdout};
+
+const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
+
+fn load(folder: &Folder, arguments: &[&str]) -> Output {
+    run(folder.command("load", arguments).arg("--json"))
+}
+
+fn load_from_stdin(folder: &Folder, text: &[u8]) -> Output {
+    let mut command = folder.command("load", &["-", "--json"]);
+    let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    program.stdin.take().unwrap().write_all(text).unwrap();
+    program.wait_with_output().unwrap()
+}
+
+/// The CRC-32 of ISO 3309 bit by bit, as RFC 1952 has it in section 8.
+fn crc32(text: &str) -> String {
+    let mut crc = u32::MAX;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    format!("{:08x}", !crc)
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[test]
+fn it_is_named_for_the_file_and_its_first_row() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let first = crc32(&row(1));
+    let text = rows(1..=3);
+    for (name, bytes, stem) in [
+        ("flights.ndjson", text.clone().into_bytes(), "flights"),
+        (
+            "flights 2026-11.v2.jsonl",
+            format!("\u{feff}\r\n \n  {} \r\n{}", row(1), row(2)).into_bytes(),
+            "flights_2026_11.v2",
+        ),
+        ("packed.json.gz", gzip(&text), "packed"),
+        ("rows", text.clone().into_bytes(), "rows"),
+    ] {
+        let summary = json(&load(&folder, &[&folder.write(name, bytes)]));
+        let channel = format!("{stem}-{first}");
+        assert_eq!((&summary["channel"], &summary["skipped"]), (&channel.as_str().into(), &0.into()), "{summary}");
+        let opened = format!("/channels/{channel}");
+        assert!(service.requests().iter().any(|request| request.path.ends_with(&opened)), "{name}");
+    }
+    let summary = json(&load_from_stdin(&folder, text.as_bytes()));
+    assert_eq!(summary["channel"], format!("stdin-{first}"), "{summary}");
+    assert_eq!(service.row_count(TABLE), 14);
+}
+
+#[test]
+fn the_sample_has_that_of_its_file() {
+    let sample = include_str!("../../data/flights.ndjson");
+    let summary = json(&run(&mut snowpipe(&["load", "--json"])));
+    assert_eq!(summary["channel"], format!("flights-{}", crc32(sample.lines().next().unwrap())), "{summary}");
+    assert_eq!((&summary["file"], &summary["rows"]), (&serde_json::Value::Null, &10_000.into()), "{summary}");
+}
+
+#[test]
+fn each_night_has_its_own_and_a_rerun_resumes() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    // One name for every night, as a job writes it.
+    let night = |ids| json(&load(&folder, &[&folder.write("export.ndjson", rows(ids))]));
+    let (monday, tuesday) = (night(1..=5), night(11..=18));
+    assert_ne!(monday["channel"], tuesday["channel"]);
+    assert_eq!((&tuesday["rows"], &tuesday["skipped"]), (&8.into(), &0.into()), "{tuesday}");
+    let grown = night(11..=20);
+    assert_eq!((&grown["rows"], &grown["skipped"]), (&10.into(), &8.into()), "{grown}");
+    assert_eq!(grown["channel"], tuesday["channel"]);
+    assert_eq!(service.rows(TABLE), (rows(1..=5) + &rows(11..=20)).as_bytes());
+
+    let changed = rows(11..=20).replace("row 12", "row twelve");
+    let output = load(&folder, &[&folder.write("export.ndjson", changed)]);
+    assert!(error(&output, 5).contains("another source"), "{output:?}");
+}
+
+#[test]
+fn a_source_without_rows_opens_no_channel() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let mut outputs = vec![load_from_stdin(&folder, b" \n")];
+    for (name, bytes) in [("empty.ndjson", vec![]), ("blank.ndjson", b"\n \r\n".to_vec()), ("packed.gz", gzip("\n"))] {
+        outputs.push(load(&folder, &[&folder.write(name, bytes)]));
+    }
+    for output in outputs {
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let summary = json(&output);
+        assert_eq!((&summary["channel"], &summary["rows"]), (&serde_json::Value::Null, &0.into()), "{summary}");
+    }
+    assert!(service.requests().is_empty());
+    let text = run(&mut folder.command("load", &[&folder.path("empty.ndjson")]));
+    assert!(stdout(&text).starts_with("0 rows stored (0 of them before), offset none, 0 requests\n"), "{text:?}");
+}
+
+#[test]
+fn a_first_row_longer_than_any_buffer_is_kept_whole() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let long = format!("{{\"ID\":1,\"TEXT\":\"{}\"}}", "x".repeat(1_000_000));
+    let text = format!("\n{long}\n{}", rows(2..=3));
+    let summary = json(&load_from_stdin(&folder, text.as_bytes()));
+    assert_eq!((&summary["rows"], &summary["position"]), (&3.into(), &4.into()), "{summary}");
+    assert_eq!(summary["channel"], format!("stdin-{}", crc32(&long)));
+    assert_eq!(service.rows(TABLE), text.trim_start().as_bytes());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_a_pipe_is_read_once() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let mut command = folder.command("load", &["/dev/stdin", "--json"]);
+    let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    program.stdin.take().unwrap().write_all(rows(1..=3).as_bytes()).unwrap();
+    let summary = json(&program.wait_with_output().unwrap());
+    assert_eq!(summary["channel"], format!("stdin-{}", crc32(&row(1))), "{summary}");
+    assert_eq!(service.rows(TABLE), rows(1..=3).as_bytes());
+}
+
+#[test]
+fn a_padded_gzip_is_loaded_to_its_end_and_reruns() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let members = [gzip(&rows(1..=5)), gzip(&rows(6..=9))].concat();
+    let padded = folder.write("rows.ndjson.gz", [&members[..], &[0; 512]].concat());
+    for skipped in [0, 9] {
+        let summary = json(&load(&folder, &[&padded]));
+        assert_eq!((&summary["rows"], &summary["skipped"]), (&9.into(), &skipped.into()), "{summary}");
+        assert!(summary["error"].is_null(), "{summary}");
+    }
+    assert_eq!(service.rows(TABLE), rows(1..=9).as_bytes());
+
+    let followed = folder.write("other.ndjson.gz", [&members[..], b"\0x"].concat());
+    let output = load(&folder, &[&followed]);
+    assert!(error(&output, 4).contains("other bytes follow the end of the gzip data"), "{output:?}");
+    assert_eq!((&json(&output)["rows"], &json(&output)["error"]["kind"]), (&9.into(), &"source".into()));
+}
