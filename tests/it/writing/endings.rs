@@ -97,6 +97,7 @@ fn rows_that_are_not_committed_can_be_taken_out_of_a_writer() {
     let left = writer.into_uncommitted().unwrap();
     assert_eq!(appends(&service), sent);
     assert_eq!(left.iter().map(Batch::rows).collect::<Vec<_>>(), [3, 2, 1], "in flight, waiting to be sent, buffered");
+    assert_eq!(left[0].after(Some(&4.into())).rows(), 1, "rows keep their tokens");
 
     service.clear_faults();
     service.hold_commits(false);
