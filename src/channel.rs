@@ -12,7 +12,7 @@ use ::http::HeaderValue;
 
 pub use self::builder::ChannelBuilder;
 pub(crate) use self::commits::rows_rejected;
-pub(crate) use self::in_flight::{InFlight, Uncommitted};
+pub(crate) use self::in_flight::{InFlight, Reconciled, Uncommitted};
 use self::pace::Pace;
 pub use self::recovery::Recovery;
 use self::rejections::Rejections;

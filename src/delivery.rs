@@ -1,12 +1,17 @@
 //! Gets request bodies committed on a channel and recovers when it is lost: shared by the loader and the writer.
 
+mod failures;
+mod recovery;
+mod setbacks;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::channel::{Channel, Wait, needs_reopening, rows_rejected};
+use self::setbacks::Setbacks;
+use crate::channel::{Channel, Reconciled, Wait, needs_reopening};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::rows::{OffsetToken, Payload};
+use crate::rows::{Compressor, OffsetToken, Payload};
 use crate::snowflake::status::ChannelStatus;
 
 /// A channel, the bodies that wait to be sent through it, and what has been sent so far.
@@ -18,17 +23,26 @@ pub(crate) struct Delivery {
     max_retained: usize,
     commit_timeout: Duration,
     last_look: Moment,
+    /// When a request was last sent, committed or asked after by reopening the channel.
+    last_news: Moment,
     last_status: ChannelStatus,
     totals: Totals,
+    /// Rows of all bodies that were ever taken over.
+    enqueued_rows: u64,
     /// Of the channel, before it was taken over.
     earlier_reopens: u64,
-    committed_requests_at_reopen: u64,
-    fruitless_reopens: u32,
+    compressor: Compressor,
+    setbacks: Setbacks,
+    /// Why the channel has to be reopened, if that failed before.
+    unresolved: Option<Error>,
+    /// Why nothing is sent any more.
+    ended: Option<Error>,
 }
 
 /// What has been done so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
+    /// Requests that were accepted or may have been applied, and their rows and bytes.
     pub(crate) batches: u64,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
@@ -42,16 +56,21 @@ impl Delivery {
     /// Takes the channel over. What was appended through it before is waited for, too, but cannot be sent again.
     pub(crate) fn new(mut channel: Channel, commit_timeout: Duration) -> Delivery {
         channel.in_flight_mut().inherit();
+        let now = channel.pipe().clock().now();
         Delivery {
             queue: VecDeque::new(),
             max_retained: Delivery::RETAINED_BYTES,
             commit_timeout,
-            last_look: channel.pipe().clock().now(),
+            last_look: now,
+            last_news: now,
             last_status: channel.status_at_open().clone(),
             totals: Totals::default(),
+            enqueued_rows: 0,
             earlier_reopens: channel.reopens(),
-            committed_requests_at_reopen: 0,
-            fruitless_reopens: 0,
+            compressor: Compressor::default(),
+            setbacks: Setbacks::default(),
+            unresolved: None,
+            ended: None,
             channel,
         }
     }
@@ -94,25 +113,63 @@ impl Delivery {
         self.channel.in_flight().commit_lag()
     }
 
-    /// Whether nothing waits to be sent and nothing is in flight.
+    /// Whether nothing waits to be sent, and nothing is in flight of whose commit the service will tell.
     pub(crate) fn is_done(&self) -> bool {
-        self.queue.is_empty() && self.channel.in_flight().is_empty()
+        self.queue.is_empty() && !self.channel.in_flight().has_marked()
+    }
+
+    /// Rows of bodies that were taken over and are not known to be committed.
+    pub(crate) fn uncommitted_rows(&self) -> u64 {
+        self.enqueued_rows.saturating_sub(self.committed_rows())
+    }
+
+    /// Why nothing is sent any more, if that is so.
+    pub(crate) fn check_ended(&self) -> Result<(), Error> {
+        match (&self.ended, self.channel.check_link()) {
+            (Some(error), _) => Err(error.clone()),
+            (None, Err(error)) if error.kind() == ErrorKind::Conflict => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// An error if rows were appended before, without an offset token, that nothing sent since then proves to be stored.
+    pub(crate) fn check_proven(&self) -> Result<(), Error> {
+        if self.channel.in_flight().is_empty() { Ok(()) } else { Err(self.unproven()) }
     }
 
     /// Sends a body whose rows the caller can read again; after a loss of the channel it has to.
     pub(crate) fn send(&mut self, payload: &Payload) -> Result<(), Error> {
-        self.channel.append_payload(payload)?;
-        self.note_sent(payload.rows, payload.plain_bytes)
+        let sent = self.channel.append_payload(payload);
+        self.note_sent(payload, sent.as_ref().err());
+        if let Some(halves) = self.halves_if_too_long(payload, &sent)? {
+            return halves.iter().try_for_each(|half| self.send(half));
+        }
+        sent?;
+        self.look_if_due()
+    }
+
+    /// A proxy may take less than the service does.
+    fn halves_if_too_long(
+        &mut self,
+        payload: &Payload,
+        sent: &Result<(), Error>,
+    ) -> Result<Option<[Payload; 2]>, Error> {
+        match sent {
+            Err(error) if error.status() == Some(413) => payload.halves(&mut self.compressor),
+            _ => Ok(None),
+        }
     }
 
     /// Takes over a body whose rows cannot be read again.
     pub(crate) fn enqueue(&mut self, mut payload: Payload) {
         payload.wire.shrink_to_fit();
+        self.enqueued_rows += payload.rows as u64;
         self.queue.push_back(payload);
     }
 
     /// Sends the queue; while too much is retained, waits for commits.
     pub(crate) fn send_queue(&mut self, mut on_look: impl FnMut(&Delivery)) -> Result<(), Error> {
+        self.check_ended()?;
         // After a recovery that failed, nothing in flight will be committed: it must be recovered first.
         self.channel.check_link()?;
         while !self.queue.is_empty() {
@@ -123,30 +180,45 @@ impl Delivery {
         Ok(())
     }
 
+    /// Sends the queue although the channel is lost meanwhile.
+    pub(crate) fn deliver(&mut self) -> Result<(), Error> {
+        loop {
+            match self.send_queue(|_| {}) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.recover(error)?,
+            }
+        }
+    }
+
+    /// Sends what an earlier call could not, and looks at the channel now and then. Where no commit has come for as long as
+    /// the commit timeout, it asks whether what is in flight is lost.
+    pub(crate) fn keep_going(&mut self) -> Result<(), Error> {
+        self.deliver()?;
+        match self.look_if_due().and_then(|()| self.check_progress()) {
+            Ok(()) => Ok(()),
+            Err(error) => self.recover(error).and_then(|()| self.deliver()),
+        }
+    }
+
     fn send_next(&mut self) -> Result<(), Error> {
         self.channel.check_link()?;
         let Some(payload) = self.queue.pop_front() else { return Ok(()) };
-        let (rows, bytes) = (payload.rows, payload.plain_bytes);
-        match self.channel.append_payload(&payload) {
-            Ok(()) => self.channel.in_flight_mut().retain(payload),
-            Err(error) => {
-                self.requeue_if_not_applied(payload, &error);
-                return Err(error);
-            }
+        let sent = self.channel.append_payload(&payload);
+        self.note_sent(&payload, sent.as_ref().err());
+        if let Ok(Some(halves)) = self.halves_if_too_long(&payload, &sent) {
+            halves.into_iter().rev().for_each(|half| self.queue.push_front(half));
+            return Ok(());
         }
-        self.note_sent(rows, bytes)
+        match &sent {
+            // Only a body that may have been applied is in flight after an error; any other waits for the next attempt.
+            Err(error) if !needs_reopening(error) => self.queue.push_front(payload),
+            _ => self.channel.in_flight_mut().retain(payload),
+        }
+        sent?;
+        self.look_if_due()
     }
 
-    /// Only a body that may have been applied is in flight after an error; any other waits for the next attempt.
-    fn requeue_if_not_applied(&mut self, payload: Payload, error: &Error) {
-        if needs_reopening(error) {
-            self.channel.in_flight_mut().retain(payload);
-        } else {
-            self.queue.push_front(payload);
-        }
-    }
-
-    /// Waits for commits until the condition holds or the commit timeout is over.
+    /// Waits for commits until the condition holds, or none has come for as long as the commit timeout.
     pub(crate) fn wait_until(
         &mut self,
         is_done: impl Fn(&Delivery) -> bool,
@@ -154,10 +226,14 @@ impl Delivery {
     ) -> Result<(), Error> {
         let mut wait = Wait::new(self.channel.pipe().clock(), self.commit_timeout);
         while !is_done(self) {
+            let committed_requests = self.committed_requests();
             self.look(Some(wait.request_timeout(self.channel.pipe().clock())))?;
             on_look(self);
             if is_done(self) {
                 return Ok(());
+            }
+            if self.committed_requests() > committed_requests {
+                wait.extend(self.channel.pipe().clock(), self.commit_timeout);
             }
             if !wait.pause(self.channel.pipe().clock()) {
                 return Err(self.commit_overdue());
@@ -166,48 +242,23 @@ impl Delivery {
         Ok(())
     }
 
-    /// Reopens the channel after `Channel` or `Unconfirmed`, takes its committed offset as authoritative and requeues the
-    /// bodies behind it.
-    ///
-    /// Returns the cause if it is of another kind. Gives up after several reopens without progress.
-    pub(crate) fn recover(&mut self, cause: Error) -> Result<(), Error> {
-        if !needs_reopening(&cause) {
-            return Err(cause);
-        }
-        log::info!("reopening channel {}: {cause}", self.channel.name());
-        let committed_requests = self.channel.in_flight().committed_requests();
-        let is_fruitful = committed_requests > self.committed_requests_at_reopen;
-        let fruitless_reopens = if is_fruitful { 0 } else { self.fruitless_reopens + 1 };
-        if fruitless_reopens > MAX_FRUITLESS_REOPENS {
-            return Err(self.no_progress(&cause));
-        }
-        if fruitless_reopens > 1 {
-            self.channel.pipe().clock().sleep(FIRST_PAUSE * 2u32.pow(fruitless_reopens - 2));
-        }
-        let uncommitted = self.channel.reconcile()?;
-        // Counted only after success: a service out of reach is no sign of a second writer.
-        self.fruitless_reopens = fruitless_reopens;
-        self.committed_requests_at_reopen = committed_requests;
-        self.note_commit_lag();
-        if uncommitted.has_inherited() {
-            // Rows are lost that cannot be sent again, so none may be sent after them.
-            let error = self.inherited_lost();
-            self.channel.take_down(error.clone());
-            return Err(error);
-        }
-        // If everything is committed there is no further look that would see these.
-        self.note_rejected(self.channel.status_at_open().clone());
-        for body in uncommitted.into_bodies().rev() {
-            self.queue.push_front(body);
-        }
-        Ok(())
+    /// Takes out, in order, all bodies that are not known to be committed. Nothing can be sent afterwards that follows them.
+    pub(crate) fn take_uncommitted(&mut self) -> Vec<Payload> {
+        let (committed, now) = (self.committed_offset().cloned(), self.channel.pipe().clock().now());
+        let mut bodies: Vec<_> = match self.channel.in_flight_mut().reconcile(committed.as_ref(), now) {
+            Reconciled::Resumable(uncommitted) => uncommitted.into_bodies().collect(),
+            Reconciled::Foreign | Reconciled::Outdated => Vec::new(),
+        };
+        bodies.extend(self.queue.drain(..));
+        self.enqueued_rows = self.committed_rows();
+        bodies
     }
 
     /// Whether the next body can be retained, too.
     fn has_room(&self) -> bool {
         let in_flight = self.channel.in_flight();
         let next = self.queue.front().map_or(0, |payload| payload.wire.len());
-        in_flight.is_empty() || in_flight.retained_bytes() + next <= self.max_retained
+        !in_flight.has_marked() || in_flight.retained_bytes() + next <= self.max_retained
     }
 
     /// What the service reported last.
@@ -215,27 +266,39 @@ impl Delivery {
         &self.last_status
     }
 
-    /// The error for this many rejected rows.
-    pub(crate) fn rejected(&self, rows: u64) -> Error {
-        rows_rejected(rows, &self.last_status)
+    /// Looks at the channel now and then, so that commits, a loss and rejected rows are noticed early.
+    fn look_if_due(&mut self) -> Result<(), Error> {
+        let since_last_look = self.channel.pipe().clock().now().since(self.last_look);
+        if self.channel.in_flight().is_empty() || since_last_look < LOOK_EVERY { Ok(()) } else { self.look(None) }
     }
 
-    /// Looks at the channel now and then while sending, so that a loss and rejected rows are noticed early.
-    fn note_sent(&mut self, rows: usize, bytes: usize) -> Result<(), Error> {
+    fn check_progress(&self) -> Result<(), Error> {
+        let silence = self.channel.pipe().clock().now().since(self.last_news);
+        if self.is_done() || silence < self.commit_timeout { Ok(()) } else { Err(self.commit_overdue()) }
+    }
+
+    fn note_sent(&mut self, payload: &Payload, error: Option<&Error>) {
+        self.last_news = self.channel.pipe().clock().now();
+        if error.is_some_and(|error| !may_be_applied(error)) {
+            return;
+        }
         self.totals.batches += 1;
-        self.totals.rows += rows as u64;
-        self.totals.bytes += bytes as u64;
-        let since_last_look = self.channel.pipe().clock().now().since(self.last_look);
-        if since_last_look < LOOK_EVERY { Ok(()) } else { self.look(None) }
+        self.totals.rows += payload.rows as u64;
+        self.totals.bytes += payload.plain_bytes as u64;
     }
 
     /// Asks for the channel's status: what is committed, what was rejected, whether the channel is still usable.
     fn look(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        let committed_requests = self.committed_requests();
         let status = self.channel.fetch_status(timeout)?;
         self.note_rejected(status);
         self.last_look = self.channel.pipe().clock().now();
+        if self.committed_requests() > committed_requests {
+            self.last_news = self.last_look;
+        }
         self.note_commit_lag();
-        self.channel.check_usable(&self.last_status)
+        self.channel.check_usable(&self.last_status)?;
+        if self.channel.in_flight().reports_foreign() { Err(self.foreign_offset()) } else { Ok(()) }
     }
 
     fn note_rejected(&mut self, status: ChannelStatus) {
@@ -249,41 +312,15 @@ impl Delivery {
         }
     }
 
-    fn commit_overdue(&self) -> Error {
-        let happened = match self.committed_offset() {
-            _ if !self.channel.in_flight().has_marked() => {
-                "rows appended before the writer began have no offset token, so nothing shows that they are stored"
-                    .into()
-            }
-            Some(offset) => format!("no commit within {:?} beyond offset {offset}", self.commit_timeout),
-            None => format!("no commit within {:?}", self.commit_timeout),
-        };
-        Error::new(ErrorKind::Timeout, happened)
-            .attempting(format!("confirm the commit of all rows on channel {}", self.channel.name()))
-            .advise("run it again: it resumes after what is committed")
+    fn committed_requests(&self) -> u64 {
+        self.channel.in_flight().committed_requests()
     }
+}
 
-    fn inherited_lost(&self) -> Error {
-        Error::new(ErrorKind::Conflict, "rows that were appended before the writer began were lost with the channel")
-            .attempting(format!("resume channel {}", self.channel.name()))
-            .advise("open the channel again and resume after its committed offset")
-    }
-
-    fn no_progress(&self, cause: &Error) -> Error {
-        let happened =
-            format!("reopening it {MAX_FRUITLESS_REOPENS} times brought no progress; the last cause: {cause}");
-        Error::new(ErrorKind::Channel, happened)
-            .attempting(format!("deliver rows through channel {}", self.channel.name()))
-            .with_code(cause.code().map(str::to_string))
-            .advise("look for a second writer that uses the same channel name")
-    }
+/// Only the first attempt of a request is certainly not applied when the service refuses it.
+fn may_be_applied(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unconfirmed || error.kind() == ErrorKind::Channel && error.attempts() > 1
 }
 
 /// Often enough to notice a lost channel, seldom enough to leave the service's ten requests a second to the rows.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// A few can follow each other by chance; a second writer causes them without end.
-const MAX_FRUITLESS_REOPENS: u32 = 5;
-
-/// Doubled with each reopen that brings no progress, so that all of them together take about eight seconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);

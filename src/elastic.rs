@@ -1,6 +1,6 @@
 use parking_lot::Mutex;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 use crate::rows::{Batch, Compressor, Payload, Payloads};
 use crate::snowflake::api;
@@ -45,10 +45,30 @@ impl Elastic {
     ///
     /// # Errors
     ///
-    /// [`Unconfirmed`](crate::ErrorKind::Unconfirmed) when a request may have been applied: sending the batch again may
-    /// double its rows. [`Row`](crate::ErrorKind::Row) for a row too long for any request. Otherwise those of
-    /// every request: see [`Client`](crate::Client#errors). After an error of a batch that took several requests, the
-    /// first of them may be stored.
+    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when a request may have been applied: sending the batch again may double
+    ///   its rows.
+    /// - [`Channel`](ErrorKind::Channel) when the service says that the pipe is stale or has moved: append the batch again, if
+    ///   [`is_retryable`](Error::is_retryable) says so. There is no channel to be reopened.
+    /// - [`Row`](ErrorKind::Row) for a row too long for any request.
+    /// - otherwise those of every request: see [`Client`](crate::Client#errors).
+    ///
+    /// After an error of a batch that took several requests, the first of them may be stored. Then the text says how many
+    /// rows those are, [`position`](Error::position) is that of the first row after them, and
+    /// [`is_retryable`](Error::is_retryable) is false. [`Batch::without_first`] is what is left:
+    ///
+    /// ```no_run
+    /// # use snowpipe_streaming::{Batch, Elastic, Error, ErrorKind};
+    /// # fn example(elastic: &Elastic, batch: &Batch) -> Result<(), Error> {
+    /// if let Err(error) = elastic.append(batch) {
+    ///     let stored = error.position().map_or(0, |first| first as usize - 1);
+    ///     if !matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable) {
+    ///         return Err(error);
+    ///     }
+    ///     elastic.append(&batch.without_first(stored))?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn append(&self, batch: &Batch) -> Result<(), Error> {
         let (mut compressor, mut payload) = self.spare.lock().pop().unwrap_or_default();
         let result = self.append_each(batch, &mut compressor, &mut payload);
@@ -58,16 +78,37 @@ impl Elastic {
 
     fn append_each(&self, batch: &Batch, compressor: &mut Compressor, payload: &mut Payload) -> Result<(), Error> {
         let (mut payloads, mut stored) = (Payloads::of(batch), 0);
+        let in_part = |error, stored| after_part(error, stored, batch.rows());
         while payloads.next(compressor, payload).map_err(|error| in_part(error, stored))? {
             api::append_elastic(self.pipe.session(), self.pipe.name(), payload)
-                .map_err(|error| in_part(error, stored))?;
+                .map_err(|error| in_part(without_channel(error), stored))?;
             stored += payload.rows;
         }
         Ok(())
     }
 }
 
+/// What a response says of a channel is no advice where there is none.
+fn without_channel(error: Error) -> Error {
+    let is_refused = error.status().is_some_and(|status| status >= 400);
+    match error.kind() {
+        ErrorKind::Channel if is_refused => {
+            error.advise("append the rows again: none of this request are stored").retryable()
+        }
+        ErrorKind::Channel | ErrorKind::Unconfirmed => {
+            error.advise("find out whether the rows are stored: appending them again may double them")
+        }
+        _ => error,
+    }
+}
+
 /// Appending the same batch again would double the rows that are stored.
-fn in_part(error: Error, stored: usize) -> Error {
-    if stored == 0 { error } else { error.not_retryable() }
+fn after_part(error: Error, stored: usize, rows: usize) -> Error {
+    if stored == 0 {
+        return error;
+    }
+    error
+        .not_retryable()
+        .with_position(stored as u64 + 1)
+        .and_advise(&format!("the first {stored} of {rows} rows are stored: append only those after them"))
 }

@@ -93,7 +93,7 @@ impl Error {
     pub fn new(kind: ErrorKind, reason: impl Into<String>) -> Error {
         let details = Details {
             kind,
-            is_retryable: matches!(kind, ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable),
+            is_retryable: is_transient(kind),
             attempted: None,
             reason: reason.into(),
             advice: None,
@@ -175,18 +175,29 @@ impl Error {
         self
     }
 
-    /// The same failure, of a request that may have been applied. Keeps everything else, and adds to the advice.
-    pub(crate) fn into_unconfirmed(mut self) -> Error {
+    /// Adds to the advice.
+    pub(crate) fn and_advise(mut self, advice: &str) -> Error {
         let details = &mut *self.details;
-        details.kind = ErrorKind::Unconfirmed;
-        details.is_retryable = false;
+        details.advice = Some(match details.advice.take() {
+            Some(first) => format!("{first}; {advice}"),
+            None => advice.to_owned(),
+        });
+        self
+    }
+
+    /// The same failure, of a request that may have been applied. Keeps everything else, and adds to the advice.
+    pub(crate) fn into_unconfirmed(self) -> Error {
+        self.into_kind(ErrorKind::Unconfirmed, UNCONFIRMED).and_advise(FIND_OUT)
+    }
+
+    /// This error as the cause of what happened: with its text, its advice and the facts of its last response.
+    pub(crate) fn into_kind(mut self, kind: ErrorKind, happened: &str) -> Error {
+        let details = &mut *self.details;
+        details.kind = kind;
+        details.is_retryable = is_transient(kind);
         let attempted =
             details.attempted.take().map(|attempted| format!("could not {attempted}: ")).unwrap_or_default();
-        details.reason = format!("{UNCONFIRMED}: {attempted}{}", details.reason);
-        details.advice = Some(match details.advice.take() {
-            Some(advice) => format!("{advice}; {FIND_OUT}"),
-            None => FIND_OUT.to_owned(),
-        });
+        details.reason = format!("{happened}: {attempted}{}", details.reason);
         self
     }
 
@@ -235,6 +246,10 @@ impl fmt::Debug for Error {
         }
         out.finish()
     }
+}
+
+fn is_transient(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable)
 }
 
 /// A text of the server's, cleaned for a message: one line, no control characters, at most [`MAX_SERVER_TEXT`] characters.

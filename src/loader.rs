@@ -101,7 +101,7 @@ pub struct LoadReport {
     pub rows_sent: u64,
     /// Bytes of those rows before compression.
     pub bytes_sent: u64,
-    /// Requests that carried rows and were accepted.
+    /// Requests that carried rows and were accepted, or may have been applied although their responses were lost.
     pub batches: u64,
     /// The committed offset token; `None` too for a load through several channels, each of which has its own.
     pub committed_offset: Option<OffsetToken>,
@@ -155,7 +155,7 @@ impl<'p> Loader<'p> {
         self
     }
 
-    /// How long the last rows may take to be committed after they were sent; default two minutes.
+    /// How long to wait for the next commit after everything is sent, counted from the last progress; default two minutes.
     pub fn commit_timeout(mut self, timeout: Duration) -> Loader<'p> {
         self.settings.commit_timeout = timeout;
         self

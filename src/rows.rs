@@ -137,7 +137,28 @@ impl Batch {
     /// The rows after the one with this token: what is left to send once that row is stored. All of them when the token
     /// is none of this batch.
     pub fn after(&self, token: Option<&OffsetToken>) -> Batch {
-        self.without(token.and_then(|token| self.offsets.row_of(token)).map_or(0, |row| row + 1))
+        self.without_first(token.and_then(|token| self.offsets.row_of(token)).map_or(0, |row| row + 1))
+    }
+
+    /// The batch without its first `rows` rows, which are stored already: what is left to append.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Batch;
+    ///
+    /// let mut batch = Batch::new();
+    /// batch.push_json(br#"{"ID": 1}"#)?;
+    /// batch.push_json(br#"{"ID": 2}"#)?;
+    /// assert_eq!(batch.without_first(1).bytes(), batch.bytes() / 2);
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn without_first(&self, rows: usize) -> Batch {
+        let Some(last) = rows.checked_sub(1) else { return self.clone() };
+        let cut = memchr::memchr_iter(b'\n', &self.text).nth(last).map_or(self.text.len(), |end| end + 1);
+        Batch {
+            text: self.text[cut..].to_vec(),
+            rows: self.rows.saturating_sub(rows),
+            offsets: self.offsets.without(rows),
+        }
     }
 
     /// Whether one of the rows has this token.
@@ -203,17 +224,6 @@ impl Batch {
         let body = &self.text[..self.text.len().saturating_sub(1)];
         let start = memchr::memrchr(b'\n', body).map_or(0, |before| before + 1);
         Piece { text: &self.text[start..], rows: self.rows.saturating_sub(1)..self.rows, offsets: &self.offsets }
-    }
-
-    /// The batch without its first `rows` rows.
-    pub(crate) fn without(&self, rows: usize) -> Batch {
-        let Some(last) = rows.checked_sub(1) else { return self.clone() };
-        let cut = memchr::memchr_iter(b'\n', &self.text).nth(last).map_or(self.text.len(), |end| end + 1);
-        Batch {
-            text: self.text[cut..].to_vec(),
-            rows: self.rows.saturating_sub(rows),
-            offsets: self.offsets.without(rows),
-        }
     }
 
     /// All of it, to be cut and compressed.

@@ -70,6 +70,12 @@ impl ChannelBuilder {
         self
     }
 
+    /// Opens it only if no rows are still to be committed, without waiting for them.
+    pub(super) fn only_if_settled(mut self) -> ChannelBuilder {
+        (self.open_timeout, self.discard_uncommitted) = (Duration::ZERO, false);
+        self
+    }
+
     /// Refuses the channel unless this is its committed offset: a name used before for something else is noticed.
     ///
     /// The channel's status is asked for first, under the name as given and in upper case, and another offset is refused

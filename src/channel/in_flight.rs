@@ -181,6 +181,11 @@ impl InFlight {
         self.sent.iter().any(|sent| sent.offset.is_some())
     }
 
+    /// Whether the service reported last an offset that was neither sent here nor committed before.
+    pub(crate) fn reports_foreign(&self) -> bool {
+        self.reported.is_some() && self.reported != self.committed
+    }
+
     /// What the service reported last, also if it was not sent here.
     pub(crate) fn reported(&self) -> Option<&OffsetToken> {
         self.reported.as_ref()
@@ -251,6 +256,11 @@ impl Uncommitted {
     /// Whether requests are among them that a writer took over, and so cannot send again.
     pub(crate) fn has_inherited(&self) -> bool {
         self.inherited > 0
+    }
+
+    /// Whether one of those had an offset, so that it is certainly lost.
+    pub(crate) fn has_lost_inherited(&self) -> bool {
+        self.sent.iter().take(self.inherited).any(|sent| sent.offset.is_some())
     }
 
     /// The bodies that were retained, in order.
@@ -446,6 +456,15 @@ mod tests {
         assert_eq!((committed, in_flight.is_empty()), ([true, true, false, true], true));
         in_flight.begin_after(None);
         assert!(!in_flight.has_committed(&"a".into()) && in_flight.reported().is_none());
+    }
+
+    #[test]
+    fn an_offset_that_was_committed_before_is_not_foreign() {
+        let (mut in_flight, now) = in_flight(Some("start"), &["a", "b", "c"]);
+        for (reported, is_foreign) in [("b", false), ("start", false), ("a", false), ("x", true), ("b", false)] {
+            in_flight.observe(Some(&reported.into()), now);
+            assert_eq!(in_flight.reports_foreign(), is_foreign, "{reported}");
+        }
     }
 
     #[test]

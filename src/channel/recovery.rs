@@ -139,6 +139,12 @@ impl Channel {
         self.reconcile_by(self.builder.clone())
     }
 
+    /// The same, but neither waits for rows that are still to be committed nor discards them: then nothing changes, and the
+    /// error is of kind `Timeout`.
+    pub(crate) fn reconcile_if_settled(&mut self) -> Result<Uncommitted, Error> {
+        self.reconcile_by(self.builder.clone().only_if_settled())
+    }
+
     fn reconcile_by(&mut self, builder: ChannelBuilder) -> Result<Uncommitted, Error> {
         match self.reopen_and_compare(builder)? {
             Reconciled::Resumable(uncommitted) => Ok(uncommitted),

@@ -14,6 +14,11 @@ impl Wait {
         Wait { deadline: clock.now().deadline(timeout), next_pause: MIN_PAUSE }
     }
 
+    /// There was progress: the timeout begins anew.
+    pub(crate) fn extend(&mut self, clock: &dyn Clock, timeout: Duration) {
+        self.deadline = clock.now().deadline(timeout);
+    }
+
     /// How long the next look may take: so a wait ends at most [`MIN_REQUEST_TIMEOUT`] after its timeout.
     pub(crate) fn request_timeout(&self, clock: &dyn Clock) -> Duration {
         self.deadline.left(clock.now()).max(MIN_REQUEST_TIMEOUT)

@@ -22,7 +22,8 @@ pub enum ErrorKind {
     /// Correct this row or leave it out: it cannot be a row, and was not sent. What came before it is unaffected.
     Row,
     /// Look at the rejected rows: everything is committed, but the service could not store so many of them
-    /// ([`Error::rows_rejected`](crate::Error::rows_rejected)). Sending them again as they are will not help.
+    /// ([`Error::rows_rejected`](crate::Error::rows_rejected)). Sending them again as they are will not help. A
+    /// [`Writer`](crate::Writer) reports them before all is committed, and goes on.
     NotStored,
     /// Stop, and find out who else uses the channel: it has rows of another source, another writer, or of another
     /// number of channels. Nothing was appended after them.

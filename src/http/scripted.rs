@@ -81,7 +81,7 @@ impl Transport for Script {
         state.sent.push(Sent {
             line: format!("{} {}", call.method, call.url),
             headers: call.headers.clone(),
-            body: String::from_utf8(call.body.unwrap_or_default().to_vec()).unwrap(),
+            body: String::from_utf8_lossy(call.body.unwrap_or_default()).into_owned(),
         });
         let unreachable = || Err(Failure::new(Stage::Connecting, "connection refused"));
         state.responses.pop_front().unwrap_or_else(|| Some(unreachable())).unwrap_or_else(|| {

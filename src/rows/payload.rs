@@ -22,9 +22,14 @@ impl Payload {
     /// What the bytes are, for `Content-Encoding`.
     pub(crate) const ENCODING: Option<&'static str> = if cfg!(feature = "zstd") { Some("zstd") } else { None };
 
+    /// The rows again, as they were before compression.
+    pub(crate) fn to_batch(&self) -> Result<Batch, Error> {
+        Ok(Batch { text: self.text()?, rows: self.rows, offsets: self.offsets.clone() })
+    }
+
     /// The same rows in two requests; none of a single row.
     pub(crate) fn halves(&self, compressor: &mut Compressor) -> Result<Option<[Payload; 2]>, Error> {
-        let batch = Batch { text: self.text()?, rows: self.rows, offsets: self.offsets.clone() };
+        let batch = self.to_batch()?;
         let Some((first, second)) = batch.piece().cut(2) else { return Ok(None) };
         let mut halves = [Payload::default(), Payload::default()];
         for (piece, half) in [first, second].iter().zip(&mut halves) {
@@ -220,7 +225,7 @@ mod tests {
             batch.push(&json!({ "N": n })).unwrap();
             batch.mark(format!("{n}-0000000{n}"));
         }
-        let (piece, mut payload, mut compressor) = (batch.without(2), Payload::default(), Compressor::default());
+        let (piece, mut payload, mut compressor) = (batch.without_first(2), Payload::default(), Compressor::default());
         assert!(compressor.fits(&piece.piece(), &mut payload).unwrap());
         let mut rest = vec![payload];
         let mut rows = Vec::new();

@@ -1,9 +1,9 @@
 //! Elastic appends: at least once, from many threads.
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::ErrorKind;
+use snowpipe_streaming::{Batch, ErrorKind};
 
-use crate::support::{Raw, Reply, batch, landed, pipe_of, row};
+use crate::support::{Raw, Reply, Scripted, batch, landed, pipe_of, row};
 
 #[test]
 fn rows_of_many_threads_all_land() {
@@ -76,5 +76,51 @@ fn a_refusal_about_a_channel_settles_no_doubt_where_there_is_none_to_ask() {
         service.inject(Fault::status(Endpoint::Elastic, status).body(body));
         let error = elastic.append(&batch(1..=10)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error}");
+        assert!(!error.to_string().contains("reopen"), "{error}");
     }
+}
+
+#[test]
+fn nothing_is_said_of_reopening_a_channel_where_there_is_none() {
+    for (status, body) in [(409, ""), (400, "{\"code\":\"STALE_PIPE_CACHE\"}"), (200, "{\"status_code\":7}")] {
+        let service = Emulator::start().unwrap();
+        let elastic = pipe_of(&service).elastic();
+        service.inject(Fault::status(Endpoint::Elastic, status).body(body));
+        let error = elastic.append(&batch(1..=10)).unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Channel, status != 200), "{error}");
+        assert!(!error.to_string().contains("reopen"), "{error}");
+        elastic.append(&batch(1..=10)).unwrap();
+        assert_eq!(sorted_when_complete(&service, 10).len(), 10);
+    }
+}
+
+#[test]
+fn a_batch_that_is_stored_in_part_says_how_far_and_the_rest_can_be_appended() {
+    let service = Scripted::start();
+    let client = service.builder().retry_budget(std::time::Duration::from_millis(50)).build().unwrap();
+    let elastic = client.table("DB", "PUBLIC", "EVENTS").elastic();
+    let (mut noise, mut batch) = (fastrand::Rng::with_seed(3), Batch::new());
+    for id in 1..=10 {
+        let text: String = (0..900_000).map(|_| noise.alphanumeric()).collect();
+        batch.push(&serde_json::json!({ "ID": id, "TEXT": text })).unwrap();
+    }
+    service.next("rows", 200, "{}");
+    (0..100).for_each(|_| service.next("rows", 429, ""));
+    let error = elastic.append(&batch).unwrap_err();
+    let stored = service.seen_at("rows")[0].text().lines().count();
+    assert!((1..10).contains(&stored));
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Throttled, false), "{error}");
+    assert_eq!(error.position(), Some(stored as u64 + 1));
+    let said = format!("the first {stored} of 10 rows are stored: append only those after them");
+    assert!(error.to_string().ends_with(&said), "{error}");
+
+    let sent = service.seen_at("rows").len();
+    let rest = batch.without_first(stored);
+    assert_eq!(rest.rows(), 10 - stored);
+    service.drop_script("rows");
+    elastic.append(&rest).unwrap();
+    let texts: String = service.seen_at("rows")[sent..].iter().map(|request| request.text()).collect();
+    let ids =
+        texts.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["ID"].as_u64().unwrap());
+    assert_eq!(ids.collect::<Vec<_>>(), (stored as u64 + 1..=10).collect::<Vec<_>>());
 }

@@ -23,6 +23,8 @@ enum End {
     Renewed,
     /// The channel must be reopened; a load does so and goes on.
     Reopened,
+    /// An error for the channel, which has the rows of its caller; a load sends them in two requests.
+    Halved,
     /// An error of this kind, for the channel and for a load; a later run completes it.
     Told(ErrorKind),
 }
@@ -60,7 +62,7 @@ const TABLE: [Row; 33] = [
     Row { status: 409, body: r#"{"code":"ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER"}"#, end: End::Reopened },
     Row { status: 409, body: "", end: End::Reopened },
     Row { status: 410, body: "moved", end: End::Renewed },
-    Row { status: 413, body: "", end: End::Told(ErrorKind::Refused) },
+    Row { status: 413, body: "", end: End::Halved },
     Row { status: 415, body: "", end: End::Told(ErrorKind::Refused) },
     Row { status: 429, body: "", end: End::Repeated },
     Row { status: 429, body: r#"{"code":"ReceiverSaturated"}"#, end: End::Repeated },
@@ -99,6 +101,7 @@ fn a_channel_is_told_what_each_answer_means() {
         let expected = match row.end {
             End::Repeated | End::Renewed => None,
             End::Reopened => Some(ErrorKind::Channel),
+            End::Halved => Some(ErrorKind::Refused),
             End::Told(kind) => Some(kind),
         };
         assert_eq!(result.as_ref().err().map(|error| error.kind()), expected, "{}: {result:?}", row.name());
@@ -136,6 +139,7 @@ fn a_load_lands_every_row_once_whatever_the_answer() {
             End::Repeated => assert_eq!((result.unwrap().retries, report.reopens), (1, 0), "{}", row.name()),
             End::Renewed => assert_eq!((result.unwrap().renewals, report.reopens), (1, 0), "{}", row.name()),
             End::Reopened => assert_eq!(result.unwrap().reopens, 1, "{}", row.name()),
+            End::Halved => assert_eq!((result.unwrap().rows, report.reopens), (60, 0), "{}", row.name()),
             End::Told(kind) => assert_eq!(result.unwrap_err().kind(), kind, "{}", row.name()),
         }
         assert!(text.starts_with(&landed(&service)), "{}: a gap, or a row twice", row.name());
@@ -154,6 +158,7 @@ fn elastic_is_told_what_each_answer_means() {
         let expected = match row.end {
             End::Repeated | End::Renewed => None,
             End::Reopened => Some(ErrorKind::Channel),
+            End::Halved => Some(ErrorKind::Refused),
             End::Told(kind) => Some(kind),
         };
         assert_eq!(result.as_ref().err().map(|error| error.kind()), expected, "{}: {result:?}", row.name());

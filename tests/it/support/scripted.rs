@@ -75,6 +75,11 @@ impl Scripted {
         self.state.lock().unwrap().script.entry(endpoint).or_default().push_back(response);
     }
 
+    /// From now on the endpoint responds as a healthy service would.
+    pub fn drop_script(&self, endpoint: &str) {
+        self.state.lock().unwrap().script.remove(endpoint);
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }

@@ -1,0 +1,104 @@
+//! What a delivery does when its channel is lost, or may be.
+
+use std::time::Duration;
+
+use super::Delivery;
+use crate::channel::{Channel, Uncommitted, needs_reopening};
+use crate::error::{Error, ErrorKind};
+
+impl Delivery {
+    /// Reopens the channel after `Channel` or `Unconfirmed`, takes its committed offset as authoritative and requeues the
+    /// bodies behind it. After `Timeout`, when no commit came, and after an offset that was not sent here, it does so only if
+    /// nothing is on its way any more.
+    ///
+    /// Returns the cause if it is of another kind. Gives up after several reopenings without progress.
+    pub(crate) fn recover(&mut self, cause: Error) -> Result<(), Error> {
+        self.check_ended()?;
+        match cause.kind() {
+            ErrorKind::Timeout => self.recover_overdue(cause),
+            _ if self.is_foreign(&cause) => self.reopen_if_settled(cause),
+            _ if needs_reopening(&cause) => self.recover_lost(cause),
+            _ => Err(cause),
+        }
+    }
+
+    /// The call of the caller's is over: the next one tries again as often, however long an outage lasts.
+    pub(crate) fn end_call(&mut self) {
+        self.setbacks.forget_outages();
+    }
+
+    fn recover_lost(&mut self, cause: Error) -> Result<(), Error> {
+        // After a recovery that failed, the channel says no more than that it is lost.
+        let cause = self.unresolved.take().unwrap_or(cause);
+        let recovered = self.reopen(&cause, Channel::reconcile);
+        if recovered.is_err() {
+            self.unresolved = Some(cause);
+        }
+        recovered
+    }
+
+    /// Rows that were lost with their channel are never committed, and no status says so. Reopening it does: the service
+    /// refuses that as long as rows are on their way.
+    fn recover_overdue(&mut self, overdue: Error) -> Result<(), Error> {
+        let now = self.channel.pipe().clock().now();
+        if now.since(self.last_news) < self.commit_timeout.clamp(MIN_SILENCE, MAX_SILENCE) {
+            return Err(overdue);
+        }
+        self.last_news = now;
+        self.reopen_if_settled(overdue)
+    }
+
+    fn reopen_if_settled(&mut self, cause: Error) -> Result<(), Error> {
+        match self.reopen(&cause, Channel::reconcile_if_settled) {
+            Err(error) if error.kind() == ErrorKind::Timeout => Err(cause),
+            reopened => reopened,
+        }
+    }
+
+    /// Whether the cause is a committed offset that was not sent here, on a channel that seems to be fine.
+    fn is_foreign(&self, cause: &Error) -> bool {
+        let is_up = self.channel.check_link().is_ok();
+        cause.kind() == ErrorKind::Channel && is_up && self.channel.in_flight().reports_foreign()
+    }
+
+    fn reopen(
+        &mut self,
+        cause: &Error,
+        reconcile: fn(&mut Channel) -> Result<Uncommitted, Error>,
+    ) -> Result<(), Error> {
+        log::info!("reopening channel {}: {cause}", self.channel.name());
+        let pause = self.setbacks.pause_before_reopening(cause, self.committed_requests());
+        let attempted = format!("deliver rows through channel {}", self.channel.name());
+        self.channel.pipe().clock().sleep(pause.map_err(|error| error.attempting(attempted))?);
+        let uncommitted = match reconcile(&mut self.channel) {
+            Err(error) if error.kind() == ErrorKind::Conflict => return Err(self.end(error)),
+            reconciled => reconciled?,
+        };
+        self.setbacks.note_reopening(cause);
+        self.last_news = self.channel.pipe().clock().now();
+        self.note_commit_lag();
+        // If everything is committed there is no further look that would see these.
+        self.note_rejected(self.channel.status_at_open().clone());
+        if uncommitted.has_inherited() {
+            let error = if uncommitted.has_lost_inherited() { self.inherited_lost() } else { self.unproven() };
+            // These rows cannot be sent again, so none may be sent after them.
+            return Err(self.end(error));
+        }
+        for body in uncommitted.into_bodies().rev() {
+            self.queue.push_front(body);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, error: Error) -> Error {
+        self.channel.take_down(error.clone());
+        self.ended = Some(error.clone());
+        error
+    }
+}
+
+/// Rows take some time to be committed, so asking earlier says nothing.
+const MIN_SILENCE: Duration = Duration::from_millis(100);
+
+/// Whoever waits in short turns is not kept waiting for longer than this by a channel that is lost.
+const MAX_SILENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,149 @@
+//! How a writer ends, and what becomes of the rows that it still has.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use snowpipe_emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::{Batch, ErrorKind, Writer};
+
+use super::{PIPE, SOON, appends, impatient_writer, writer};
+use crate::support::{batch, landed, pipe_of, row, rows};
+
+fn unmarked(ids: impl IntoIterator<Item = u64>) -> Batch {
+    let mut batch = Batch::new();
+    ids.into_iter().for_each(|id| batch.push_json(row(id).as_bytes()).unwrap());
+    batch
+}
+
+/// A writer whose channel another one has written to.
+fn displaced(service: &Emulator) -> Writer {
+    let writer = writer(service);
+    let mut other = pipe_of(service).channel("w").open().unwrap();
+    other.append(&batch(100..=101)).unwrap();
+    other.wait_for_commit(101, SOON).unwrap();
+    writer
+}
+
+#[test]
+fn a_writer_that_has_ended_takes_no_more_rows() {
+    let service = Emulator::start().unwrap();
+    let mut writer = displaced(&service);
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    let first = writer.flush().unwrap_err();
+    let sent = service.requests().len();
+    for result in [
+        writer.write_json(row(2).as_bytes(), 2),
+        writer.write(&serde_json::json!({ "ID": 3 }), 3),
+        writer.tick(),
+        writer.flush(),
+        writer.commit(SOON),
+    ] {
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Conflict, false));
+        assert_eq!(error.to_string(), first.to_string());
+    }
+    assert_eq!(service.requests().len(), sent, "nothing is sent any more");
+    let left = writer.into_uncommitted().unwrap();
+    assert_eq!(left.iter().map(Batch::rows).collect::<Vec<_>>(), [1], "rows that were refused are not kept");
+}
+
+#[test]
+fn rows_without_a_token_before_the_writer_are_unconfirmed_until_a_later_row_is_committed() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("w").open().unwrap();
+    channel.append(&batch(1..=2)).unwrap();
+    channel.append(&unmarked([3])).unwrap();
+    let mut writer = channel.into_writer().max_age(Duration::from_secs(3600));
+    let error = writer.commit(SOON).unwrap_err();
+    assert_eq!((error.kind(), error.committed_offset()), (ErrorKind::Unconfirmed, Some("2")), "{error}");
+    assert!(error.to_string().contains("had no offset token"), "{error}");
+    writer.write_json(row(4).as_bytes(), 4).unwrap();
+    writer.commit(SOON).unwrap();
+    assert_eq!((landed(&service), writer.rows_committed()), (rows(1..=4), 1));
+}
+
+#[test]
+fn rows_without_a_token_that_are_lost_before_the_writer_sends_end_it() {
+    let service = Emulator::start().unwrap();
+    service.hold_commits(true);
+    let mut channel = pipe_of(&service).channel("w").open().unwrap();
+    channel.append(&unmarked(1..=3)).unwrap();
+    let mut writer = channel.into_writer().max_age(Duration::from_secs(3600));
+    assert!(service.steal_channel(PIPE, "w"));
+    service.hold_commits(false);
+    writer.write_json(row(4).as_bytes(), 4).unwrap();
+    for _ in 0..3 {
+        let error = writer.commit(SOON).unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unconfirmed, false), "{error}");
+        assert!(error.to_string().contains("had no offset token"), "{error}");
+    }
+    assert_eq!(landed(&service), "", "no row may follow the lost ones");
+}
+
+#[test]
+fn rows_that_are_not_committed_can_be_taken_out_of_a_writer() {
+    let service = Emulator::start().unwrap();
+    let mut writer = impatient_writer(&service);
+    (1..=2).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
+    writer.commit(SOON).unwrap();
+    service.hold_commits(true);
+    (3..=5).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
+    writer.flush().unwrap();
+    service.inject(Fault::status(Endpoint::Append, 429).times(1000));
+    (6..=7).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
+    writer.flush().unwrap_err();
+    writer.write_json(row(8).as_bytes(), 8).unwrap();
+    let sent = appends(&service);
+    let left = writer.into_uncommitted().unwrap();
+    assert_eq!(appends(&service), sent);
+    assert_eq!(left.iter().map(Batch::rows).collect::<Vec<_>>(), [3, 2, 1], "in flight, waiting to be sent, buffered");
+    assert_eq!(left[0].after(Some(&4.into())).rows(), 1, "rows keep their tokens");
+
+    service.clear_faults();
+    service.hold_commits(false);
+    let mut channel = pipe_of(&service).channel("w").open().unwrap();
+    assert_eq!(channel.committed_offset(), Some(&5.into()), "rows that were sent may be committed all the same");
+    for batch in &left[1..] {
+        channel.append(&batch.after(channel.committed_offset())).unwrap();
+    }
+    channel.wait_for_commit(8, SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=8));
+}
+
+#[test]
+fn dropping_a_writer_with_rows_leaves_a_warning_in_the_log() {
+    log::set_logger(&WARNINGS).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let service = Emulator::start().unwrap();
+    let mut kept = pipe_of(&service).channel("dropped-1").open().unwrap().into_writer();
+    kept.write_json(row(1).as_bytes(), 1).unwrap();
+    kept.commit(SOON).unwrap();
+    drop(kept);
+    service.hold_commits(true);
+    let mut lost = pipe_of(&service).channel("dropped-2").open().unwrap().into_writer();
+    lost.write_json(row(1).as_bytes(), 1).unwrap();
+    lost.flush().unwrap();
+    lost.write_json(row(2).as_bytes(), 2).unwrap();
+    drop(lost);
+    let said: Vec<_> = WARNINGS.0.lock().unwrap().iter().filter(|line| line.contains("dropped-")).cloned().collect();
+    assert_eq!(said, ["a writer of channel dropped-2 was dropped with 2 rows that are not known to be committed"]);
+}
+
+static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));
+
+/// Keeps what is logged as a warning.
+struct Warnings(Mutex<Vec<String>>);
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() == log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
