@@ -368,10 +368,10 @@ impl fmt::Debug for Loader<'_> {
     }
 }
 
-/// Running a load again is safe after any error, and may succeed after these.
+/// Running a load again is safe after any error, and may succeed after this one.
 fn resumable(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Channel | ErrorKind::Unconfirmed => error.retryable(),
+        ErrorKind::Channel => error.retryable(),
         _ => error,
     }
 }

@@ -25,6 +25,8 @@ pub struct ChannelBuilder {
     open_timeout: Duration,
     discard_uncommitted: bool,
     expected: Expected,
+    /// Of the open request, where the caller waits for something else.
+    request_timeout: Option<Duration>,
 }
 
 /// What the channel must have committed when it is opened.
@@ -52,6 +54,7 @@ impl ChannelBuilder {
             open_timeout: OPEN_TIMEOUT,
             discard_uncommitted: false,
             expected: Expected::Anything,
+            request_timeout: None,
         }
     }
 
@@ -73,6 +76,7 @@ impl ChannelBuilder {
     /// Opens it only if no rows are still to be committed, without waiting for them.
     pub(super) fn only_if_settled(mut self) -> ChannelBuilder {
         (self.open_timeout, self.discard_uncommitted) = (Duration::ZERO, false);
+        self.request_timeout = Some(SETTLED_TIMEOUT);
         self
     }
 
@@ -114,7 +118,8 @@ impl ChannelBuilder {
         let opened = self.open_when_free()?;
         self.check_expected(&opened.status)?;
         // Both concern what others did before. What this handle sends must not be discarded when it is reopened.
-        let reopening = ChannelBuilder { expected: Expected::Anything, discard_uncommitted: false, ..self };
+        let reopening =
+            ChannelBuilder { expected: Expected::Anything, discard_uncommitted: false, request_timeout: None, ..self };
         Ok(Channel::new(reopening.pipe.clone(), reopening, opened))
     }
 
@@ -128,7 +133,8 @@ impl ChannelBuilder {
         let mut losses = 0;
         loop {
             let (session, pipe) = (self.pipe.session(), self.pipe.name());
-            let opened = api::open_channel(session, pipe, &self.name, !self.discard_uncommitted);
+            let waits_for_rows = !self.discard_uncommitted;
+            let opened = api::open_channel(session, pipe, &self.name, waits_for_rows, self.request_timeout);
             let error = match opened.and_then(|opened| self.check_usable(opened)) {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
@@ -222,6 +228,9 @@ fn is_lost(error: &Error) -> bool {
 fn is_unknown_pipe(error: &Error) -> bool {
     error.code().is_some_and(|code| code.starts_with("ERR_PIPE_DOES_NOT_EXIST"))
 }
+
+/// A wait for commits that has ended already is prolonged by this at most.
+const SETTLED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// With the growing pauses between them about a second: longer than a reopening elsewhere takes to be known.
 const MAX_LOSSES: u32 = 8;

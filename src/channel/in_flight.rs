@@ -253,6 +253,10 @@ impl Uncommitted {
         self.sent.iter().any(|sent| sent.offset.is_none())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
     /// Whether requests are among them that a writer took over, and so cannot send again.
     pub(crate) fn has_inherited(&self) -> bool {
         self.inherited > 0

@@ -31,12 +31,7 @@ impl Delivery {
         };
         Error::new(ErrorKind::Timeout, happened)
             .attempting(format!("confirm the commit of all rows on channel {}", self.channel.name()))
-            .advise(match self.committed_offset() {
-                Some(_) => "run it again: it resumes after what is committed",
-                None => {
-                    "run it again, unless the rows are in the table: then the service reports no offset to resume after"
-                }
-            })
+            .advise("run it again: it resumes after what is committed")
     }
 
     /// Reopening the channel settles whose offset it is.
@@ -45,6 +40,16 @@ impl Delivery {
         Error::new(ErrorKind::Channel, format!("its committed offset is {reported}, which was not sent here"))
             .attempting(format!("confirm the commit of rows on channel {}", self.channel.name()))
             .advise("look for a second writer that uses the same channel name")
+    }
+
+    /// Sending again what is not committed would double what is there.
+    pub(super) fn stored_without_offset(&self) -> Error {
+        let rows = self.channel.status_at_open().rows_inserted();
+        let happened =
+            format!("the service has stored {rows} rows of it and reports no offset, so it is unknown which");
+        Error::new(ErrorKind::Unconfirmed, happened)
+            .attempting(format!("resume channel {}", self.channel.name()))
+            .advise("compare the table with the source before sending any of it again")
     }
 
     pub(super) fn inherited_lost(&self) -> Error {

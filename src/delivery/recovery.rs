@@ -40,6 +40,10 @@ impl Delivery {
     /// Rows that were lost with their channel are never committed, and no status says so. Reopening it does: the service
     /// refuses that as long as rows are on their way.
     fn recover_overdue(&mut self, overdue: Error) -> Result<(), Error> {
+        // A service that does not answer a status would not answer an open either.
+        if overdue.attempts() > 0 {
+            return Err(overdue);
+        }
         let now = self.channel.pipe().clock().now();
         if now.since(self.last_news) < self.commit_timeout.clamp(MIN_SILENCE, MAX_SILENCE) {
             return Err(overdue);
@@ -79,6 +83,10 @@ impl Delivery {
         self.note_commit_lag();
         // If everything is committed there is no further look that would see these.
         self.note_rejected(self.channel.status_at_open().clone());
+        if !uncommitted.is_empty() && self.channel.status_at_open().has_rows_without_offset() {
+            let error = self.stored_without_offset();
+            return Err(self.end(error));
+        }
         if uncommitted.has_inherited() {
             let error = if uncommitted.has_lost_inherited() { self.inherited_lost() } else { self.unproven() };
             // These rows cannot be sent again, so none may be sent after them.

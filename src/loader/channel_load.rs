@@ -264,8 +264,7 @@ impl Settings {
         if point.is_plain() && !self.accept_plain_offsets {
             return Err(plain_offset(point));
         }
-        let status = channel.status_at_open();
-        if point.is_start() && status.rows_inserted() + status.rows_parsed() > 0 {
+        if channel.status_at_open().has_rows_without_offset() {
             return Err(rows_without_offset(channel));
         }
         Ok(point)

@@ -31,11 +31,13 @@ pub(crate) struct Appended {
     pub(crate) was_throttled: bool,
 }
 
+/// `timeout` limits the retries.
 pub(crate) fn open_channel(
     session: &Session,
     pipe: &PipeName,
     channel: &str,
     fail_on_uncommitted_rows: bool,
+    timeout: Option<Duration>,
 ) -> Result<Opened, Error> {
     #[derive(Serialize)]
     struct Body {
@@ -50,7 +52,8 @@ pub(crate) fn open_channel(
     let attempted = format!("open channel {channel} of pipe {pipe}");
     let body = json(&Body { fail_on_uncommitted_rows })?;
     let path = format!("{STREAMING}{}", pipe.channel_path(channel));
-    let request = Request::new(Method::PUT, path, attempted).body(JSON, &body);
+    let mut request = Request::new(Method::PUT, path, attempted).body(JSON, &body);
+    request.timeout = timeout;
     let response = session.send(&request)?;
     let reply: Reply = read(&response, &request)?;
     let status = reply.channel_status;

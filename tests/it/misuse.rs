@@ -9,7 +9,7 @@ use serde_json::json;
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Error, ErrorKind, Loader, Pipe, Source};
 
-use crate::support::{TextFile, batch, landed, loaded, offset, pipe_of, row, rows};
+use crate::support::{OPENED, Scripted, TextFile, batch, landed, loaded, offset, pipe_of, row, rows};
 
 /// So small that a load takes several requests.
 fn loader(pipe: &Pipe) -> Loader<'static> {
@@ -341,6 +341,28 @@ fn a_channel_with_rows_and_no_offset_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("has stored 1 rows but no offset"), "{error}");
     assert_eq!(landed(&service), rows(1..=1));
+}
+
+#[test]
+fn what_a_service_without_offsets_has_stored_is_not_sent_again() {
+    let service = Scripted::start();
+    let stored = OPENED.replace("\"rows_inserted\":0", "\"rows_inserted\":5");
+    let status = stored.split("\"channel_status\":").nth(1).unwrap().strip_suffix('}').unwrap();
+    service.next("open", 200, OPENED);
+    service.next("open", 200, &stored);
+    // The first look is for channels of other numbers.
+    service.next("status", 200, r#"{"channel_statuses":{}}"#);
+    (0..100).for_each(|_| service.next("status", 200, &format!("{{\"channel_statuses\":{{\"LOAD-1\":{status}}}}}")));
+    let pipe = service.pipe();
+    let mut loader = Loader::new(&pipe, "load-1").commit_timeout(Duration::from_millis(300));
+    let error = loader.load(reader(&rows(1..=5))).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unconfirmed, false), "{error}");
+    assert!(error.to_string().contains("has stored 5 rows of it and reports no offset"), "{error}");
+    assert_eq!((service.seen_at("open").len(), service.seen_at("rows").len()), (2, 1));
+    // Neither does a later run.
+    service.next("open", 200, &stored);
+    let error = loader.load(reader(&rows(1..=5))).unwrap_err();
+    assert_eq!((error.kind(), service.seen_at("rows").len()), (ErrorKind::Conflict, 1), "{error}");
 }
 
 #[test]

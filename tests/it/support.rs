@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use raw::{Raw, Reply};
-pub use scripted::Scripted;
+pub use scripted::{OPENED, Scripted};
 use snowpipe_emulator::Emulator;
 use snowpipe_streaming::{Batch, Client, ClientBuilder, Credentials, OffsetToken, Pipe, PrivateKey, Source};
 
