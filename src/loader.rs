@@ -204,13 +204,14 @@ impl<'p> Loader<'p> {
         self
     }
 
-    /// Reads and checks rows on a second thread while the calling one compresses and sends; where that one falls behind,
-    /// the second compresses too. The thread ends before [`load`](Loader::load) returns.
+    /// Reads and checks rows on another thread while they are compressed and sent. All threads end before
+    /// [`load`](Loader::load) returns.
     ///
-    /// Batches are at most half as large then, so that both have work early. There are three of them, and up to four
-    /// compressed ones.
+    /// The other thread reads a file ahead, and compresses where sending falls behind. Batches are at most half as large then,
+    /// so that both threads have work early; there are three of them, and up to four compressed ones.
     ///
-    /// A source that blocks holds up the end of a load that has failed until it gives its next row or its end, since the
+    /// Any other source is handed over row by row: what it has given goes out within a second, also while it blocks. This
+    /// takes the memory of two batches. `load` cannot return before such a source has given its next row or its end, since a
     /// thread cannot be interrupted in it.
     ///
     /// With several [`channels`](Loader::channels), each that reads a file gets such a thread, and they share the memory of
@@ -286,7 +287,8 @@ impl<'p> Loader<'p> {
         let mut on_progress = |report: &LoadReport| callback.iter_mut().for_each(|callback| callback(report));
         let progress = Progress::new(&settings.pipe, Baseline::now(&settings.pipe), &mut on_progress);
         let (report, completed) = match self.channels {
-            1 => {
+            // Only a queue hands over the rows of a source while it blocks, and what is read once may block.
+            1 if source.is_file() || !settings.pipelined => {
                 let channel = settings.open_first_channel(1)?;
                 let resumed = Resumed::compare(settings, channel, BatchReader::new(source, Partition::WHOLE))?;
                 let (report, completed) = ChannelLoad::new(settings, resumed, progress).run();

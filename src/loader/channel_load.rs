@@ -110,21 +110,11 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         }
     }
 
-    /// The same with reading on a second thread.
+    /// The same of a file, with reading on a second thread.
     fn send_pipelined(&mut self) -> Result<SourceEnd, Error> {
         let max_bytes = self.batch_bytes.min(pipeline::MAX_BATCH_BYTES);
         let (reader, sender, clock) = (&mut self.reader, &mut self.sender, self.pipe.clock());
-        pipeline::read_ahead(
-            |batch| reader.read_batch(batch, max_bytes, clock),
-            |ahead| {
-                let end = sender.send_each(ahead);
-                if end.is_err() && sender.retains {
-                    // What the other thread has read cannot be read again.
-                    ahead.stop().for_each(|ready| sender.retain_ready(ready.rows));
-                }
-                end
-            },
-        )
+        pipeline::read_ahead(|batch| reader.read_batch(batch, max_bytes, clock), |ahead| sender.send_each(ahead))
     }
 
     fn recover(&mut self, error: Error) -> Result<(), Error> {
@@ -209,14 +199,6 @@ impl<'p> BatchSender<'p> {
             }
         }
         Ok(SourceEnd::Exhausted)
-    }
-
-    fn retain_ready(&mut self, rows: ReadyRows) {
-        let compressed = match rows {
-            ReadyRows::Compressed(compressed) => compressed,
-            ReadyRows::Plain(batch) => Compressed::of(&batch, &mut self.compressor),
-        };
-        self.retain(compressed);
     }
 
     fn retain(&mut self, compressed: Compressed) {

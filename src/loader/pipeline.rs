@@ -57,12 +57,6 @@ impl ReadAhead<'_> {
         // After its last batch the reading thread takes none back.
         let _ = self.returned.send(batch);
     }
-
-    /// Stops reading, and returns what has been read so far.
-    pub(super) fn stop(&mut self) -> impl Iterator<Item = Ready> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.ready.iter()
-    }
 }
 
 impl Drop for ReadAhead<'_> {
@@ -110,7 +104,6 @@ const QUEUED: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
 
     /// Batches of these rows, one each, then an empty one; and what becomes of them with this number of free batches.
     fn read(rows: &[&str], free: usize) -> Vec<Ready> {
@@ -164,25 +157,5 @@ mod tests {
         let (sender, ready) = sync_channel(1);
         read_all(|_| unreachable!("nothing is wanted"), &AtomicBool::new(true), channel().1, sender);
         assert_eq!(ready.into_iter().count(), 0);
-    }
-
-    #[test]
-    fn what_was_read_before_the_stop_is_not_lost() {
-        let mut id = 0;
-        let read = |batch: &mut Batch| {
-            id += 1;
-            batch
-                .push_json(format!("{{\"ID\":{id}}}").as_bytes())
-                .map_or_else(ReadOutcome::Failed, |()| ReadOutcome::Rows)
-        };
-        let rows = |ready: Ready| match ready.rows {
-            ReadyRows::Plain(batch) => batch.rows(),
-            ReadyRows::Compressed(compressed) => compressed.bodies.iter().map(|body| body.rows).sum(),
-        };
-        let taken: Result<usize, Error> = read_ahead(read, |ahead| {
-            let first = ahead.next().map_or(0, rows);
-            Ok(first + ahead.stop().map(rows).sum::<usize>())
-        });
-        assert_eq!(taken.unwrap(), id);
     }
 }

@@ -76,7 +76,10 @@ impl<'p> Progress<'p> {
 
     /// Reports the sum of what several channels have reported.
     pub(super) fn update_sum(&mut self, reports: &[LoadReport]) {
-        self.report = reports.iter().fold(LoadReport::default(), added);
+        self.report = match reports {
+            [only] => only.clone(),
+            _ => reports.iter().fold(LoadReport::default(), added),
+        };
         self.call_back();
     }
 

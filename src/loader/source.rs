@@ -128,6 +128,10 @@ impl<'s> Source<'s> {
         Source { name: self.name.clone(), input: Input::File(file), push_line: self.push_line }
     }
 
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.input, Input::File(_))
+    }
+
     /// A load begins: a file ends where it ends now.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
         let Input::File(file) = &mut self.input else { return Ok(()) };

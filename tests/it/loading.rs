@@ -330,6 +330,31 @@ fn a_slow_source_does_not_hold_back_the_rows_it_has_given() {
 }
 
 #[test]
+fn rows_given_before_a_reader_blocks_go_out_while_it_blocks() {
+    /// Gives its first rows, then blocks until those have landed.
+    struct Blocking<'e>(&'e Emulator, std::io::Cursor<Vec<u8>>);
+
+    impl Read for Blocking<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.1.read(into)?;
+            let mut polls = 0;
+            while read == 0 && landed(self.0) != rows(1..=5) {
+                polls += 1;
+                assert!(polls < 20_000, "the first rows were held back");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(read)
+        }
+    }
+
+    let service = Emulator::start().unwrap();
+    let pipe = pipe_of(&service);
+    let blocking = Blocking(&service, std::io::Cursor::new(rows(1..=5).into_bytes()));
+    let report = Loader::new(&pipe, "load-1").pipelined().load(Source::reader("blocking", blocking)).unwrap();
+    assert_eq!((report.rows, report.committed_offset), (5, Some(offset(5, &rows(1..=5)))));
+}
+
+#[test]
 fn a_source_that_fails_while_the_channel_is_lost_still_tells_its_failure() {
     for pipelined in [false, true] {
         let service = Emulator::start().unwrap();
