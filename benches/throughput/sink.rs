@@ -54,8 +54,8 @@ impl Drop for Sink {
 struct Service {
     tls: Option<Arc<ServerConfig>>,
     port: u16,
-    /// Committed offset tokens by channel.
-    committed: Mutex<HashMap<String, String>>,
+    /// Committed offset tokens of the channels that were opened.
+    committed: Mutex<HashMap<String, Option<String>>>,
 }
 
 /// Serves until its standard input ends, which it does with the process that started this one.
@@ -136,6 +136,7 @@ impl Service {
                 self.commit(path, last.and_then(|file| file["fragment_end_offset_token"].as_str()).unwrap_or_default())
             }
             ("PUT", channel) if path.contains("/channels/") => {
+                self.committed.lock().expect("no thread has failed").entry(channel.into()).or_default();
                 json!({ "next_continuation_token": "first", "channel_status": self.status(channel) }).to_string()
             }
             _ => String::new(),
@@ -145,7 +146,7 @@ impl Service {
     fn commit(&self, path: &str, token: &str) -> String {
         let channel = path.rsplit('/').nth(1).unwrap_or_default();
         if !token.is_empty() {
-            self.committed.lock().expect("no thread has failed").insert(channel.into(), token.into());
+            self.committed.lock().expect("no thread has failed").insert(channel.into(), Some(token.into()));
         }
         json!({ "next_continuation_token": "next" }).to_string()
     }
@@ -153,7 +154,8 @@ impl Service {
     fn statuses(&self, asked: &[u8]) -> Value {
         let asked: Value = serde_json::from_slice(asked).unwrap_or_default();
         let names = asked["channel_names"].as_array().cloned().unwrap_or_default();
-        let names = names.iter().filter_map(Value::as_str);
+        let opened = |name: &&str| self.committed.lock().expect("no thread has failed").contains_key(*name);
+        let names = names.iter().filter_map(Value::as_str).filter(opened);
         let statuses: serde_json::Map<_, _> = names.map(|name| (name.to_string(), self.status(name))).collect();
         json!({ "channel_statuses": statuses })
     }
