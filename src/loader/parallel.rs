@@ -90,8 +90,10 @@ impl<'l> ParallelLoad<'l> {
         channels: Vec<Result<Channel, Error>>,
         source: Source<'_>,
     ) -> Result<Vec<ChannelStatus>, Error> {
-        // One batch is queued while the other is sent, so that thread is all the reading ahead there is.
-        let settings = Settings { pipelined: false, ..self.settings.divided(self.channels, 2 * self.channels) };
+        // One batch is queued while the other is sent, so that thread is all the reading ahead there is. A single channel
+        // has batches of half the size, so that both threads have work early.
+        let batches = (2 * self.channels).max(4);
+        let settings = Settings { pipelined: false, ..self.settings.divided(self.channels, batches) };
         let queues: Vec<_> = (0..self.channels).map(|_| PartitionQueue::new(settings.batch_bytes)).collect();
         let resumes = channels.iter().map(|channel| settings.resume(channel)).collect();
         let readers = queues.iter().map(|queue| BatchReader::of_queue(&source.name, queue.reader()));
