@@ -12,7 +12,7 @@ use ::http::HeaderValue;
 
 pub use self::builder::ChannelBuilder;
 pub(crate) use self::commits::rows_rejected;
-pub(crate) use self::in_flight::{InFlight, Reconciled, Uncommitted};
+pub(crate) use self::in_flight::{InFlight, Uncommitted};
 use self::pace::Pace;
 pub use self::recovery::Recovery;
 use self::rejections::Rejections;
@@ -221,10 +221,11 @@ impl Channel {
                 Ok(false) => break Ok(()),
                 Err(error) => break Err(error),
             }
-            if let Err(error) = self.append_payload(&payload) {
-                break Err(error);
+            match self.append_payload(&payload) {
+                Ok(()) => accepted += payload.rows,
+                Err(error) if is_too_long(&error) && payloads.halve() => {}
+                Err(error) => break Err(error),
             }
-            accepted += payload.rows;
         };
         (self.compressor, self.payload) = (compressor, payload);
         (accepted, result)
@@ -293,6 +294,11 @@ impl Channel {
     fn attempted(&self, what: &str) -> String {
         format!("{what} channel {} of pipe {}", self.name, self.pipe.name())
     }
+}
+
+/// A proxy may take less than the service does. After a doubtful attempt the rows may be stored all the same.
+pub(crate) fn is_too_long(error: &Error) -> bool {
+    error.status() == Some(413) && !needs_reopening(error)
 }
 
 /// Whether only reopening the channel shows what was applied. After any other error it is as it was.

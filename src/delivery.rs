@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::setbacks::Setbacks;
-use crate::channel::{Channel, Reconciled, Wait, needs_reopening};
+use crate::channel::{Channel, Wait, is_too_long, needs_reopening};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Compressor, OffsetToken, Payload};
@@ -148,14 +148,13 @@ impl Delivery {
         self.look_if_due()
     }
 
-    /// A proxy may take less than the service does.
     fn halves_if_too_long(
         &mut self,
         payload: &Payload,
         sent: &Result<(), Error>,
     ) -> Result<Option<[Payload; 2]>, Error> {
         match sent {
-            Err(error) if error.status() == Some(413) => payload.halves(&mut self.compressor),
+            Err(error) if is_too_long(error) => payload.halves(&mut self.compressor),
             _ => Ok(None),
         }
     }
@@ -244,11 +243,7 @@ impl Delivery {
 
     /// Takes out, in order, all bodies that are not known to be committed. Nothing can be sent afterwards that follows them.
     pub(crate) fn take_uncommitted(&mut self) -> Vec<Payload> {
-        let (committed, now) = (self.committed_offset().cloned(), self.channel.pipe().clock().now());
-        let mut bodies: Vec<_> = match self.channel.in_flight_mut().reconcile(committed.as_ref(), now) {
-            Reconciled::Resumable(uncommitted) => uncommitted.into_bodies().collect(),
-            Reconciled::Foreign | Reconciled::Outdated => Vec::new(),
-        };
+        let mut bodies: Vec<_> = self.channel.in_flight_mut().abandon().into_bodies().collect();
         bodies.extend(self.queue.drain(..));
         self.enqueued_rows = self.committed_rows();
         bodies
@@ -257,7 +252,7 @@ impl Delivery {
     /// Whether the next body can be retained, too.
     fn has_room(&self) -> bool {
         let in_flight = self.channel.in_flight();
-        let next = self.queue.front().map_or(0, |payload| payload.wire.len());
+        let next = self.queue.front().map_or(0, Payload::memory);
         !in_flight.has_marked() || in_flight.retained_bytes() + next <= self.max_retained
     }
 

@@ -15,8 +15,12 @@ use crate::snowflake::api;
 /// # fn example(pipe: &snowpipe_streaming::Pipe, batches: &[snowpipe_streaming::Batch]) {
 /// let elastic = pipe.elastic();
 /// std::thread::scope(|scope| {
-///     for batch in batches {
-///         scope.spawn(|| elastic.append(batch));
+///     let append = |batch| scope.spawn(|| elastic.append(batch));
+///     let threads: Vec<_> = batches.iter().map(append).collect();
+///     for thread in threads {
+///         if let Ok(Err(error)) = thread.join() {
+///             eprintln!("{error}");
+///         }
 ///     }
 /// });
 /// # }
@@ -52,19 +56,18 @@ impl Elastic {
     /// - [`Row`](ErrorKind::Row) for a row too long for any request.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     ///
-    /// After an error of a batch that took several requests, the first of them may be stored. Then the text says how many
-    /// rows those are, [`position`](Error::position) is that of the first row after them, and
+    /// After an error of a batch that took several requests, the first of them may be stored. Then
+    /// [`rows_stored`](Error::rows_stored) and the text say how many rows those are, and
     /// [`is_retryable`](Error::is_retryable) is false. [`Batch::without_first`] is what is left:
     ///
     /// ```no_run
     /// # use snowpipe_streaming::{Batch, Elastic, Error, ErrorKind};
     /// # fn example(elastic: &Elastic, batch: &Batch) -> Result<(), Error> {
     /// if let Err(error) = elastic.append(batch) {
-    ///     let stored = error.position().map_or(0, |first| first as usize - 1);
     ///     if !matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable) {
     ///         return Err(error);
     ///     }
-    ///     elastic.append(&batch.without_first(stored))?;
+    ///     elastic.append(&batch.without_first(error.rows_stored() as usize))?;
     /// }
     /// # Ok(())
     /// # }
@@ -80,9 +83,12 @@ impl Elastic {
         let (mut payloads, mut stored) = (Payloads::of(batch), 0);
         let in_part = |error, stored| after_part(error, stored, batch.rows());
         while payloads.next(compressor, payload).map_err(|error| in_part(error, stored))? {
-            api::append_elastic(self.pipe.session(), self.pipe.name(), payload)
-                .map_err(|error| in_part(without_channel(error), stored))?;
-            stored += payload.rows;
+            match api::append_elastic(self.pipe.session(), self.pipe.name(), payload) {
+                Ok(()) => stored += payload.rows,
+                // A proxy may take less than the service does.
+                Err(error) if error.status() == Some(413) && is_refused(&error) && payloads.halve() => {}
+                Err(error) => return Err(in_part(without_channel(error), stored)),
+            }
         }
         Ok(())
     }
@@ -102,6 +108,11 @@ fn without_channel(error: Error) -> Error {
     }
 }
 
+/// And not in doubt.
+fn is_refused(error: &Error) -> bool {
+    error.kind() == ErrorKind::Refused
+}
+
 /// Appending the same batch again would double the rows that are stored.
 fn after_part(error: Error, stored: usize, rows: usize) -> Error {
     if stored == 0 {
@@ -109,6 +120,6 @@ fn after_part(error: Error, stored: usize, rows: usize) -> Error {
     }
     error
         .not_retryable()
-        .with_position(stored as u64 + 1)
+        .with_rows_stored(stored as u64)
         .and_advise(&format!("the first {stored} of {rows} rows are stored: append only those after them"))
 }

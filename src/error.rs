@@ -42,6 +42,12 @@ impl Error {
         self.details.rows_rejected
     }
 
+    /// How many rows of the batch are stored, the first of it, for an error of [`Elastic::append`](crate::Elastic::append);
+    /// otherwise zero.
+    pub fn rows_stored(&self) -> u64 {
+        self.details.rows_stored
+    }
+
     /// The position of the row that this is about: its line number, or its place in a sequence, from 1.
     pub fn position(&self) -> Option<u64> {
         self.details.position
@@ -103,6 +109,7 @@ impl Error {
             attempts: 0,
             retry_after: None,
             rows_rejected: 0,
+            rows_stored: 0,
             position: None,
             committed_offset: None,
             source: None,
@@ -143,6 +150,12 @@ impl Error {
     /// What [`rows_rejected`](Error::rows_rejected) returns.
     pub fn with_rows_rejected(mut self, rows: u64) -> Error {
         self.details.rows_rejected = rows;
+        self
+    }
+
+    /// What [`rows_stored`](Error::rows_stored) returns.
+    pub fn with_rows_stored(mut self, rows: u64) -> Error {
+        self.details.rows_stored = rows;
         self
     }
 
@@ -285,6 +298,7 @@ struct Details {
     attempts: u32,
     retry_after: Option<Duration>,
     rows_rejected: u64,
+    rows_stored: u64,
     position: Option<u64>,
     committed_offset: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,

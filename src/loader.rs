@@ -256,13 +256,14 @@ impl<'p> Loader<'p> {
     ///
     /// # Blocking
     ///
-    /// Until the last commit. No single wait is longer than the open timeout, the commit timeout or the client's retry
-    /// budget.
+    /// Until the last commit. While the service answers, opening a channel takes no longer than the open timeout, and the wait
+    /// for a commit ends when none has come for as long as the commit timeout. A request without a response takes the
+    /// client's retry budget.
     ///
     /// # Errors
     ///
-    /// After any error what was committed stays committed, [`report`](Loader::report) shows how far that is, and
-    /// another run resumes there.
+    /// After any error what was committed stays committed, and another run resumes there. [`report`](Loader::report) shows how
+    /// far that is; it is empty if the load ended before its first row.
     ///
     /// - [`Row`](ErrorKind::Row): a row is not a JSON object or too long; the rows before it are committed. Correct the row,
     ///   and leave the positions of the others as they are.
@@ -279,26 +280,32 @@ impl<'p> Loader<'p> {
     ///
     /// If several channels fail, the error of the first in their order is returned, a conflict found in a file before all
     /// others; the failure of a source that is read once comes before all of them.
-    pub fn load(&mut self, mut source: Source<'_>) -> Result<LoadReport, Error> {
+    pub fn load(&mut self, source: Source<'_>) -> Result<LoadReport, Error> {
         self.report = LoadReport::default();
         self.check_settings()?;
+        let statuses = self.run(source).map_err(resumable)?;
+        self.check_rejected(&statuses)?;
+        Ok(self.report.clone())
+    }
+
+    /// Returns the last status of each channel.
+    fn run(&mut self, mut source: Source<'_>) -> Result<Vec<ChannelStatus>, Error> {
         source.begin()?;
         let (settings, callback) = (&self.settings, &mut self.on_progress);
         let mut on_progress = |report: &LoadReport| callback.iter_mut().for_each(|callback| callback(report));
         let progress = Progress::new(&settings.pipe, Baseline::now(&settings.pipe), &mut on_progress);
-        let (report, completed) = match self.channels {
-            // Only a queue hands over the rows of a source while it blocks, and what is read once may block.
-            1 if source.is_file() || !settings.pipelined => {
-                let channel = settings.open_first_channel(1)?;
-                let resumed = Resumed::compare(settings, channel, BatchReader::new(source, Partition::WHOLE))?;
-                let (report, completed) = ChannelLoad::new(settings, resumed, progress).run();
-                (report, completed.map(|status| vec![status]))
-            }
-            channels => ParallelLoad::new(settings, channels, progress).run(source),
-        };
+        // Only a queue hands over the rows of a source while it blocks, and what is read once may block.
+        let needs_queue = settings.pipelined && !source.is_file();
+        if self.channels > 1 || needs_queue {
+            let (report, statuses) = ParallelLoad::new(settings, self.channels, progress).run(source);
+            self.report = report;
+            return statuses;
+        }
+        let channel = settings.open_first_channel(1)?;
+        let resumed = Resumed::compare(settings, channel, BatchReader::new(source, Partition::WHOLE))?;
+        let (report, status) = ChannelLoad::new(settings, resumed, progress).run();
         self.report = report;
-        self.check_rejected(&completed.map_err(resumable)?)?;
-        Ok(self.report.clone())
+        Ok(vec![status?])
     }
 
     fn check_settings(&self) -> Result<(), Error> {

@@ -211,8 +211,13 @@ impl Writer {
     /// where its rows cannot be written again after the committed offset, call `commit` until it succeeds and this
     /// afterwards, or [`into_uncommitted`](Writer::into_uncommitted) instead.
     pub fn close(mut self, timeout: Duration) -> Result<Option<OffsetToken>, Error> {
-        self.commit(timeout)?;
-        Ok(self.delivery.committed_offset().cloned())
+        match self.commit(timeout) {
+            Ok(()) => Ok(self.delivery.committed_offset().cloned()),
+            Err(error) if error.kind() == ErrorKind::NotStored => Err(error),
+            Err(error) => Err(error
+                .not_retryable()
+                .advise("the writer is gone: open the channel and write again what comes after its committed offset")),
+        }
     }
 
     /// Ends the writer and returns the rows that are not known to be committed, in order: for a program that has to put them

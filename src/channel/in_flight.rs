@@ -92,7 +92,7 @@ impl InFlight {
     /// Keeps the body of the request that was added last.
     pub(crate) fn retain(&mut self, body: Payload) {
         if let Some(newest) = self.sent.back_mut() {
-            self.retained_bytes += body.wire.len();
+            self.retained_bytes += body.memory();
             newest.body = Some(body);
         }
     }
@@ -135,7 +135,7 @@ impl InFlight {
             self.committed_rows += if place < inherited { 0 } else { sent.rows };
             self.committed_requests += 1;
             self.commit_lag = now.since(sent.at);
-            self.retained_bytes -= sent.body.map_or(0, |body| body.wire.len());
+            self.retained_bytes -= sent.body.as_ref().map_or(0, Payload::memory);
             self.recent.extend(sent.offset);
         }
         self.limit_recent();
@@ -167,9 +167,14 @@ impl InFlight {
         }
         self.observe(committed, now);
         self.reported = committed.cloned();
+        Reconciled::Resumable(self.abandon())
+    }
+
+    /// Forgets all that is in flight, and hands it out.
+    pub(crate) fn abandon(&mut self) -> Uncommitted {
         (self.ends_in_doubt, self.retained_bytes) = (false, 0);
         let (sent, inherited) = (std::mem::take(&mut self.sent), std::mem::take(&mut self.inherited));
-        Reconciled::Resumable(Uncommitted { sent, inherited })
+        Uncommitted { sent, inherited }
     }
 
     fn position(&self, offset: &OffsetToken) -> Option<usize> {

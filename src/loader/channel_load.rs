@@ -36,15 +36,18 @@ impl<'s> Resumed<'s> {
     ) -> Result<Resumed<'s>, Error> {
         match settings.resume_point(&channel).and_then(|point| reader.skip_to(point)) {
             Ok(skipped) => Ok(Resumed { channel, reader, skipped }),
-            Err(error) => {
-                let attempted = format!("resume channel {} of pipe {}", channel.name(), settings.pipe.name());
-                let error = error.attempting(format!("{attempted} with {}", reader.name()));
-                Err(match channel.committed_offset() {
-                    Some(offset) => error.with_committed_offset(offset.to_string()),
-                    None => error,
-                })
-            }
+            Err(error) => Err(not_resumed(error, &channel, reader.name())),
         }
+    }
+}
+
+/// Names the channel, the source, and what the channel has committed.
+pub(super) fn not_resumed(error: Error, channel: &Channel, source: &str) -> Error {
+    let attempted = format!("resume channel {} of pipe {} with {source}", channel.name(), channel.pipe().name());
+    let error = error.attempting(attempted);
+    match channel.committed_offset() {
+        Some(offset) => error.with_committed_offset(offset.to_string()),
+        None => error,
     }
 }
 
@@ -239,9 +242,9 @@ fn end_of(sent: SendOutcome, outcome: ReadOutcome) -> Option<SourceEnd> {
 impl Settings {
     /// Where a load goes on in its source, if the committed offset can be one of it at all.
     pub(super) fn resume_point(&self, channel: &Channel) -> Result<ResumePoint, Error> {
-        let committed = channel.committed_offset();
-        let Some(point) = ResumePoint::after(committed) else {
-            return Err(committed.map_or_else(|| rows_without_offset(channel), not_an_offset));
+        let point = match channel.committed_offset() {
+            None => ResumePoint::START,
+            Some(token) => ResumePoint::of(token).ok_or_else(|| not_an_offset(token))?,
         };
         if point.is_plain() && !self.accept_plain_offsets {
             return Err(plain_offset(point));

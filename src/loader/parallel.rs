@@ -3,7 +3,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use super::batch_reader::BatchReader;
-use super::channel_load::{ChannelLoad, Resumed};
+use super::channel_load::{ChannelLoad, Resumed, not_resumed};
 use super::file_range::FileRange;
 use super::partition::Partition;
 use super::partition_queue::{CloseOnDrop, PartitionQueue};
@@ -77,10 +77,7 @@ impl<'l> ParallelLoad<'l> {
             let threads: Vec<_> = channels.into_iter().zip(Partition::all(self.channels)).map(compare).collect();
             threads.into_iter().map(join).collect::<Vec<_>>()
         });
-        let is_conflict = |error: &&Error| error.kind() == ErrorKind::Conflict;
-        if let Some(error) = compared.iter().filter_map(|compared| compared.as_ref().err()).find(is_conflict) {
-            return Err(error.clone());
-        }
+        check_conflicts(&compared)?;
         self.run_each(&settings, compared.into_iter().map(PartitionLoad::Compared).collect(), &[])
     }
 
@@ -95,7 +92,10 @@ impl<'l> ParallelLoad<'l> {
         let batches = (2 * self.channels).max(4);
         let settings = Settings { pipelined: false, ..self.settings.divided(self.channels, batches) };
         let queues: Vec<_> = (0..self.channels).map(|_| PartitionQueue::new(settings.batch_bytes)).collect();
-        let resumes = channels.iter().map(|channel| settings.resume(channel)).collect();
+        // What shows before the first row stops all channels, as of a file.
+        let points: Vec<_> = channels.iter().map(|channel| settings.point_of(channel, &source.name)).collect();
+        check_conflicts(&points)?;
+        let resumes = points.into_iter().map(|point| Resume::after(point.unwrap_or(ResumePoint::START))).collect();
         let readers = queues.iter().map(|queue| BatchReader::of_queue(&source.name, queue.reader()));
         let loads = channels.into_iter().zip(readers);
         let loads = loads.map(|(channel, reader)| PartitionLoad::Pending(channel, reader)).collect();
@@ -165,15 +165,24 @@ fn load_partition(
     ChannelLoad::new(settings, resumed?, progress).run().1
 }
 
+/// The first conflict among the channels: the source is not theirs.
+fn check_conflicts<T>(channels: &[Result<T, Error>]) -> Result<(), Error> {
+    let mut errors = channels.iter().filter_map(|channel| channel.as_ref().err());
+    match errors.find(|error| error.kind() == ErrorKind::Conflict) {
+        Some(error) => Err(error.clone()),
+        None => Ok(()),
+    }
+}
+
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Settings {
-    /// A channel that was not opened, or whose offset is no row of a source, ends by itself.
-    fn resume(&self, channel: &Result<Channel, Error>) -> Resume {
-        let point = channel.as_ref().ok().and_then(|channel| self.resume_point(channel).ok());
-        Resume::after(point.unwrap_or(ResumePoint::START))
+    /// A channel that was not opened ends by itself.
+    fn point_of(&self, channel: &Result<Channel, Error>, source: &str) -> Result<ResumePoint, Error> {
+        let channel = channel.as_ref().map_err(Error::clone)?;
+        self.resume_point(channel).map_err(|error| not_resumed(error, channel, source))
     }
 
     /// For one of several channels, which together hold this number of batches.

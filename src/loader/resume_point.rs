@@ -13,9 +13,13 @@ pub(super) struct ResumePoint {
 impl ResumePoint {
     pub(super) const START: ResumePoint = ResumePoint { position: 0, fingerprint: None };
 
-    /// `None` for a token that no row of any source has.
+    /// After what is committed, if anything is. `None` for a token that no row of any source has.
     pub(super) fn after(committed: Option<&OffsetToken>) -> Option<ResumePoint> {
-        let Some(token) = committed else { return Some(ResumePoint::START) };
+        committed.map_or(Some(ResumePoint::START), ResumePoint::of)
+    }
+
+    /// `None` for a token that no row of any source has.
+    pub(super) fn of(token: &OffsetToken) -> Option<ResumePoint> {
         if let Some(RowOffset { position, fingerprint }) = token.as_row() {
             return Some(ResumePoint { position, fingerprint: Some(fingerprint) });
         }

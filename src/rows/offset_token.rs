@@ -61,6 +61,14 @@ impl OffsetToken {
         self.as_row().map(|row| row.position)
     }
 
+    /// What its text takes on the heap.
+    pub(super) fn memory(&self) -> usize {
+        match &self.text {
+            Text::Other(text) => text.len(),
+            Text::Decimal(_) | Text::Row(_) => 0,
+        }
+    }
+
     pub(crate) fn as_row(&self) -> Option<RowOffset> {
         match self.text {
             Text::Row(row) => Some(row),

@@ -49,6 +49,12 @@ impl Offsets {
         self.fingerprints.clear();
     }
 
+    /// What they take.
+    pub(super) fn memory(&self) -> usize {
+        let texts: usize = self.runs.iter().map(|run| run.token.memory()).sum();
+        texts + size_of_val(&*self.runs) + size_of_val(&*self.fingerprints)
+    }
+
     /// The first row with this token.
     pub(super) fn row_of(&self, token: &OffsetToken) -> Option<usize> {
         let row_in = |run: &Run| run.row_of(token).filter(|row| self.token_in(run, *row).as_ref() == Some(token));

@@ -33,9 +33,16 @@ impl Payload {
         let Some((first, second)) = batch.piece().cut(2) else { return Ok(None) };
         let mut halves = [Payload::default(), Payload::default()];
         for (piece, half) in [first, second].iter().zip(&mut halves) {
-            compressor.fits(piece, half)?;
+            if !compressor.fits(piece, half)? {
+                return Ok(None);
+            }
         }
         Ok(Some(halves))
+    }
+
+    /// What keeping it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.wire.len() + self.offsets.memory()
     }
 
     #[cfg(feature = "zstd")]
@@ -55,11 +62,13 @@ impl Payload {
 pub(crate) struct Payloads<'b> {
     /// What is left, the next piece last.
     pieces: Vec<Piece<'b>>,
+    /// The piece that was compressed last.
+    last: Option<Piece<'b>>,
 }
 
 impl<'b> Payloads<'b> {
     pub(crate) fn of(batch: &'b Batch) -> Payloads<'b> {
-        Payloads { pieces: vec![batch.piece()] }
+        Payloads { pieces: vec![batch.piece()], last: None }
     }
 
     /// Compresses the next piece into `payload`; false at the end. After an error the rest of the batch is not cut.
@@ -71,6 +80,7 @@ impl<'b> Payloads<'b> {
             // Compressing what is far too long would only prove it.
             let parts = compressor.parts(piece.text().len());
             if (parts == 1 || piece.rows() == 1) && compressor.fits(&piece, payload)? {
+                self.last = Some(piece);
                 return Ok(true);
             }
             if let Some((first, second)) = piece.cut(parts.max(2)) {
@@ -79,6 +89,13 @@ impl<'b> Payloads<'b> {
             }
         }
         Ok(false)
+    }
+
+    /// Cuts the last piece in two, to be compressed next; false if it is a single row.
+    pub(crate) fn halve(&mut self) -> bool {
+        let Some((first, second)) = self.last.take().and_then(|last| last.cut(2)) else { return false };
+        self.pieces.extend([second, first]);
+        true
     }
 }
 

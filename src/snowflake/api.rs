@@ -103,7 +103,8 @@ pub(crate) fn append_elastic(session: &Session, pipe: &PipeName, payload: &Paylo
         None => format!("{DATA}{}/rows", pipe.channel_path("ELASTIC")),
     };
     let attempted = format!("append {} rows to pipe {pipe}", payload.rows);
-    session.send(&rows_request(path, attempted, payload).replay(Replay::Untraceable))?;
+    let request = rows_request(path, attempted, payload).replay(Replay::Untraceable);
+    check_json(&session.send(&request)?, &request)?;
     session.counters().add_rows(payload.rows, payload.plain_bytes);
     Ok(())
 }
@@ -181,6 +182,11 @@ fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
 fn read<T: DeserializeOwned>(response: &Response, request: &Request<'_>) -> Result<T, Error> {
     serde_json::from_slice(&response.body)
         .map_err(|error| not_understood(response, request, "the response was not understood").with_source(error))
+}
+
+/// A success of which nothing has to be read. A page of a proxy is none.
+fn check_json(response: &Response, request: &Request<'_>) -> Result<(), Error> {
+    if response.body.is_empty() { Ok(()) } else { read::<serde::de::IgnoredAny>(response, request).map(drop) }
 }
 
 /// A response that cannot be read does not confirm that rows were accepted.

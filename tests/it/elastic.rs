@@ -110,7 +110,7 @@ fn a_batch_that_is_stored_in_part_says_how_far_and_the_rest_can_be_appended() {
     let stored = service.seen_at("rows")[0].text().lines().count();
     assert!((1..10).contains(&stored));
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Throttled, false), "{error}");
-    assert_eq!(error.position(), Some(stored as u64 + 1));
+    assert_eq!(error.rows_stored(), stored as u64);
     let said = format!("the first {stored} of 10 rows are stored: append only those after them");
     assert!(error.to_string().ends_with(&said), "{error}");
 
@@ -123,4 +123,12 @@ fn a_batch_that_is_stored_in_part_says_how_far_and_the_rest_can_be_appended() {
     let ids =
         texts.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["ID"].as_u64().unwrap());
     assert_eq!(ids.collect::<Vec<_>>(), (stored as u64 + 1..=10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_success_with_the_page_of_a_proxy_is_no_success() {
+    let service = Scripted::start();
+    service.next("rows", 200, "<html>Please log in</html>");
+    let error = service.pipe().elastic().append(&batch(1..=3)).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unconfirmed, false), "{error}");
 }

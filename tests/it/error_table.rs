@@ -99,9 +99,8 @@ fn a_channel_is_told_what_each_answer_means() {
         service.inject(row.fault());
         let result = channel.append(&batch(1..=10));
         let expected = match row.end {
-            End::Repeated | End::Renewed => None,
+            End::Repeated | End::Renewed | End::Halved => None,
             End::Reopened => Some(ErrorKind::Channel),
-            End::Halved => Some(ErrorKind::Refused),
             End::Told(kind) => Some(kind),
         };
         assert_eq!(result.as_ref().err().map(|error| error.kind()), expected, "{}: {result:?}", row.name());
@@ -156,16 +155,20 @@ fn elastic_is_told_what_each_answer_means() {
         service.inject(Fault::status(Endpoint::Elastic, row.status).body(row.body));
         let result = elastic.append(&batch(1..=10));
         let expected = match row.end {
-            End::Repeated | End::Renewed => None,
+            End::Repeated | End::Renewed | End::Halved => None,
             End::Reopened => Some(ErrorKind::Channel),
-            End::Halved => Some(ErrorKind::Refused),
             End::Told(kind) => Some(kind),
         };
         assert_eq!(result.as_ref().err().map(|error| error.kind()), expected, "{}: {result:?}", row.name());
         let sent = service.requests().into_iter().filter(|request| request.path.ends_with("/rows"));
         let counts: Vec<_> =
             sent.map(|request| request.query.split("retryCount=").nth(1).unwrap().to_string()).collect();
-        let expected: &[&str] = if matches!(row.end, End::Repeated | End::Renewed) { &["0", "1"] } else { &["0"] };
+        let expected: &[&str] = match row.end {
+            End::Repeated | End::Renewed => &["0", "1"],
+            // The whole, and its halves.
+            End::Halved => &["0", "0", "0"],
+            End::Reopened | End::Told(_) => &["0"],
+        };
         assert_eq!(counts, expected, "{}", row.name());
     }
 }

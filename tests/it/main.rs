@@ -22,5 +22,6 @@ mod misuse;
 mod oauth;
 mod several_channels;
 mod tls;
+mod too_long;
 mod wire;
 mod writing;

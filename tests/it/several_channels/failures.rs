@@ -92,6 +92,27 @@ fn a_committed_offset_of_another_source_is_a_conflict() {
 }
 
 #[test]
+fn what_shows_before_the_first_row_stops_every_channel() {
+    each_source(&rows(1..=1_500), |source| {
+        let service = Emulator::start().unwrap();
+        let pipe = pipe_of(&service);
+        commit(&pipe, "LOAD-1-2-OF-2", [1_001]);
+        let error = loader(&pipe, 2).expect_unused().load(source()).unwrap_err();
+        assert_eq!((error.kind(), landed(&service)), (ErrorKind::Conflict, rows([1_001])));
+
+        let service = Emulator::start().unwrap();
+        let pipe = pipe_of(&service);
+        let mut plain = pipe.channel("LOAD-1-2-OF-2").open().unwrap();
+        plain.append(&batch([1_001])).unwrap();
+        plain.wait_for_commit(1_001, Duration::from_secs(20)).unwrap();
+        let error = loader(&pipe, 2).load(source()).unwrap_err();
+        assert_eq!((error.kind(), error.committed_offset()), (ErrorKind::Conflict, Some("1001")));
+        assert_eq!(landed(&service), rows([1_001]));
+        assert_eq!(loader(&pipe, 2).accept_plain_offsets().load(source()).unwrap().rows, 1_500);
+    });
+}
+
+#[test]
 fn the_first_failure_in_the_order_of_the_channels_is_told() {
     let service = Emulator::start().unwrap();
     let pipe = pipe_of(&service);
@@ -217,14 +238,10 @@ fn a_channel_that_did_not_finish_is_told_before_rows_that_another_could_not_stor
         let service = Emulator::start().unwrap();
         let pipe = pipe_of(&service);
         service.reject_rows_containing("\"row 3\"");
-        let mut foreign = batch([1]);
-        foreign.mark("x");
-        let mut second = pipe.channel("LOAD-1-2-OF-2").open().unwrap();
-        second.append(&foreign).unwrap();
-        second.wait_for_commit("x", Duration::from_secs(20)).unwrap();
+        commit(&pipe, "LOAD-1-2-OF-2", [99_999]);
         let mut loader = loader(&pipe, 2);
         let error = loader.load(source()).unwrap_err();
-        assert!(error.to_string().contains("committed offset x "), "{error}");
+        assert!(error.to_string().contains("committed offset 99999-"), "{error}");
         assert_eq!((loader.report().rows, loader.report().rows_rejected), (1000, 1));
     });
 }

@@ -142,3 +142,14 @@ fn while_rows_get_committed_the_wait_for_the_others_goes_on() {
     writer.commit(Duration::from_millis(800)).unwrap();
     assert_eq!((landed(&service), writer.reopens()), (rows(1..=8), 0));
 }
+
+#[test]
+fn closing_that_ends_in_a_timeout_cannot_be_repeated_and_says_how_to_go_on() {
+    let service = Emulator::start().unwrap();
+    service.hold_commits(true);
+    let mut writer = pipe_of(&service).channel("w").open().unwrap().into_writer();
+    writer.write_json(row(1).as_bytes(), 1).unwrap();
+    let error = writer.close(Duration::from_millis(50)).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Timeout, false));
+    assert!(error.to_string().contains("write again what comes after its committed offset"), "{error}");
+}
