@@ -80,6 +80,8 @@ mod clock;
 pub use clock::ClockOffset;
 mod error;
 pub use error::{Error, ErrorKind};
+#[cfg(test)]
+mod model;
 mod secret;
 pub use secret::Secret;
 

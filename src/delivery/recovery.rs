@@ -83,19 +83,25 @@ impl Delivery {
         self.note_commit_lag();
         // If everything is committed there is no further look that would see these.
         self.note_rejected(self.channel.status_at_open().clone());
-        if !uncommitted.is_empty() && self.channel.status_at_open().has_rows_without_offset() {
-            let error = self.stored_without_offset();
-            return Err(self.end(error));
-        }
-        if uncommitted.has_inherited() {
-            let error = if uncommitted.has_lost_inherited() { self.inherited_lost() } else { self.unproven() };
-            // These rows cannot be sent again, so none may be sent after them.
-            return Err(self.end(error));
-        }
+        let end = self.reason_to_end(&uncommitted);
+        // Also after the end: the caller can get them out.
         for body in uncommitted.into_bodies().rev() {
             self.queue.push_front(body);
         }
-        Ok(())
+        end.map_or(Ok(()), |error| Err(self.end(error)))
+    }
+
+    /// Why nothing may be sent after what was lost.
+    fn reason_to_end(&self, uncommitted: &Uncommitted) -> Option<Error> {
+        if !uncommitted.is_empty() && self.channel.status_at_open().has_rows_without_offset() {
+            return Some(self.stored_without_offset());
+        }
+        // These rows cannot be sent again.
+        match uncommitted.has_inherited() {
+            true if uncommitted.has_lost_inherited() => Some(self.inherited_lost()),
+            true => Some(self.unproven()),
+            false => None,
+        }
     }
 
     fn end(&mut self, error: Error) -> Error {

@@ -31,7 +31,13 @@ impl Crate {
 
     /// The files without those that only tests use.
     pub fn code_files(&self) -> impl Iterator<Item = (&str, &SourceFile)> {
-        let is_test = |module: &str| module.split("::").any(|name| name == "tests") || self.is_test_module(module);
+        // What is below a module for tests is for tests too.
+        let outer =
+            |module: &str| module.match_indices("::").map(|(end, _)| module[..end].to_string()).collect::<Vec<_>>();
+        let is_test = move |module: &str| {
+            let is_below = outer(module).iter().any(|module| self.is_test_module(module));
+            is_below || module.split("::").any(|name| name == "tests") || self.is_test_module(module)
+        };
         self.files.iter().map(|(module, file)| (module.as_str(), file)).filter(move |(module, _)| !is_test(module))
     }
 
