@@ -209,7 +209,7 @@ pub(crate) fn rows_rejected(rejected: u64, status: &ChannelStatus) -> Error {
     let happened = format!("all is committed, but {rows} rejected, the last{near}: {reason}");
     Error::new(ErrorKind::NotStored, happened)
         .with_rows_rejected(rejected)
-        .advise("correct these rows; repeating them as they are will not help")
+        .advise("load the corrected rows from a source of their own, and leave this one as it is")
 }
 
 /// With the pauses between them half a second: time for a restarted server to hear of its channels.

@@ -21,7 +21,7 @@ impl Delivery {
         Error::new(ErrorKind::NotStored, happened)
             .attempting(format!("store all rows on channel {}", self.channel.name()))
             .with_rows_rejected(rows)
-            .advise("correct these rows; repeating them as they are will not help")
+            .advise("write the corrected rows under tokens of their own; repeating them as they are will not help")
     }
 
     pub(super) fn commit_overdue(&self) -> Error {

@@ -106,6 +106,14 @@ impl<'s> BatchReader<'s> {
         }
     }
 
+    /// Whether the source still has what was read of it up to its last row.
+    pub(super) fn check_unchanged(&mut self, last: ResumePoint) -> Result<(), Error> {
+        match &mut self.input {
+            Rows::Lines(lines) => lines.check_unchanged(last),
+            Rows::Values(_) | Rows::Queue(_) => Ok(()),
+        }
+    }
+
     /// Frees what going back to before this position would need.
     pub(super) fn forget_before(&mut self, position: u64) {
         if let Rows::Lines(lines) = &mut self.input {

@@ -77,7 +77,10 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
             let committed = sent.and_then(|end| self.sender.wait_for_commits().map(|()| end));
             self.sender.update_progress();
             match committed {
-                Ok(SourceEnd::Exhausted) => break Ok(self.sender.delivery.last_status().clone()),
+                Ok(SourceEnd::Exhausted) => {
+                    let checked = self.reader.check_unchanged(self.committed());
+                    break checked.map(|()| self.sender.delivery.last_status().clone());
+                }
                 Ok(SourceEnd::Failed(error)) => break Err(error),
                 Err(error) => match self.recover(error) {
                     Ok(()) => {}
@@ -123,9 +126,13 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
     fn recover(&mut self, error: Error) -> Result<(), Error> {
         self.sender.delivery.recover(error)?;
         self.sender.update_progress();
-        let committed = self.sender.delivery.committed_offset();
-        // The channel compares every offset at a reopening, so this one was found at the opening or sent since.
-        self.reader.rewind_to(ResumePoint::after(committed).unwrap_or(ResumePoint::START))
+        let committed = self.committed();
+        self.reader.rewind_to(committed)
+    }
+
+    /// The channel compares every offset that is reported, so this one was found at the opening or sent since.
+    fn committed(&self) -> ResumePoint {
+        ResumePoint::after(self.sender.delivery.committed_offset()).unwrap_or(ResumePoint::START)
     }
 }
 

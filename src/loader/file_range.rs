@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A regular file up to where it ended when its load began, read from any place by any number of readers.
 ///
@@ -12,19 +13,28 @@ pub(super) struct FileRange {
     /// Of the next byte to be read.
     offset: u64,
     end: u64,
+    /// When the file was modified last before its end was fixed, where the system knows that.
+    modified: Option<SystemTime>,
 }
 
 impl FileRange {
     /// Up to where the file ends now.
     pub(super) fn new(file: Arc<File>) -> io::Result<FileRange> {
-        let end = file.metadata()?.len();
-        Ok(FileRange { file, offset: 0, end })
+        let mut range = FileRange { file, offset: 0, end: 0, modified: None };
+        range.end_now()?;
+        Ok(range)
     }
 
     /// Moves the end to where the file ends now.
     pub(super) fn end_now(&mut self) -> io::Result<()> {
-        self.end = self.file.metadata()?.len();
+        let metadata = self.file.metadata()?;
+        (self.end, self.modified) = (metadata.len(), metadata.modified().ok());
         Ok(())
+    }
+
+    /// Whether the file was written to since its end was fixed: it has grown, or what was read is no longer there.
+    pub(super) fn is_modified(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.modified().ok() != self.modified)
     }
 
     pub(super) fn move_to(&mut self, offset: u64) {

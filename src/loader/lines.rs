@@ -114,6 +114,28 @@ impl<'s> Lines<'s> {
             .advise("load a file that no other program changes"))
     }
 
+    /// Compares everything up to the last row with the file once more, if it was written to meanwhile.
+    pub(super) fn check_unchanged(&mut self, last: ResumePoint) -> Result<(), Error> {
+        let Bytes::File(file) = &mut self.bytes else { return Ok(()) };
+        let modified = file.is_modified();
+        if !modified.map_err(|error| unreadable(&self.name, last.position(), LineError::Io(error)))? {
+            return Ok(());
+        }
+        file.move_to(0);
+        self.reader.moved_to(0, 0);
+        self.fingerprint = Fingerprint::default();
+        let found = self.skip_lines(last.position())?.last;
+        if last.is_start() || found.is_some_and(|row| last.is_at(row)) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Source,
+            "the file was changed while it was loaded, so the table has rows that it lacks now",
+        )
+        .attempting(format!("read {}", self.name))
+        .advise("compare the table with the file; a file that is being loaded may only grow"))
+    }
+
     fn skip_lines(&mut self, position: u64) -> Result<Skipped, Error> {
         let mut skipped = Skipped::default();
         while self.reader.number() < position {

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod changing_files;
 mod channel_opening;
 mod channel_recovery;
 mod channel_statuses;

@@ -1,8 +1,7 @@
 //! A load in the hands of whoever runs it: the wrong file, a rerun, a growing file, another number of channels.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::time::Duration;
 
 use serde_json::json;
@@ -194,44 +193,6 @@ fn rejected_rows_of_several_channels_are_summed_up_in_error_and_report() {
 }
 
 #[test]
-fn a_file_that_grows_during_its_load_loses_no_row() {
-    let file = TextFile::new(rows(1..=3).trim_end());
-    let grow =
-        |text: &str| OpenOptions::new().append(true).open(file.path()).unwrap().write_all(text.as_bytes()).unwrap();
-    let service = Emulator::start().unwrap();
-    let pipe = pipe_of(&service);
-    let mut has_grown = false;
-    let mut first = Loader::new(&pipe, "load-1").batch_bytes(1).on_progress(|report| {
-        if report.rows_sent > 0 && !std::mem::replace(&mut has_grown, true) {
-            grow(&format!("\n{}\n", row(4)));
-        }
-    });
-    assert_eq!(first.load(file.source()).unwrap().rows, 3);
-    drop(first);
-    grow(&rows(5..=8));
-    let report = loader(&pipe).load(file.source()).unwrap();
-    assert_eq!((report.rows, report.skipped), (8, 3));
-    assert_eq!(landed(&service), rows(1..=8));
-}
-
-#[test]
-fn a_last_line_without_line_break_is_a_row_only_if_it_is_complete() {
-    for cut in ["{\"ID\":4,\"TEXT\":{\"A\":1}", "{\"ID\":4", "4"] {
-        let text = rows(1..=3) + cut;
-        for (source, is_trusted) in
-            [(TextFile::new(&text).source(), false), (TextFile::new(&text).source(), true), (reader(&text), true)]
-        {
-            let service = Emulator::start().unwrap();
-            let pipe = pipe_of(&service);
-            let error = loader(&pipe).load(if is_trusted { source.trusted() } else { source }).unwrap_err();
-            assert_eq!((error.kind(), error.position()), (ErrorKind::Row, Some(4)), "{error}");
-            assert!(error.to_string().contains("no line break"), "{error}");
-            assert_eq!(landed(&service), rows(1..=3));
-        }
-    }
-}
-
-#[test]
 fn a_source_is_not_asked_again_after_its_end() {
     /// Ends once, and then goes on.
     struct Restless(u64);
@@ -400,34 +361,6 @@ fn settings_out_of_range_are_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn a_line_too_long_for_any_request_stops_only_the_channel_that_carries_it() {
-    let text = rows(1..=1_500) + &"x".repeat(17_000_000) + "\n" + &rows(1_502..=3_500);
-    let file = TextFile::new(&text);
-    let service = Emulator::start().unwrap();
-    let mut loader = Loader::new(&pipe_of(&service), "load-1").channels(3);
-    let error = loader.load(file.source()).unwrap_err();
-    assert_eq!((error.kind(), error.position()), (ErrorKind::Row, Some(1_501)), "{error}");
-    assert_eq!(landed(&service).lines().count(), 1_000 + 500 + 1_000 + 500);
-}
-
-#[test]
-fn taking_a_bad_line_out_is_a_conflict_and_leaving_it_empty_goes_on() {
-    let bad = rows(1..=1_500) + "bad\n" + &rows(1_502..=3_500);
-    for (mended, expected) in [(bad.replace("bad\n", ""), None), (bad.replace("bad\n", "\n"), Some(3_499))] {
-        let service = Emulator::start().unwrap();
-        let pipe = pipe_of(&service);
-        let load = |text: &str| Loader::new(&pipe, "load-1").channels(2).load(TextFile::new(text).source());
-        let error = load(&bad).unwrap_err();
-        assert!(error.to_string().contains("keep their numbers"), "{error}");
-        match (load(&mended), expected) {
-            (Ok(report), Some(rows)) => assert_eq!(report.rows, rows),
-            (Err(error), None) => assert_eq!(error.kind(), ErrorKind::Conflict),
-            (ended, _) => panic!("{ended:?}"),
-        }
-    }
-}
-
-#[test]
 fn a_source_that_panics_on_the_second_thread_keeps_its_message() {
     let service = Emulator::start().unwrap();
     let pipe = pipe_of(&service);
@@ -450,14 +383,6 @@ fn a_progress_callback_that_panics_stops_the_load_of_a_file() {
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| loader.load(file.source()))).unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"too many"));
     assert!(landed(&service).lines().count() < 100_000, "the threads did not read on to the end");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_file_without_a_length_is_read_to_its_end() {
-    let service = Emulator::start().unwrap();
-    let error = loader(&pipe_of(&service)).load(Source::file("/proc/version").unwrap()).unwrap_err();
-    assert_eq!((error.kind(), error.position()), (ErrorKind::Row, Some(1)), "{error}");
 }
 
 #[test]
