@@ -56,6 +56,9 @@ impl Delivery {
     /// Takes the channel over. What was appended through it before is waited for, too, but cannot be sent again.
     pub(crate) fn new(mut channel: Channel, commit_timeout: Duration) -> Delivery {
         channel.in_flight_mut().inherit();
+        // Rows whose rejection the channel has seen and not reported yet.
+        let last_status = channel.status_at_open().clone();
+        let totals = Totals { rejected: channel.take_rejected(&last_status), ..Totals::default() };
         let now = channel.pipe().clock().now();
         Delivery {
             queue: VecDeque::new(),
@@ -63,8 +66,8 @@ impl Delivery {
             commit_timeout,
             last_look: now,
             last_news: now,
-            last_status: channel.status_at_open().clone(),
-            totals: Totals::default(),
+            last_status,
+            totals,
             enqueued_rows: 0,
             earlier_reopens: channel.reopens(),
             compressor: Compressor::default(),
@@ -144,7 +147,7 @@ impl Delivery {
         if let Some(halves) = self.halves_if_too_long(payload, &sent)? {
             return halves.iter().try_for_each(|half| self.send(half));
         }
-        sent?;
+        sent.map_err(|error| too_long(error, payload))?;
         self.look_if_due()
     }
 
@@ -210,7 +213,11 @@ impl Delivery {
         }
         match &sent {
             // Only a body that may have been applied is in flight after an error; any other waits for the next attempt.
-            Err(error) if !needs_reopening(error) => self.queue.push_front(payload),
+            Err(error) if !needs_reopening(error) => {
+                let error = too_long(error.clone(), &payload);
+                self.queue.push_front(payload);
+                return Err(error);
+            }
             _ => self.channel.in_flight_mut().retain(payload),
         }
         sent?;
@@ -309,6 +316,18 @@ impl Delivery {
 
     fn committed_requests(&self) -> u64 {
         self.channel.in_flight().committed_requests()
+    }
+}
+
+/// What is refused as too long although it cannot be halved is a single row.
+fn too_long(error: Error, payload: &Payload) -> Error {
+    if !is_too_long(&error) {
+        return error;
+    }
+    let error = error.advise("shorten the row or leave it out, or raise the limit of the proxy that refuses it");
+    match payload.last.as_ref().and_then(OffsetToken::position) {
+        Some(position) => error.with_position(position),
+        None => error,
     }
 }
 

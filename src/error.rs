@@ -246,7 +246,12 @@ impl StdError for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.details.fmt(f)
+        let text = self.details.to_string();
+        // Names may hold anything, and a log is read line by line.
+        if !text.contains(char::is_control) {
+            return f.write_str(&text);
+        }
+        f.write_str(&text.replace(char::is_control, " "))
     }
 }
 

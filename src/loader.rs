@@ -283,7 +283,7 @@ impl<'p> Loader<'p> {
     pub fn load(&mut self, source: Source<'_>) -> Result<LoadReport, Error> {
         self.report = LoadReport::default();
         self.check_settings()?;
-        let statuses = self.run(source).map_err(resumable)?;
+        let statuses = self.run(source).map_err(|error| self.resumable(error))?;
         self.check_rejected(&statuses)?;
         Ok(self.report.clone())
     }
@@ -306,6 +306,18 @@ impl<'p> Loader<'p> {
         let (report, status) = ChannelLoad::new(settings, resumed, progress).run();
         self.report = report;
         Ok(vec![status?])
+    }
+
+    /// Running a load again is safe after any error, unless it would find other channels than it expects.
+    fn resumable(&self, error: Error) -> Error {
+        let is_guarded = !matches!(self.settings.expected, ExpectedOffset::Anything);
+        match error.kind() {
+            _ if is_guarded && self.report.rows_sent > 0 => error
+                .not_retryable()
+                .and_advise("run it again without the expected offset: the channel has rows of it now"),
+            ErrorKind::Channel => error.retryable(),
+            _ => error,
+        }
     }
 
     fn check_settings(&self) -> Result<(), Error> {
@@ -374,14 +386,6 @@ impl Settings {
 impl fmt::Debug for Loader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loader").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// Running a load again is safe after any error, and may succeed after this one.
-fn resumable(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Channel => error.retryable(),
-        _ => error,
     }
 }
 

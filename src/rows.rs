@@ -69,15 +69,11 @@ impl Batch {
     /// [`Row`](ErrorKind::Row) when the value cannot be written as JSON, holds a number that is not finite, is
     /// not an object, or is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push(&mut self, row: &impl Serialize) -> Result<(), Error> {
-        let start = self.text.len();
-        let written = json::write(&mut self.text, row)
-            .map_err(|error| refuse(format!("cannot be written as JSON: {error}")))
-            .and_then(|()| check_size(self.text.len() - start))
-            .and_then(|()| check_object_start(&self.text[start..]));
-        if let Err(error) = written {
-            self.text.truncate(start);
-            return Err(error);
-        }
+        let mut unfinished = UnfinishedRow { start: self.text.len(), text: &mut self.text, is_row: false };
+        unfinished.write(row)?;
+        unfinished.is_row = true;
+        let start = unfinished.start;
+        drop(unfinished);
         self.join_lines(start);
         self.end_row();
         Ok(())
@@ -127,10 +123,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Gives the row pushed last its offset token; a second call replaces the first. Without any row it does nothing.
+    /// Gives the row pushed last its offset token; a second call replaces the first. Without any row it does nothing, and
+    /// neither does an empty token, which the service may report as none.
     pub fn mark(&mut self, token: impl Into<OffsetToken>) {
-        if let Some(last) = self.rows.checked_sub(1) {
-            self.offsets.set_last(last, token.into());
+        let token = token.into();
+        if let Some(last) = self.rows.checked_sub(1).filter(|_| !token.is_empty()) {
+            self.offsets.set_last(last, token);
         }
     }
 
@@ -249,6 +247,29 @@ impl Batch {
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("rows", &self.rows).field("bytes", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
+/// A row that is being written: cut off again unless it becomes one, also if serialising it panics.
+struct UnfinishedRow<'b> {
+    text: &'b mut Vec<u8>,
+    start: usize,
+    is_row: bool,
+}
+
+impl UnfinishedRow<'_> {
+    fn write(&mut self, row: &impl Serialize) -> Result<(), Error> {
+        json::write(self.text, row).map_err(|error| refuse(format!("cannot be written as JSON: {error}")))?;
+        check_size(self.text.len() - self.start)?;
+        check_object_start(&self.text[self.start..])
+    }
+}
+
+impl Drop for UnfinishedRow<'_> {
+    fn drop(&mut self) {
+        if !self.is_row {
+            self.text.truncate(self.start);
+        }
     }
 }
 

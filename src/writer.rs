@@ -224,7 +224,8 @@ impl Writer {
     /// elsewhere because the writer cannot go on. Sends nothing.
     ///
     /// Rows that were sent may be committed all the same: open the channel and compare its committed offset before sending
-    /// them again. The rows keep their offset tokens, so [`Batch::after`] takes out those that are.
+    /// them again. The rows keep their offset tokens: leave out the batches before the one that has the committed offset, and
+    /// of that one send [`Batch::after`].
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@ impl Settings {
         let happened = format!("channel {other} shows that it was begun with another number of channels");
         Err(Error::new(ErrorKind::Conflict, happened)
             .attempting(format!("load through {channels} channels named after {}", self.channel))
-            .advise("use the same number as before, or another channel name"))
+            .advise("use the same number as before: under another name all of it is loaded"))
     }
 
     /// The name of a channel that a load with another number has opened.

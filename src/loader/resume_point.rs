@@ -81,8 +81,8 @@ pub(super) fn plain_offset(point: ResumePoint) -> Error {
     )
 }
 
-const OTHER_NAME: &str =
-    "give this source a channel name of its own, or drop the channel (drop_channel) to load this one from its start";
+const OTHER_NAME: &str = "give this source a channel name of its own; if it is the same source with a row changed, compare the table with it first, \
+     since under another name all of it is loaded";
 
 #[cfg(test)]
 mod tests {

@@ -72,8 +72,8 @@ impl<'s> Values<'s> {
 /// The text of a value may differ from run to run although the value is the same.
 pub(super) fn other_values(point: ResumePoint, found: RowOffset) -> Error {
     point.other_source(found).advise(
-        "give this source a channel name of its own, or drop the channel (drop_channel) to load it from its start; values \
-         must have the same text in every run, which those with a HashMap have not: use a BTreeMap",
+        "give this source a channel name of its own; values must have the same text in every run, which those with a HashMap \
+         have not: use a BTreeMap",
     )
 }
 

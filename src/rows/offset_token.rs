@@ -61,6 +61,10 @@ impl OffsetToken {
         self.as_row().map(|row| row.position)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&self.text, Text::Other(text) if text.is_empty())
+    }
+
     /// What its text takes on the heap.
     pub(super) fn memory(&self) -> usize {
         match &self.text {
