@@ -208,6 +208,13 @@ impl Batch {
         self.rows += other.rows;
     }
 
+    /// Adds the rows of another batch, with their offsets.
+    pub(crate) fn join(&mut self, following: Batch) {
+        self.offsets.extend(self.rows, following.offsets);
+        self.text.extend_from_slice(&following.text);
+        self.rows += following.rows;
+    }
+
     /// Takes the last row out again, without its line break and its mark.
     pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
         let row = self.last_row().text.strip_suffix(b"\n")?.to_vec();

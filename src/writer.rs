@@ -223,21 +223,20 @@ impl Writer {
     /// Ends the writer and returns the rows that are not known to be committed, in order: for a program that has to put them
     /// elsewhere because the writer cannot go on. Sends nothing.
     ///
-    /// Rows that were sent may be committed all the same: open the channel and compare its committed offset before sending
-    /// them again. The rows keep their offset tokens: leave out the batches before the one that has the committed offset, and
-    /// of that one send [`Batch::after`].
+    /// Rows that were sent may be committed all the same: open the channel again, and take out those that are with
+    /// [`Batch::after`] its committed offset, since the rows keep their tokens. They take the memory that they had before
+    /// compression.
     ///
     /// # Errors
     ///
     /// [`Config`](ErrorKind::Config) when there is no memory to decompress them.
-    pub fn into_uncommitted(mut self) -> Result<Vec<Batch>, Error> {
-        let bodies = self.delivery.take_uncommitted();
-        let mut batches = bodies.iter().map(Payload::to_batch).collect::<Result<Vec<_>, _>>()?;
-        let buffered = std::mem::take(&mut self.batch);
-        if !buffered.is_empty() {
-            batches.push(buffered);
+    pub fn into_uncommitted(mut self) -> Result<Batch, Error> {
+        let mut uncommitted = Batch::new();
+        for body in self.delivery.take_uncommitted() {
+            uncommitted.join(body.to_batch()?);
         }
-        Ok(batches)
+        uncommitted.join(std::mem::take(&mut self.batch));
+        Ok(uncommitted)
     }
 
     /// The offset token up to which everything is known to be committed. It moves with every call that sends or waits, and
@@ -271,6 +270,14 @@ impl Writer {
     }
 
     fn wrote(&mut self, offset: OffsetToken) -> Result<(), Error> {
+        if offset.is_empty() {
+            self.batch.pop();
+            return Err(Error::new(
+                ErrorKind::Row,
+                "the row has an empty offset token, which shows nothing of its commit",
+            )
+            .advise("write it with a token of its own"));
+        }
         self.batch.mark(offset);
         match self.compressor.check_row(&self.batch.last_row()) {
             Err(error) if error.kind() == ErrorKind::Row => {

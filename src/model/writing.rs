@@ -278,7 +278,7 @@ impl Feed<'_> {
         let committed = self.writer.committed_offset().map(|offset| offset.to_string());
         let after = self.writing.stream.after(committed.as_deref()).unwrap_or(self.first).max(self.first);
         let rows: usize = match self.writer.into_uncommitted() {
-            Ok(batches) => batches.iter().map(Batch::rows).sum(),
+            Ok(batch) => batch.rows(),
             Err(error) => return Err(format!("no way to get the rows out: {error:?}")),
         };
         let expected = usize::from(self.next - after);

@@ -35,6 +35,16 @@ impl Offsets {
         }
     }
 
+    /// Adds the tokens of rows that follow the first `rows` ones.
+    pub(super) fn extend(&mut self, rows: usize, following: Offsets) {
+        if !following.fingerprints.is_empty() {
+            self.fingerprints.resize(rows, Fingerprint::default());
+            self.fingerprints.extend(following.fingerprints);
+        }
+        let shifted = |run: Run| Run { rows: run.rows.start + rows..run.rows.end + rows, token: run.token };
+        self.runs.extend(following.runs.into_iter().map(shifted));
+    }
+
     /// Forgets all but the first `rows` rows.
     pub(super) fn truncate(&mut self, rows: usize) {
         while self.runs.pop_if(|run| run.rows.start >= rows).is_some() {}
@@ -208,6 +218,16 @@ mod tests {
         assert_eq!((text(offsets.last_in(&(0..3))), offsets.row_of(&2.into())), ("1".into(), None));
         offsets.truncate(0);
         assert_eq!(text(offsets.first_in(&(0..3))), "none");
+    }
+
+    #[test]
+    fn the_tokens_of_rows_that_follow_keep_their_rows() {
+        let mut all = offsets([(0, "1-0000000a"), (1, "2-0000000b")]);
+        all.extend(3, offsets([(1, "4-0000000c"), (2, "x")]));
+        all.extend(6, offsets([(0, 7)]));
+        let found = (0..7).map(|row| text(all.first_in(&(row..row + 1)))).collect::<Vec<_>>();
+        assert_eq!(found, ["1-0000000a", "2-0000000b", "none", "none", "4-0000000c", "x", "7"]);
+        assert_eq!((all.row_of(&"4-0000000c".into()), all.row_of(&7.into())), (Some(4), Some(6)));
     }
 
     #[test]
