@@ -37,7 +37,7 @@ impl<'s> Resumed<'s> {
         match settings.resume_point(&channel).and_then(|point| reader.skip_to(point)) {
             Ok(skipped) => Ok(Resumed { channel, reader, skipped }),
             Err(error) => {
-                let attempted = format!("resume channel {} of pipe {}", channel.name(), settings.pipe.name());
+                let attempted = format!("resume channel {} of pipe {}", channel.given_name(), settings.pipe.name());
                 let error = error.attempting(format!("{attempted} with {}", reader.name()));
                 Err(match channel.committed_offset() {
                     Some(offset) => error.with_committed_offset(offset.to_string()),

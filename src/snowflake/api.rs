@@ -13,7 +13,7 @@ use crate::http::{Replay, Request, Response};
 use crate::rows::{OffsetToken, Payload};
 use crate::session::Session;
 use crate::snowflake::pipe_name::encode;
-pub(crate) use crate::snowflake::pipe_name::{PipeName, check_channel_name};
+pub(crate) use crate::snowflake::pipe_name::{PipeName, check_channel_name, is_quoted, listed_names, upper_case};
 use crate::snowflake::status::ChannelStatus;
 
 /// The response to an open.
