@@ -48,12 +48,17 @@ impl Settings {
             return reason;
         }
         // Where the look has failed by an overload, so would the drop, after as many retries.
-        let dropped = if reason.is_retryable() { Err(reason.clone()) } else { self.pipe.drop_channel(name) };
+        let dropped = if reason.is_retryable() {
+            Err(reason.clone())
+        } else {
+            // Another run may have opened it since and be at work.
+            api::drop_settled_channel(self.pipe.session(), self.pipe.name(), name)
+        };
         let Err(error) = dropped else { return reason };
         log::warn!("the unused channel {name} was left behind: {error}");
         reason.and_advise(&format!(
-            "channel {name} is empty and was left behind: before loading with another number of channels, drop it with \
-             Pipe::drop_channel({name:?})"
+            "channel {name} was opened, found empty and left behind: before loading with another number of channels, drop it \
+             with Pipe::drop_channel({name:?}), unless another run uses it"
         ))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, Pipe, Source};
 
-use crate::support::{batch, impatient_pipe, landed, pipe_of, rows};
+use crate::support::{Scripted, batch, impatient_pipe, landed, pipe_of, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 const PIPE: &str = "DEMO.PUBLIC.EVENTS-STREAMING";
@@ -156,12 +156,24 @@ fn a_refused_load_names_the_channel_that_it_could_not_drop() {
         assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Conflict, false));
         let text = error.to_string();
         assert!(text.contains("use the same number as before"), "{text}");
-        assert!(text.contains(&format!("channel {left} is empty and was left behind")), "{text}");
+        assert!(text.contains(&format!("channel {left} was opened, found empty and left behind")), "{text}");
         assert!(text.contains(&format!("Pipe::drop_channel({left:?})")), "{text}");
         assert_eq!(load(&pipe, name, 3, &rows(1..=10)).unwrap_err().kind(), ErrorKind::Conflict);
         pipe.drop_channel(left).unwrap();
         assert_eq!(load(&pipe, name, 4, &rows(1..=10)).unwrap(), (10, 10));
     }
+}
+
+#[test]
+fn a_refused_load_drops_its_channel_only_if_no_rows_are_in_flight_on_it() {
+    let service = Scripted::start();
+    service.next("status", 200, r#"{"channel_statuses":{"LOAD":{"last_committed_offset_token":null}}}"#);
+    service.next("drop", 409, r#"{"code":"ERR_CHANNEL_HAS_UNCOMMITTED_DATA","message":"Rows are not committed."}"#);
+    let error = load(&service.pipe(), "load", 2, &rows(1..=10)).unwrap_err();
+    let drops = service.seen_at("drop");
+    assert_eq!((drops.len(), drops[0].text().as_str()), (1, r#"{"fail_on_uncommitted_rows":true}"#));
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("found empty and left behind"), "{error}");
 }
 
 #[test]
