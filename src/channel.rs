@@ -64,6 +64,7 @@ pub struct Channel {
     pipe: Pipe,
     /// The settings it was opened with.
     builder: ChannelBuilder,
+    /// As the service spells it, which status lists go by.
     name: String,
     link: Link,
     /// The response to the open request.
@@ -114,7 +115,6 @@ impl Channel {
     fn new(pipe: Pipe, builder: ChannelBuilder, opened: Opened) -> Channel {
         let Opened { continuation, status } = opened;
         Channel {
-            // The service's own spelling, which status requests must use.
             name: status.channel_name().unwrap_or(builder.name()).to_string(),
             pipe,
             builder,
@@ -153,7 +153,15 @@ impl Channel {
         self.reopens
     }
 
-    /// The channel's name as the service spells it.
+    /// The name that the channel was opened by, quotes included: in paths it means this channel and no other.
+    pub(crate) fn given_name(&self) -> &str {
+        self.builder.name()
+    }
+
+    /// The channel's name as the service spells it, which [`Pipe::statuses`](crate::Pipe::statuses) takes.
+    ///
+    /// Of a name in double quotes it lacks the quotes. Do not open or drop a channel by it: without quotes, `Load` means
+    /// `LOAD`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -256,7 +264,8 @@ impl Channel {
         clock.sleep(self.pace.wait(clock.now()));
         let began = clock.now();
         self.pace.begin(began);
-        match api::append_rows(session, pipe, &self.name, continuation, sticky, payload) {
+        // Not the service's spelling: without its quotes, a quoted name would be another one in a path.
+        match api::append_rows(session, pipe, self.builder.path_name(), continuation, sticky, payload) {
             Ok(appended) => {
                 self.pace.end(appended.was_throttled);
                 self.link = Link::Up { continuation: appended.continuation, sticky: appended.sticky };
@@ -292,7 +301,7 @@ impl Channel {
     }
 
     fn attempted(&self, what: &str) -> String {
-        format!("{what} channel {} of pipe {}", self.name, self.pipe.name())
+        format!("{what} channel {} of pipe {}", self.given_name(), self.pipe.name())
     }
 }
 

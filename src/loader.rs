@@ -225,8 +225,8 @@ impl<'p> Loader<'p> {
     /// returns. From 1, the default, to [`MAX_CHANNELS`](Loader::MAX_CHANNELS).
     ///
     /// Rows are assigned to the channels in fixed blocks by position, so order holds within a channel only. The
-    /// channels are named `<CHANNEL>-1-OF-<n>` and so on, in upper case unless the name is quoted, and each resumes on its
-    /// own: a load that was begun with one number of channels must be finished with it. Another is refused, by any channel of
+    /// channels are named `<CHANNEL>-1-OF-<n>` and so on, in upper case unless the name is quoted
+    /// (`"\"Load\""`), and each resumes on its own: a load that was begun with one number of channels must be finished with it. Another is refused, by any channel of
     /// another number that exists under this name. A load may be finished from another kind of source, if its rows are the
     /// same, at the same positions. A channel that fails does not stop the others, unless it is the first one and
     /// cannot be opened: then nothing is loaded. No row is sent before all are open, or have failed to open.
@@ -368,7 +368,7 @@ impl<'p> Loader<'p> {
 
 impl Settings {
     fn open_channel(&self, partition: Partition) -> Result<Channel, Error> {
-        let mut builder = self.pipe.channel(partition.channel_name(&self.channel));
+        let mut builder = self.pipe.channel(partition.channel_name(&self.channel)).made_in_upper_case();
         if let Some(timeout) = self.open_timeout {
             builder = builder.open_timeout(timeout);
         }

@@ -41,7 +41,8 @@ impl Pipe {
 
     /// The status of several channels in one request; those that do not exist are left out.
     ///
-    /// The names must be spelt as the service spells them, in their case.
+    /// The names must be spelt as the service spells them, in their case and without quotes:
+    /// [`Channel::name`](crate::Channel::name).
     ///
     /// # Blocking
     ///
@@ -60,6 +61,9 @@ impl Pipe {
 
     /// Deletes a channel **and its committed offset**: what was sent and is not yet committed is lost, and the next open
     /// starts from nothing. Closing a channel needs no request at all; see [`Channel::close`](crate::Channel::close).
+    ///
+    /// Takes the name that the channel was opened by. The case of one in double quotes counts (`"\"Load\""`), that of any
+    /// other does not.
     ///
     /// # Blocking
     ///

@@ -22,6 +22,8 @@ use crate::snowflake::status::ChannelStatus;
 pub struct ChannelBuilder {
     pipe: Pipe,
     name: String,
+    /// The name in paths, where the service ignores the case of one that is not quoted.
+    path_name: String,
     open_timeout: Duration,
     discard_uncommitted: bool,
     expected: Expected,
@@ -50,6 +52,7 @@ impl ChannelBuilder {
     fn new(pipe: Pipe, name: String) -> ChannelBuilder {
         ChannelBuilder {
             pipe,
+            path_name: name.clone(),
             name,
             open_timeout: OPEN_TIMEOUT,
             discard_uncommitted: false,
@@ -73,6 +76,12 @@ impl ChannelBuilder {
         self
     }
 
+    /// Status lists go by the spelling that a channel was made with: this one is found by a look for upper case.
+    pub(crate) fn made_in_upper_case(mut self) -> ChannelBuilder {
+        self.path_name = api::upper_case(&self.name);
+        self
+    }
+
     /// Opens it only if no rows are still to be committed, without waiting for them.
     pub(super) fn only_if_settled(mut self) -> ChannelBuilder {
         (self.open_timeout, self.discard_uncommitted) = (Duration::ZERO, false);
@@ -82,8 +91,8 @@ impl ChannelBuilder {
 
     /// Refuses the channel unless this is its committed offset: a name used before for something else is noticed.
     ///
-    /// The channel's status is asked for first, under the name as given and in upper case, and another offset is refused
-    /// without taking the channel away from a writer that has it open; a channel that does not exist has none. What is then
+    /// The channel's status is asked for first, under the name as given, in upper and in lower case (a quoted one as given
+    /// and without its quotes), and another offset is refused without taking the channel away from a writer that has it open; a channel that does not exist has none. What is then
     /// opened is compared again.
     pub fn expect_offset(mut self, offset: impl Into<OffsetToken>) -> ChannelBuilder {
         self.expected = Expected::Only(Some(offset.into()));
@@ -127,6 +136,10 @@ impl ChannelBuilder {
         &self.name
     }
 
+    pub(super) fn path_name(&self) -> &str {
+        &self.path_name
+    }
+
     fn open_when_free(&self) -> Result<Opened, Error> {
         let clock = self.pipe.clock();
         let mut wait = Wait::new(clock, self.open_timeout);
@@ -134,7 +147,7 @@ impl ChannelBuilder {
         loop {
             let (session, pipe) = (self.pipe.session(), self.pipe.name());
             let waits_for_rows = !self.discard_uncommitted;
-            let opened = api::open_channel(session, pipe, &self.name, waits_for_rows, self.request_timeout);
+            let opened = api::open_channel(session, pipe, &self.path_name, waits_for_rows, self.request_timeout);
             let error = match opened.and_then(|opened| self.check_usable(opened)) {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
@@ -175,9 +188,8 @@ impl ChannelBuilder {
         if let Expected::Anything = self.expected {
             return Ok(());
         }
-        let upper_case = self.name.to_uppercase();
-        let mut names = vec![self.name.as_str(), &upper_case];
-        names.dedup();
+        let names = api::listed_names(&self.name);
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
         match api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, None) {
             Ok(statuses) => self.check_expected(&status_of(&self.name, statuses).unwrap_or_default()),
             // The first open creates a table's default pipe.
@@ -204,7 +216,7 @@ impl ChannelBuilder {
 
     pub(crate) fn check_name(&self) -> Result<(), Error> {
         api::check_channel_name(&self.name)?;
-        if !self.name.eq_ignore_ascii_case("ELASTIC") {
+        if !api::listed_names(&self.name).iter().any(|listed| listed == "ELASTIC") {
             return Ok(());
         }
         let happened = format!("{:?} is the service's own channel, which Pipe::elastic appends to", self.name);

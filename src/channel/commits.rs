@@ -104,8 +104,9 @@ impl Channel {
         loop {
             let limit = timeout.map(|_| wait.request_timeout(clock));
             let names = [self.name.as_str()];
-            let statuses = api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, limit)?;
-            if let Some(status) = status_of(&self.name, statuses) {
+            let mut statuses = api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, limit)?;
+            let status = statuses.remove(&self.name).or_else(|| status_of(self.builder.name(), statuses));
+            if let Some(status) = status {
                 return Ok(status);
             }
             if looks == MAX_LOOKS || !wait.pause(clock) {
@@ -194,11 +195,13 @@ impl Channel {
     }
 }
 
-/// The key is the name as asked, or as the service spells it.
+/// The key is the name as asked, or as the service spells it: between quotes its case counts.
 pub(super) fn status_of(name: &str, mut statuses: HashMap<String, ChannelStatus>) -> Option<ChannelStatus> {
-    statuses.remove(name).or_else(|| {
-        statuses.into_iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(name)).map(|(_, status)| status)
-    })
+    let listed = api::listed_names(name).iter().find_map(|listed| statuses.remove(listed));
+    if listed.is_some() || api::is_quoted(name) {
+        return listed;
+    }
+    statuses.into_iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(name)).map(|(_, status)| status)
 }
 
 /// The error for rows that the service accepted and could not store.

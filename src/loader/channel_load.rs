@@ -43,7 +43,7 @@ impl<'s> Resumed<'s> {
 
 /// Names the channel, the source, and what the channel has committed.
 pub(super) fn not_resumed(error: Error, channel: &Channel, source: &str) -> Error {
-    let attempted = format!("resume channel {} of pipe {} with {source}", channel.name(), channel.pipe().name());
+    let attempted = format!("resume channel {} of pipe {} with {source}", channel.given_name(), channel.pipe().name());
     let error = error.attempting(attempted);
     match channel.committed_offset() {
         Some(offset) => error.with_committed_offset(offset.to_string()),

@@ -1,3 +1,5 @@
+use crate::snowflake::api;
+
 /// The rows of a source that one of several channels carries: fixed blocks of positions, in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Partition {
@@ -30,8 +32,7 @@ impl Partition {
 
     /// Carries index and count, so that a load with another count never resumes this channel.
     ///
-    /// In upper case, unless it is quoted: the service ignores the case of such a name when it opens a channel, and does not
-    /// when it looks one up.
+    /// The name of several is in upper case, unless it is quoted; a single one keeps the name that it was given.
     pub(super) fn channel_name(self, base: &str) -> String {
         if self.count == 1 {
             return base.to_string();
@@ -39,7 +40,7 @@ impl Partition {
         let suffix = format!("-{}-OF-{}", self.index + 1, self.count);
         match base.strip_prefix('"').and_then(|base| base.strip_suffix('"')) {
             Some(quoted) => format!("\"{quoted}{suffix}\""),
-            None => base.to_ascii_uppercase() + &suffix,
+            None => api::upper_case(base) + &suffix,
         }
     }
 }

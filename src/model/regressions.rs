@@ -41,7 +41,6 @@ fn rows_come_out_of_a_writer_that_has_lost_rows_from_before_it() {
 }
 
 #[test]
-#[ignore = "another number of channels is recognised by its first channel alone"]
 fn another_number_of_channels_is_noticed_although_the_first_channel_was_deleted() {
     let shape = Shape { rows: 4, blank_lines: 342, bad_every: 0, is_unterminated: false };
     let at = |request, what| Event::At { channel: 0, request, what };

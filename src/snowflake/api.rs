@@ -13,8 +13,14 @@ use crate::http::{Replay, Request, Response};
 use crate::rows::{OffsetToken, Payload};
 use crate::session::Session;
 use crate::snowflake::pipe_name::encode;
-pub(crate) use crate::snowflake::pipe_name::{PipeName, check_channel_name};
+pub(crate) use crate::snowflake::pipe_name::{PipeName, check_channel_name, is_quoted, listed_names, upper_case};
 use crate::snowflake::status::ChannelStatus;
+
+/// Of an open or a drop: what it does while rows are still to be committed.
+#[derive(Serialize)]
+struct ChannelBody {
+    fail_on_uncommitted_rows: bool,
+}
 
 /// The response to an open.
 pub(crate) struct Opened {
@@ -39,10 +45,6 @@ pub(crate) fn open_channel(
     fail_on_uncommitted_rows: bool,
     timeout: Option<Duration>,
 ) -> Result<Opened, Error> {
-    #[derive(Serialize)]
-    struct Body {
-        fail_on_uncommitted_rows: bool,
-    }
     #[derive(Deserialize)]
     struct Reply {
         next_continuation_token: String,
@@ -50,7 +52,7 @@ pub(crate) fn open_channel(
     }
     pipe.check_channel(channel)?;
     let attempted = format!("open channel {channel} of pipe {pipe}");
-    let body = json(&Body { fail_on_uncommitted_rows })?;
+    let body = json(&ChannelBody { fail_on_uncommitted_rows })?;
     let path = format!("{STREAMING}{}", pipe.channel_path(channel));
     let mut request = Request::new(Method::PUT, path, attempted).body(JSON, &body);
     request.timeout = timeout;
@@ -139,12 +141,25 @@ pub(crate) fn channel_statuses(
 
 /// Deletes the channel and its committed offset.
 pub(crate) fn drop_channel(session: &Session, pipe: &PipeName, channel: &str) -> Result<(), Error> {
+    send_drop(session, &drop_request(pipe, channel)?)
+}
+
+/// The same, unless rows of another writer are still to be committed.
+pub(crate) fn drop_settled_channel(session: &Session, pipe: &PipeName, channel: &str) -> Result<(), Error> {
+    let body = json(&ChannelBody { fail_on_uncommitted_rows: true })?;
+    send_drop(session, &drop_request(pipe, channel)?.body(JSON, &body))
+}
+
+fn drop_request(pipe: &PipeName, channel: &str) -> Result<Request<'static>, Error> {
     pipe.check_channel(channel)?;
     let attempted = format!("drop channel {channel} of pipe {pipe}");
     let path = format!("{STREAMING}{}", pipe.channel_path(channel));
     // Repeated after another client has created the channel anew, it would delete that one.
-    let request = Request::new(Method::DELETE, path, attempted).replay(Replay::Untraceable);
-    match session.send(&request) {
+    Ok(Request::new(Method::DELETE, path, attempted).replay(Replay::Untraceable))
+}
+
+fn send_drop(session: &Session, request: &Request<'_>) -> Result<(), Error> {
+    match session.send(request) {
         Ok(_) => Ok(()),
         // An earlier attempt was in doubt, and the channel is gone.
         Err(error) if error.kind() == ErrorKind::Unconfirmed && is_unknown_channel(&error) => Ok(()),

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -53,11 +54,41 @@ impl fmt::Display for PipeName {
 }
 
 pub(crate) fn check_channel_name(channel: &str) -> Result<(), Error> {
-    if is_segment(channel) {
+    if is_segment(channel) && !channel.trim_matches('"').is_empty() {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Config, format!("{channel:?} is not a valid channel name"))
         .advise("choose another channel name"))
+}
+
+/// The name in upper case, which the service takes for the same, unless it is quoted.
+///
+/// Only letters of ASCII change: an unquoted identifier of Snowflake has no others, so what case others are in may matter.
+pub(crate) fn upper_case(name: &str) -> String {
+    if is_quoted(name) { name.to_string() } else { name.to_ascii_uppercase() }
+}
+
+/// The names under which a list of statuses may have a channel, the likeliest first. A list goes by the spelling that the
+/// service keeps: of a quoted name the text between the quotes, of any other one in some case.
+pub(crate) fn listed_names(channel: &str) -> Vec<String> {
+    let mut names = match quoted_text(channel) {
+        Some(text) => vec![text, channel.to_string()],
+        None => vec![channel.to_ascii_uppercase(), channel.to_string(), channel.to_ascii_lowercase()],
+    };
+    let mut earlier = HashSet::new();
+    names.retain(|name| earlier.insert(name.clone()));
+    names
+}
+
+/// Whether the service takes the name as it stands, case included.
+pub(crate) fn is_quoted(name: &str) -> bool {
+    quoted_text(name).is_some()
+}
+
+/// A quote in the text is doubled.
+fn quoted_text(name: &str) -> Option<String> {
+    let text = name.strip_prefix('"')?.strip_suffix('"')?;
+    Some(text.replace("\"\"", "\""))
 }
 
 /// Proxies and servers remove `.` and `..` from a path, also when they are percent-encoded (RFC 3986, section 6.2.2.3): the
@@ -91,11 +122,19 @@ mod tests {
 
     #[test]
     fn a_name_that_a_path_cannot_hold_is_refused() {
-        for name in ["", " ", "\t", ".", ".."] {
+        for name in ["", " ", "\t", ".", "..", "\"", "\"\""] {
             assert_eq!(check_channel_name(name).unwrap_err().kind(), ErrorKind::Config, "{name:?}");
         }
         for name in ["...", ".a", "%2e%2e", "a b", "é"] {
             check_channel_name(name).unwrap();
         }
+    }
+
+    #[test]
+    fn case_counts_between_quotes_only() {
+        assert_eq!((upper_case("Load é").as_str(), upper_case("\"Load\"").as_str()), ("LOAD é", "\"Load\""));
+        assert_eq!(listed_names("Load"), ["LOAD", "Load", "load"]);
+        assert_eq!(listed_names("LOAD-1"), ["LOAD-1", "load-1"]);
+        assert_eq!(listed_names("\"My \"\"t\"\"\""), ["My \"t\"", "\"My \"\"t\"\"\""]);
     }
 }

@@ -75,15 +75,15 @@ fn an_open_that_expects_another_offset_leaves_the_channel_to_its_writer() {
 }
 
 #[test]
-fn a_guarded_open_asks_for_the_name_as_given_and_in_upper_case_and_compares_twice() {
+fn a_guarded_open_asks_for_the_name_in_upper_and_lower_case_and_compares_twice() {
     let service = Scripted::start();
     service.next("status", 200, r#"{"channel_statuses":{"LOAD-1":{"last_committed_offset_token":"7"}}}"#);
     let error = service.pipe().channel("load-1").expect_offset(7).open().unwrap_err();
     assert!(error.to_string().contains("its committed offset is none, not 7"), "{error}");
-    assert_eq!(service.seen_at("status")[0].text(), r#"{"channel_names":["load-1","LOAD-1"]}"#);
+    assert_eq!(service.seen_at("status")[0].text(), r#"{"channel_names":["LOAD-1","load-1"]}"#);
     assert_eq!(service.seen_at("open").len(), 1);
     service.pipe().channel("LOAD-1").expect_unused().open().unwrap();
-    assert_eq!(service.seen_at("status")[1].text(), r#"{"channel_names":["LOAD-1"]}"#);
+    assert_eq!(service.seen_at("status")[1].text(), r#"{"channel_names":["LOAD-1","load-1"]}"#);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod support;
 
 mod changing_files;
+mod channel_names;
 mod channel_opening;
 mod channel_recovery;
 mod channel_statuses;

@@ -237,7 +237,13 @@ fn any_channel_of_another_number_counts_also_while_its_rows_are_on_their_way() {
 
 #[test]
 fn the_case_of_a_name_does_not_hide_another_number_of_channels() {
-    for (first, second) in [(("Load", 2), ("LOAD", 3)), (("load", 1), ("LOAD", 2)), (("LOAD", 2), ("load", 1))] {
+    for (first, second) in [
+        (("Load", 2), ("LOAD", 3)),
+        (("load", 1), ("LOAD", 2)),
+        (("LOAD", 2), ("load", 1)),
+        (("Load", 1), ("LOAD", 2)),
+        (("Load", 1), ("load", 2)),
+    ] {
         let service = Emulator::start().unwrap();
         let pipe = pipe_of(&service);
         Loader::new(&pipe, first.0).channels(first.1).load(reader(&rows(1..=2_000))).unwrap();

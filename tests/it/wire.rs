@@ -100,7 +100,7 @@ fn an_append_carries_compressed_lines_and_the_tokens_of_its_ends() {
 
     let appends = service.seen_at("rows");
     let (first, second) = (&appends[0], &appends[1]);
-    assert_eq!((first.method.as_str(), first.path.as_str()), ("POST", &*format!("{DATA}/channels/LOAD-1/rows")));
+    assert_eq!((first.method.as_str(), first.path.as_str()), ("POST", &*format!("{DATA}/channels/load-1/rows")));
     assert_eq!(first.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(first.header("content-encoding"), Some("zstd"));
     assert_eq!(first.header("x-snowflake-uncompressed-content-length"), Some(&*rows(5..=7).len().to_string()));

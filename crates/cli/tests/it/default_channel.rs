@@ -57,7 +57,7 @@ fn it_is_named_for_the_file_and_its_first_row() {
         let summary = json(&load(&folder, &[&folder.write(name, bytes)]));
         let channel = format!("{stem}-{first}");
         assert_eq!((&summary["channel"], &summary["skipped"]), (&channel.as_str().into(), &0.into()), "{summary}");
-        let opened = format!("/channels/{channel}");
+        let opened = format!("/channels/{}", channel.to_ascii_uppercase());
         assert!(service.requests().iter().any(|request| request.path.ends_with(&opened)), "{name}");
     }
     let summary = json(&load_from_stdin(&folder, text.as_bytes()));
