@@ -1,6 +1,7 @@
 mod builder;
 mod commits;
 mod in_flight;
+mod missing;
 mod pace;
 mod recovery;
 mod rejections;
@@ -13,6 +14,7 @@ use ::http::HeaderValue;
 pub use self::builder::ChannelBuilder;
 pub(crate) use self::commits::rows_rejected;
 pub(crate) use self::in_flight::{InFlight, Reconciled, Uncommitted};
+use self::missing::Missing;
 use self::pace::Pace;
 pub use self::recovery::Recovery;
 use self::rejections::Rejections;
@@ -71,10 +73,10 @@ pub struct Channel {
     /// Differs if the channel was deleted and created again.
     created_on_ms: Option<u64>,
     in_flight: InFlight,
-    /// The first batches that were given to [`append`](Channel::append) and not sent to their end.
-    unsent: Vec<Unsent>,
-    /// A recovery found rows without an offset in flight, and nothing shows whether they are stored.
-    is_unproven: bool,
+    /// What [`append`](Channel::append) could not send, and what a recovery found to be lost.
+    missing: Missing,
+    /// Why a recovery could not say whether rows that were in flight are stored.
+    unproven: Option<Error>,
     pace: Pace,
     rejections: Rejections,
     reopens: u64,
@@ -95,21 +97,6 @@ enum Link {
     Ended(Error),
 }
 
-/// A batch of which some rows were never sent.
-#[derive(Clone, Debug)]
-struct Unsent {
-    /// The last of its offsets.
-    last: Option<OffsetToken>,
-    /// Its first rows were sent. Otherwise it may be a batch that was sent before and is tried once more.
-    is_begun: bool,
-}
-
-impl Unsent {
-    fn is_missing_after(&self, committed: Option<&OffsetToken>) -> bool {
-        self.is_begun || self.last.is_none() || self.last.as_ref() != committed
-    }
-}
-
 impl Channel {
     fn new(pipe: Pipe, builder: ChannelBuilder, opened: Opened) -> Channel {
         let Opened { continuation, status } = opened;
@@ -121,8 +108,8 @@ impl Channel {
             link: Link::Up { continuation, sticky: None },
             in_flight: InFlight::after(status.committed_offset()),
             created_on_ms: status.created_on_ms(),
-            unsent: Vec::new(),
-            is_unproven: false,
+            missing: Missing::default(),
+            unproven: None,
             pace: Pace::default(),
             rejections: Rejections::since(status.clone()),
             reopens: 0,
@@ -190,24 +177,19 @@ impl Channel {
     pub fn append(&mut self, batch: &Batch) -> Result<(), Error> {
         let was_up = self.check_link().is_ok();
         let (accepted, result) = self.append_payloads(batch);
-        let Err(error) = result else { return Ok(()) };
         // Doubt that was there before concerns rows of another batch.
         let in_doubt = if was_up { self.in_flight.rows_in_doubt() } else { 0 };
+        let sent = accepted + in_doubt;
+        self.missing.settle(batch, sent);
+        let Err(error) = result else { return Ok(()) };
         if accepted > 0 {
             self.take_down(self.accepted_in_part(accepted, batch.rows()));
         }
-        // On a link that still stands the caller can append the batch again, so none of it is missing.
-        if self.check_link().is_err() && accepted + in_doubt < batch.rows() {
-            self.note_unsent(Unsent { last: batch.last_offset(), is_begun: accepted + in_doubt > 0 });
+        // A batch with a row that fits in no request can never be appended as it is.
+        if sent < batch.rows() && (sent > 0 || error.kind() != ErrorKind::Row) {
+            self.missing.note(batch, sent, self.in_flight.requests());
         }
         Err(if accepted > 0 { part_accepted(error) } else { error })
-    }
-
-    fn note_unsent(&mut self, batch: Unsent) {
-        // A caller that tries again and again must not fill the memory.
-        if self.unsent.len() < MAX_UNSENT && self.unsent.iter().all(|earlier| earlier.last != batch.last) {
-            self.unsent.push(batch);
-        }
     }
 
     /// The number of accepted rows, and why not all of them.
@@ -317,6 +299,3 @@ impl fmt::Debug for Channel {
 }
 
 const RESUME: &str = "reopen the channel and resume after its committed offset";
-
-/// The first of them may be committed after all, then the second is the first that is missing.
-const MAX_UNSENT: usize = 2;

@@ -4,17 +4,12 @@ use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, OffsetToken, offset_or_none};
 
 /// What a recovered channel has committed, and so what must be sent again.
+#[must_use = "rows may be missing, which only `is_complete` and `rest_of` say"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     committed: Option<OffsetToken>,
-    missing: Option<Missing>,
-}
-
-/// The first rows that are not stored: those of a request, or of a batch that was not sent to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Missing {
-    /// The last of their offset tokens, if they had one.
-    last: Option<OffsetToken>,
+    /// The first rows that are not stored, if any: the last of their offset tokens, if they had one.
+    first_missing: Option<Option<OffsetToken>>,
 }
 
 impl Recovery {
@@ -23,10 +18,13 @@ impl Recovery {
         self.committed.as_ref()
     }
 
-    /// Whether everything that was ever given to this handle to append is stored, also the append whose outcome was unknown
-    /// and what came after it.
+    /// Whether everything that was given to this handle to append, since it was opened or [reopened](Channel::reopen), is
+    /// stored: the append whose outcome was unknown, what came after it, and batches that were refused or throttled.
+    ///
+    /// What is missing stays so, also for later recoveries, until a batch with its last offset token is appended. Rows
+    /// without a token are taken for appended with the next batch without one.
     pub fn is_complete(&self) -> bool {
-        self.missing.is_none()
+        self.first_missing.is_none()
     }
 
     /// The rows of the failed batch that are still to be sent: none if all is stored.
@@ -34,12 +32,12 @@ impl Recovery {
     /// # Errors
     ///
     /// [`Channel`](ErrorKind::Channel) when rows are missing that were appended before this batch, because another writer
-    /// discarded them or their batch failed, too: sending the rest of this one would leave a gap. Resume the source after
-    /// the committed offset, which the error names, instead.
+    /// discarded them or their batch failed, too: sending the rest of this one would leave a gap. Reopen the channel and
+    /// resume the source after the committed offset, which the error names, instead.
     pub fn rest_of(&self, batch: &Batch) -> Result<Batch, Error> {
-        let Some(missing) = &self.missing else { return Ok(Batch::new()) };
+        let Some(missing) = &self.first_missing else { return Ok(Batch::new()) };
         let is_committed_in_part = self.committed.as_ref().is_some_and(|offset| batch.has_offset(offset));
-        let begins_the_missing = match &missing.last {
+        let begins_the_missing = match missing {
             Some(last) => batch.has_offset(last),
             // Nothing was sent: a batch without offsets cannot be told from another.
             None => batch.last_offset().is_none(),
@@ -55,7 +53,7 @@ impl Recovery {
         let error =
             Error::new(ErrorKind::Channel, format!("rows that come before this batch are missing after {place}"))
                 .attempting("send the rest of a batch")
-                .advise(format!("resume the source after {place}"));
+                .advise(format!("reopen the channel and resume the source after {place}"));
         match &self.committed {
             Some(offset) => error.with_committed_offset(offset.to_string()),
             None => error,
@@ -82,8 +80,8 @@ impl Channel {
         if let Reconciled::Foreign = self.reopen_and_compare(self.builder.clone())? {
             self.in_flight.begin_after(self.status_at_open.committed_offset());
         }
-        self.unsent.clear();
-        self.is_unproven = false;
+        self.missing.clear();
+        self.unproven = None;
         Ok(())
     }
 
@@ -119,16 +117,16 @@ impl Channel {
     /// - otherwise those of [`reopen`](Channel::reopen); then nothing is forgotten, and this can be called again.
     pub fn recover(&mut self) -> Result<Recovery, Error> {
         let uncommitted = self.reconcile()?;
-        let unsent = std::mem::take(&mut self.unsent);
-        self.is_unproven |= uncommitted.has_unmarked();
         let committed = self.committed_offset().cloned();
-        if self.is_unproven {
-            return Err(self.unknown_after(committed.as_ref()));
+        self.missing.note_lost(&uncommitted, committed.as_ref());
+        self.missing.settle_committed(committed.as_ref());
+        if uncommitted.has_unmarked() {
+            self.unproven = Some(self.unknown_after(committed.as_ref()));
         }
-        let lost = uncommitted.first_missing(committed.as_ref()).cloned().map(Some);
-        let unsent =
-            unsent.into_iter().find(|batch| batch.is_missing_after(committed.as_ref())).map(|batch| batch.last);
-        Ok(Recovery { missing: lost.or(unsent).map(|last| Missing { last }), committed })
+        if let Some(error) = &self.unproven {
+            return Err(error.clone());
+        }
+        Ok(Recovery { first_missing: self.missing.first().map(Option::<&OffsetToken>::cloned), committed })
     }
 
     /// Reopens the channel and takes its committed offset as authoritative for what was sent through this handle.
