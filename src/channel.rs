@@ -77,6 +77,10 @@ pub struct Channel {
     missing: Missing,
     /// Why a recovery could not say whether rows that were in flight are stored.
     unproven: Option<Error>,
+    /// Rows that the channel had when it was opened last.
+    rows_at_open: u64,
+    /// Rows that have come in between the last two openings.
+    rows_since: u64,
     pace: Pace,
     rejections: Rejections,
     reopens: u64,
@@ -110,6 +114,8 @@ impl Channel {
             created_on_ms: status.created_on_ms(),
             missing: Missing::default(),
             unproven: None,
+            rows_at_open: status.rows_received(),
+            rows_since: 0,
             pace: Pace::default(),
             rejections: Rejections::since(status.clone()),
             reopens: 0,
@@ -247,6 +253,8 @@ impl Channel {
             Err(error) => {
                 if needs_reopening(&error) {
                     self.link = Link::Down(self.lost(&error));
+                }
+                if is_in_doubt(&error) {
                     self.in_flight.push_in_doubt(payload, began);
                 }
                 Err(error)
@@ -280,6 +288,15 @@ impl Channel {
 /// Whether only reopening the channel shows what was applied. After any other error it is as it was.
 pub(crate) fn needs_reopening(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed)
+}
+
+/// Whether an append that failed in this way may have been applied, so that its rows are in flight. A refusal of its only
+/// attempt shows that they are not; a stale token may have become so by the very append that it refuses.
+pub(crate) fn is_in_doubt(error: &Error) -> bool {
+    let is_stale = error.code().is_some_and(|code| code.starts_with("STALE_"));
+    let is_refusal = error.status().is_some_and(|status| (400..500).contains(&status));
+    needs_reopening(error)
+        && (error.kind() == ErrorKind::Unconfirmed || error.attempts() > 1 || is_stale || !is_refusal)
 }
 
 /// Appending the same batch again would double its first rows.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::setbacks::Setbacks;
-use crate::channel::{Channel, Reconciled, Wait, needs_reopening};
+use crate::channel::{Channel, Reconciled, Wait, is_in_doubt};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Compressor, OffsetToken, Payload};
@@ -211,7 +211,7 @@ impl Delivery {
         }
         match &sent {
             // Only a body that may have been applied is in flight after an error; any other waits for the next attempt.
-            Err(error) if !needs_reopening(error) => self.queue.push_front(payload),
+            Err(error) if !is_in_doubt(error) => self.queue.push_front(payload),
             _ => self.channel.in_flight_mut().retain(payload),
         }
         sent?;

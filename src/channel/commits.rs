@@ -132,6 +132,7 @@ impl Channel {
         if self.in_flight.is_empty() && self.in_flight.committed().is_none() {
             self.created_on_ms = Some(found);
             self.rejections.reopen(status);
+            self.rows_at_open = status.rows_received();
             return Ok(());
         }
         let error = self.created_again();

@@ -112,15 +112,18 @@ impl Channel {
     ///
     /// - [`Conflict`](ErrorKind::Conflict) when this handle neither sent the committed offset nor began with it: another
     ///   writer uses the channel, and the handle appends no more unless it is reopened.
-    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when rows in flight had no offset token: the handle can append again,
-    ///   but whether they are stored is unknown, and so says every later recovery until [`reopen`](Channel::reopen).
+    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when rows in flight had no offset token, or the service has stored rows
+    ///   and reports no offset: the handle can append again, but whether they are stored is unknown, and so says every later
+    ///   recovery until [`reopen`](Channel::reopen).
     /// - otherwise those of [`reopen`](Channel::reopen); then nothing is forgotten, and this can be called again.
     pub fn recover(&mut self) -> Result<Recovery, Error> {
         let uncommitted = self.reconcile()?;
         let committed = self.committed_offset().cloned();
         self.missing.note_lost(&uncommitted, committed.as_ref());
         self.missing.settle_committed(committed.as_ref());
-        if uncommitted.has_unmarked() {
+        if let Err(error) = self.check_not_stored(&uncommitted) {
+            self.unproven = Some(error);
+        } else if uncommitted.has_unmarked() {
             self.unproven = Some(self.unknown_after(committed.as_ref()));
         }
         if let Some(error) = &self.unproven {
@@ -154,6 +157,20 @@ impl Channel {
         }
     }
 
+    /// An error if the channel has got rows since it was opened before, yet reports no offset: then those in flight may be
+    /// stored, and sending them again would double them.
+    pub(crate) fn check_not_stored(&self, uncommitted: &Uncommitted) -> Result<(), Error> {
+        let status = &self.status_at_open;
+        if uncommitted.is_empty() || self.rows_since == 0 || status.committed_offset().is_some() {
+            return Ok(());
+        }
+        let rows = if self.rows_since == 1 { "1 row".to_string() } else { format!("{} rows", self.rows_since) };
+        let happened = format!("the service has stored {rows} of it and reports no offset, so it is unknown which");
+        Err(Error::new(ErrorKind::Unconfirmed, happened)
+            .attempting(self.attempted("resume"))
+            .advise("compare the table with the source before sending any of it again"))
+    }
+
     /// Takes over what was opened, and keeps what is known of before.
     fn reopen_and_compare(&mut self, builder: ChannelBuilder) -> Result<Reconciled, Error> {
         if let Link::Ended(error) = &self.link {
@@ -176,6 +193,8 @@ impl Channel {
         self.pipe.session().counters().add_reopen();
         self.rejections.reopen(&opened.status_at_open);
         self.created_on_ms = opened.created_on_ms.or(self.created_on_ms);
+        self.rows_since = opened.rows_at_open.saturating_sub(self.rows_at_open);
+        self.rows_at_open = opened.rows_at_open;
         (self.name, self.link, self.pace) = (opened.name, opened.link, opened.pace);
         self.status_at_open = opened.status_at_open;
         self.reopens += 1;

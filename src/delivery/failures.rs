@@ -42,16 +42,6 @@ impl Delivery {
             .advise("look for a second writer that uses the same channel name")
     }
 
-    /// Sending again what is not committed would double what is there.
-    pub(super) fn stored_without_offset(&self) -> Error {
-        let rows = self.channel.status_at_open().rows_inserted();
-        let happened =
-            format!("the service has stored {rows} rows of it and reports no offset, so it is unknown which");
-        Error::new(ErrorKind::Unconfirmed, happened)
-            .attempting(format!("resume channel {}", self.channel.name()))
-            .advise("compare the table with the source before sending any of it again")
-    }
-
     pub(super) fn inherited_lost(&self) -> Error {
         Error::new(ErrorKind::Conflict, "rows that were appended before the writer began were lost with the channel")
             .attempting(format!("resume channel {}", self.channel.name()))

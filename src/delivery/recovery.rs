@@ -83,19 +83,22 @@ impl Delivery {
         self.note_commit_lag();
         // If everything is committed there is no further look that would see these.
         self.note_rejected(self.channel.status_at_open().clone());
-        if !uncommitted.is_empty() && self.channel.status_at_open().has_rows_without_offset() {
-            let error = self.stored_without_offset();
-            return Err(self.end(error));
-        }
-        if uncommitted.has_inherited() {
-            let error = if uncommitted.has_lost_inherited() { self.inherited_lost() } else { self.unproven() };
-            // These rows cannot be sent again, so none may be sent after them.
-            return Err(self.end(error));
-        }
+        let resumable = self.check_resumable(&uncommitted);
         for body in uncommitted.into_bodies().rev() {
             self.queue.push_front(body);
         }
-        Ok(())
+        resumable.map_err(|error| self.end(error))
+    }
+
+    /// An error if sending again what is not committed would double rows, or leave out those from before.
+    fn check_resumable(&self, uncommitted: &Uncommitted) -> Result<(), Error> {
+        self.channel.check_not_stored(uncommitted)?;
+        // Rows from before cannot be sent again, so none may be sent after them.
+        match uncommitted.has_inherited() {
+            true if uncommitted.has_lost_inherited() => Err(self.inherited_lost()),
+            true => Err(self.unproven()),
+            false => Ok(()),
+        }
     }
 
     fn end(&mut self, error: Error) -> Error {
