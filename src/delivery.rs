@@ -298,7 +298,7 @@ impl Delivery {
         }
         self.note_commit_lag();
         self.channel.check_usable(&self.last_status)?;
-        if self.channel.in_flight().reports_foreign() { Err(self.foreign_offset()) } else { Ok(()) }
+        if self.channel.in_flight().reports_foreign() { Err(self.channel.displaced()) } else { Ok(()) }
     }
 
     fn note_rejected(&mut self, status: ChannelStatus) {

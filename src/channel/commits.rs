@@ -168,6 +168,11 @@ impl Channel {
         self.rejections.take()
     }
 
+    /// The status that has the reason for the row that was rejected last.
+    pub(crate) fn status_of_rejections(&self) -> &ChannelStatus {
+        self.rejections.status()
+    }
+
     fn report_rejected(&mut self) -> Result<(), Error> {
         match self.rejections.take() {
             0 => Ok(()),

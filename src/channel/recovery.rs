@@ -218,6 +218,12 @@ impl Channel {
             .advise("reopen the channel again, when the service has caught up")
     }
 
+    /// The error for an offset that the service has reported and that was neither sent here nor committed before: another
+    /// writer sent it.
+    pub(crate) fn displaced(&self) -> Error {
+        self.foreign(self.in_flight.reported())
+    }
+
     fn foreign(&self, found: Option<&OffsetToken>) -> Error {
         let (found, known) = (offset_or_none(found), offset_or_none(self.in_flight.committed()));
         let happened = format!("its committed offset is {found}; expected {known} or an offset sent since");

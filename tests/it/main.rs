@@ -2,6 +2,7 @@
 
 mod support;
 
+mod channel_counts;
 mod channel_opening;
 mod channel_recovery;
 mod channel_statuses;
