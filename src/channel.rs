@@ -1,6 +1,7 @@
 mod builder;
 mod commits;
 mod in_flight;
+mod missing;
 mod pace;
 mod recovery;
 mod rejections;
@@ -13,6 +14,7 @@ use ::http::HeaderValue;
 pub use self::builder::ChannelBuilder;
 pub(crate) use self::commits::rows_rejected;
 pub(crate) use self::in_flight::{InFlight, Uncommitted};
+use self::missing::Missing;
 use self::pace::Pace;
 pub use self::recovery::Recovery;
 use self::rejections::Rejections;
@@ -72,10 +74,14 @@ pub struct Channel {
     /// Differs if the channel was deleted and created again.
     created_on_ms: Option<u64>,
     in_flight: InFlight,
-    /// The first batches that were given to [`append`](Channel::append) and not sent to their end.
-    unsent: Vec<Unsent>,
-    /// A recovery found rows without an offset in flight, and nothing shows whether they are stored.
-    is_unproven: bool,
+    /// What [`append`](Channel::append) could not send, and what a recovery found to be lost.
+    missing: Missing,
+    /// Why a recovery could not say whether rows that were in flight are stored.
+    unproven: Option<Error>,
+    /// Rows that the channel had when it was opened last.
+    rows_at_open: u64,
+    /// Rows that have come in between the last two openings.
+    rows_since: u64,
     pace: Pace,
     rejections: Rejections,
     reopens: u64,
@@ -96,21 +102,6 @@ enum Link {
     Ended(Error),
 }
 
-/// A batch of which some rows were never sent.
-#[derive(Clone, Debug)]
-struct Unsent {
-    /// The last of its offsets.
-    last: Option<OffsetToken>,
-    /// Its first rows were sent. Otherwise it may be a batch that was sent before and is tried once more.
-    is_begun: bool,
-}
-
-impl Unsent {
-    fn is_missing_after(&self, committed: Option<&OffsetToken>) -> bool {
-        self.is_begun || self.last.is_none() || self.last.as_ref() != committed
-    }
-}
-
 impl Channel {
     fn new(pipe: Pipe, builder: ChannelBuilder, opened: Opened) -> Channel {
         let Opened { continuation, status } = opened;
@@ -121,8 +112,10 @@ impl Channel {
             link: Link::Up { continuation, sticky: None },
             in_flight: InFlight::after(status.committed_offset()),
             created_on_ms: status.created_on_ms(),
-            unsent: Vec::new(),
-            is_unproven: false,
+            missing: Missing::default(),
+            unproven: None,
+            rows_at_open: status.rows_received(),
+            rows_since: 0,
             pace: Pace::default(),
             rejections: Rejections::since(status.clone()),
             reopens: 0,
@@ -198,24 +191,19 @@ impl Channel {
     pub fn append(&mut self, batch: &Batch) -> Result<(), Error> {
         let was_up = self.check_link().is_ok();
         let (accepted, result) = self.append_payloads(batch);
-        let Err(error) = result else { return Ok(()) };
         // Doubt that was there before concerns rows of another batch.
         let in_doubt = if was_up { self.in_flight.rows_in_doubt() } else { 0 };
+        let sent = accepted + in_doubt;
+        self.missing.settle(batch, sent);
+        let Err(error) = result else { return Ok(()) };
         if accepted > 0 {
             self.take_down(self.accepted_in_part(accepted, batch.rows()));
         }
-        // On a link that still stands the caller can append the batch again, so none of it is missing.
-        if self.check_link().is_err() && accepted + in_doubt < batch.rows() {
-            self.note_unsent(Unsent { last: batch.last_offset(), is_begun: accepted + in_doubt > 0 });
+        // A batch with a row that fits in no request can never be appended as it is.
+        if sent < batch.rows() && (sent > 0 || error.kind() != ErrorKind::Row) {
+            self.missing.note(batch, sent, self.in_flight.requests());
         }
         Err(if accepted > 0 { part_accepted(error) } else { error })
-    }
-
-    fn note_unsent(&mut self, batch: Unsent) {
-        // A caller that tries again and again must not fill the memory.
-        if self.unsent.len() < MAX_UNSENT && self.unsent.iter().all(|earlier| earlier.last != batch.last) {
-            self.unsent.push(batch);
-        }
     }
 
     /// The number of accepted rows, and why not all of them.
@@ -275,6 +263,8 @@ impl Channel {
             Err(error) => {
                 if needs_reopening(&error) {
                     self.link = Link::Down(self.lost(&error));
+                }
+                if is_in_doubt(&error) {
                     self.in_flight.push_in_doubt(payload, began);
                 }
                 Err(error)
@@ -315,6 +305,15 @@ pub(crate) fn needs_reopening(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Channel | ErrorKind::Unconfirmed)
 }
 
+/// Whether an append that failed in this way may have been applied, so that its rows are in flight. A refusal of its only
+/// attempt shows that they are not; a stale token may have become so by the very append that it refuses.
+pub(crate) fn is_in_doubt(error: &Error) -> bool {
+    let is_stale = error.code().is_some_and(|code| code.starts_with("STALE_"));
+    let is_refusal = error.status().is_some_and(|status| (400..500).contains(&status));
+    needs_reopening(error)
+        && (error.kind() == ErrorKind::Unconfirmed || error.attempts() > 1 || is_stale || !is_refusal)
+}
+
 /// Appending the same batch again would double its first rows.
 fn part_accepted(error: Error) -> Error {
     if error.is_retryable() { error.not_retryable().advise(RESUME) } else { error }
@@ -332,6 +331,3 @@ impl fmt::Debug for Channel {
 }
 
 const RESUME: &str = "reopen the channel and resume after its committed offset";
-
-/// The first of them may be committed after all, then the second is the first that is missing.
-const MAX_UNSENT: usize = 2;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::setbacks::Setbacks;
-use crate::channel::{Channel, Wait, is_too_long, needs_reopening};
+use crate::channel::{Channel, Wait, is_in_doubt, is_too_long};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Compressor, OffsetToken, Payload};
@@ -213,7 +213,7 @@ impl Delivery {
         }
         match &sent {
             // Only a body that may have been applied is in flight after an error; any other waits for the next attempt.
-            Err(error) if !needs_reopening(error) => {
+            Err(error) if !is_in_doubt(error) => {
                 let error = too_long(error.clone(), &payload);
                 self.queue.push_front(payload);
                 return Err(error);
@@ -300,7 +300,7 @@ impl Delivery {
         }
         self.note_commit_lag();
         self.channel.check_usable(&self.last_status)?;
-        if self.channel.in_flight().reports_foreign() { Err(self.foreign_offset()) } else { Ok(()) }
+        if self.channel.in_flight().reports_foreign() { Err(self.channel.displaced()) } else { Ok(()) }
     }
 
     fn note_rejected(&mut self, status: ChannelStatus) {

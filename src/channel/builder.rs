@@ -91,16 +91,22 @@ impl ChannelBuilder {
 
     /// Refuses the channel unless this is its committed offset: a name used before for something else is noticed.
     ///
-    /// The channel's status is asked for first, under the name as given, in upper and in lower case (a quoted one as given
-    /// and without its quotes), and another offset is refused without taking the channel away from a writer that has it open; a channel that does not exist has none. What is then
-    /// opened is compared again.
+    /// The channel's status is asked for first, under the name as given, in upper and in lower case (a
+    /// quoted one as given and without its quotes), and another offset is refused
+    /// without taking the channel away from a writer that has it open; a channel that does not exist has none. So it is again
+    /// before each further attempt, while rows on their way keep the channel from being opened, and what is then opened is
+    /// compared once more.
+    ///
+    /// No status shows whether the expected row is still on its way, from a process that ended without waiting for it. So
+    /// another offset is refused only when it has not changed for ten seconds, or when the
+    /// [`open_timeout`](ChannelBuilder::open_timeout) ends: with a timeout of zero, at once.
     pub fn expect_offset(mut self, offset: impl Into<OffsetToken>) -> ChannelBuilder {
         self.expected = Expected::Only(Some(offset.into()));
         self
     }
 
     /// Refuses the channel unless nothing was ever committed on it, with or without an offset token. Compares as
-    /// [`expect_offset`](ChannelBuilder::expect_offset) does.
+    /// [`expect_offset`](ChannelBuilder::expect_offset) does, but refuses a channel that was used at once.
     pub fn expect_unused(mut self) -> ChannelBuilder {
         self.expected = Expected::Only(None);
         self
@@ -111,7 +117,8 @@ impl ChannelBuilder {
     /// # Blocking
     ///
     /// One request when the channel is idle, and one before it if an offset is expected. While rows of an earlier writer are
-    /// not committed it waits for them, at most [`open_timeout`](ChannelBuilder::open_timeout).
+    /// not committed it waits for them, at most [`open_timeout`](ChannelBuilder::open_timeout). For an expected offset that
+    /// has not come it waits at most as long, too.
     ///
     /// # Errors
     ///
@@ -119,11 +126,12 @@ impl ChannelBuilder {
     /// - [`Timeout`](ErrorKind::Timeout): rows of an earlier writer are still not committed.
     /// - [`Refused`](ErrorKind::Refused): the pipe does not exist for this role or takes no rows.
     /// - [`Conflict`](ErrorKind::Conflict): the committed offset is not the expected one.
+    /// - [`Protocol`](ErrorKind::Protocol): a response does not say which offset is committed.
     /// - [`Channel`](ErrorKind::Channel): the service refused several opens in a row as if the channel were lost.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     pub fn open(self) -> Result<Channel, Error> {
         self.check_name()?;
-        self.check_before_open()?;
+        self.wait_for_expected()?;
         let opened = self.open_when_free()?;
         self.check_expected(&opened.status)?;
         // Both concern what others did before. What this handle sends must not be discarded when it is reopened.
@@ -161,6 +169,10 @@ impl ChannelBuilder {
             if !wait.pause(clock) {
                 return Err(if is_busy { self.still_busy(&error) } else { error });
             }
+            if is_busy {
+                // The rows on their way may be those of a writer that has only begun.
+                self.check_before_open()?;
+            }
         }
     }
 
@@ -183,19 +195,60 @@ impl ChannelBuilder {
             .advise("check that the pipe and its table exist, and the grants of the role"))
     }
 
-    /// An open takes the channel away from its writer: what can be refused is refused before.
-    fn check_before_open(&self) -> Result<(), Error> {
+    /// Looks again while the expected offset has not come: rows of a writer that has ended may still be on their way.
+    fn wait_for_expected(&self) -> Result<(), Error> {
         if let Expected::Anything = self.expected {
             return Ok(());
         }
+        let clock = self.pipe.clock();
+        let (mut wait, mut quiet) = (Wait::new(clock, self.open_timeout), clock.now().deadline(MAX_QUIET));
+        let mut newest = None;
+        loop {
+            let found = self.look()?;
+            let Err(error) = self.check_found(found.as_ref()) else { return Ok(()) };
+            let Some(status) = found.filter(|_| self.can_still_come(&error)) else { return Err(error) };
+            if status.committed_offset() != newest {
+                newest = status.committed_offset();
+                quiet = clock.now().deadline(MAX_QUIET);
+            }
+            if quiet.left(clock.now()).is_zero() || !wait.pause(clock) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn can_still_come(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::Conflict && matches!(self.expected, Expected::Only(Some(_)))
+    }
+
+    /// An open takes the channel away from its writer: what can be refused is refused before.
+    fn check_before_open(&self) -> Result<(), Error> {
+        match self.expected {
+            Expected::Anything => Ok(()),
+            Expected::Only(_) => self.check_found(self.look()?.as_ref()),
+        }
+    }
+
+    /// The channel's status, if it exists.
+    fn look(&self) -> Result<Option<ChannelStatus>, Error> {
         let names = api::listed_names(&self.name);
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         match api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, None) {
-            Ok(statuses) => self.check_expected(&status_of(&self.name, statuses).unwrap_or_default()),
+            Ok(statuses) => Ok(status_of(&self.name, statuses)),
             // The first open creates a table's default pipe.
-            Err(error) if is_unknown_pipe(&error) => Ok(()),
+            Err(error) if is_unknown_pipe(&error) => Ok(None),
             Err(error) => Err(error.attempting(self.attempted())),
         }
+    }
+
+    fn check_found(&self, found: Option<&ChannelStatus>) -> Result<(), Error> {
+        let Some(status) = found else { return self.check_expected(&ChannelStatus::default()) };
+        if status.names_committed_offset() || status.has_rows_without_offset() {
+            return self.check_expected(status);
+        }
+        Err(Error::new(ErrorKind::Protocol, "its status does not say which offset is committed")
+            .attempting(self.attempted())
+            .advise("try again; if it stays so, open it without expecting an offset"))
     }
 
     fn check_expected(&self, status: &ChannelStatus) -> Result<(), Error> {
@@ -240,6 +293,9 @@ fn is_lost(error: &Error) -> bool {
 fn is_unknown_pipe(error: &Error) -> bool {
     error.code().is_some_and(|code| code.starts_with("ERR_PIPE_DOES_NOT_EXIST"))
 }
+
+/// Rows are committed within a few seconds, so an offset that has not moved for longer is not going to be another.
+const MAX_QUIET: Duration = Duration::from_secs(10);
 
 /// A wait for commits that has ended already is prolonged by this at most.
 const SETTLED_TIMEOUT: Duration = Duration::from_secs(5);

@@ -133,6 +133,7 @@ impl Channel {
         if self.in_flight.is_empty() && self.in_flight.committed().is_none() {
             self.created_on_ms = Some(found);
             self.rejections.reopen(status);
+            self.rows_at_open = status.rows_received();
             return Ok(());
         }
         let error = self.created_again();
@@ -166,6 +167,11 @@ impl Channel {
     pub(crate) fn take_rejected(&mut self, status: &ChannelStatus) -> u64 {
         self.rejections.note(status);
         self.rejections.take()
+    }
+
+    /// The status that has the reason for the row that was rejected last.
+    pub(crate) fn status_of_rejections(&self) -> &ChannelStatus {
+        self.rejections.status()
     }
 
     fn report_rejected(&mut self) -> Result<(), Error> {

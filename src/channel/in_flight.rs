@@ -9,7 +9,9 @@ use crate::rows::{OffsetToken, Payload};
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     sent: VecDeque<Sent>,
-    /// How many of those, the oldest, were sent before a writer took the channel over: it has no bodies of them.
+    /// How many requests were ever added, from which each has its number.
+    requests: u64,
+    /// How many in flight, the oldest, were sent before a writer took the channel over: it has no bodies of them.
     inherited: usize,
     /// No response confirmed the newest request.
     ends_in_doubt: bool,
@@ -29,6 +31,7 @@ pub(crate) struct InFlight {
 /// One request that carried rows.
 #[derive(Debug)]
 struct Sent {
+    number: u64,
     /// The offset of its last row, which the service reports once all of it is committed.
     offset: Option<OffsetToken>,
     rows: u64,
@@ -86,7 +89,9 @@ impl InFlight {
     }
 
     fn push_apart(&mut self, payload: &Payload, at: Moment) {
-        self.sent.push_back(Sent { offset: payload.last.clone(), rows: payload.rows as u64, at, body: None });
+        self.requests += 1;
+        let (number, offset, rows) = (self.requests, payload.last.clone(), payload.rows as u64);
+        self.sent.push_back(Sent { number, offset, rows, at, body: None });
     }
 
     /// Keeps the body of the request that was added last.
@@ -221,6 +226,11 @@ impl InFlight {
         self.sent.is_empty()
     }
 
+    /// How many requests were ever added.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// Rows of all requests in flight.
     pub(crate) fn rows(&self) -> u64 {
         self.sent.iter().map(|sent| sent.rows).sum()
@@ -245,12 +255,13 @@ impl InFlight {
 }
 
 impl Uncommitted {
-    /// The offset of the oldest request that is missing. `None` also if the newest one ended at the committed offset: of an
+    /// Number and offset of the requests that are missing. None if the newest one ended at the committed offset: of an
     /// offset that was sent twice the newest request counts, because reopening waited for all that were accepted.
-    pub(crate) fn first_missing(&self, committed: Option<&OffsetToken>) -> Option<&OffsetToken> {
-        let is_newest_committed = self.sent.back()?.offset.as_ref() == committed;
-        let mut missing = self.sent.iter().filter_map(|sent| sent.offset.as_ref());
-        if is_newest_committed { None } else { missing.find(|offset| Some(*offset) != committed) }
+    pub(crate) fn missing(&self, committed: Option<&OffsetToken>) -> impl Iterator<Item = (u64, &OffsetToken)> {
+        let is_newest_committed = self.sent.back().is_some_and(|newest| newest.offset.as_ref() == committed);
+        let missing = if is_newest_committed { 0 } else { self.sent.len() };
+        let offsets = self.sent.iter().take(missing).filter_map(|sent| Some((sent.number, sent.offset.as_ref()?)));
+        offsets.filter(move |(_, offset)| Some(*offset) != committed)
     }
 
     /// Whether requests without an offset are among them: the service reports nothing of those, so they are stored or not.
@@ -388,7 +399,7 @@ mod tests {
         (0..1000).for_each(|_| in_flight.push(&payload(None, 1, 0), now));
         assert_eq!(in_flight.sent.len(), 2, "memory is bounded");
         let left = uncommitted(in_flight.reconcile(Some(&"a".into()), now));
-        assert_eq!((left.has_unmarked(), left.first_missing(Some(&"a".into()))), (true, None));
+        assert_eq!((left.has_unmarked(), left.missing(Some(&"a".into())).count()), (true, 0));
     }
 
     #[test]

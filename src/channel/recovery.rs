@@ -4,17 +4,12 @@ use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, OffsetToken, offset_or_none};
 
 /// What a recovered channel has committed, and so what must be sent again.
+#[must_use = "rows may be missing, which only `is_complete` and `rest_of` say"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     committed: Option<OffsetToken>,
-    missing: Option<Missing>,
-}
-
-/// The first rows that are not stored: those of a request, or of a batch that was not sent to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Missing {
-    /// The last of their offset tokens, if they had one.
-    last: Option<OffsetToken>,
+    /// The first rows that are not stored, if any: the last of their offset tokens, if they had one.
+    first_missing: Option<Option<OffsetToken>>,
 }
 
 impl Recovery {
@@ -23,10 +18,13 @@ impl Recovery {
         self.committed.as_ref()
     }
 
-    /// Whether everything that was ever given to this handle to append is stored, also the append whose outcome was unknown
-    /// and what came after it.
+    /// Whether everything that was given to this handle to append, since it was opened or [reopened](Channel::reopen), is
+    /// stored: the append whose outcome was unknown, what came after it, and batches that were refused or throttled.
+    ///
+    /// What is missing stays so, also for later recoveries, until a batch with its last offset token is appended. Rows
+    /// without a token are taken for appended with the next batch without one.
     pub fn is_complete(&self) -> bool {
-        self.missing.is_none()
+        self.first_missing.is_none()
     }
 
     /// The rows of the failed batch that are still to be sent: none if all is stored.
@@ -34,12 +32,12 @@ impl Recovery {
     /// # Errors
     ///
     /// [`Channel`](ErrorKind::Channel) when rows are missing that were appended before this batch, because another writer
-    /// discarded them or their batch failed, too: sending the rest of this one would leave a gap. Resume the source after
-    /// the committed offset, which the error names, instead.
+    /// discarded them or their batch failed, too: sending the rest of this one would leave a gap. Reopen the channel and
+    /// resume the source after the committed offset, which the error names, instead.
     pub fn rest_of(&self, batch: &Batch) -> Result<Batch, Error> {
-        let Some(missing) = &self.missing else { return Ok(Batch::new()) };
+        let Some(missing) = &self.first_missing else { return Ok(Batch::new()) };
         let is_committed_in_part = self.committed.as_ref().is_some_and(|offset| batch.has_offset(offset));
-        let begins_the_missing = match &missing.last {
+        let begins_the_missing = match missing {
             Some(last) => batch.has_offset(last),
             // Nothing was sent: a batch without offsets cannot be told from another.
             None => batch.last_offset().is_none(),
@@ -55,7 +53,7 @@ impl Recovery {
         let error =
             Error::new(ErrorKind::Channel, format!("rows that come before this batch are missing after {place}"))
                 .attempting("send the rest of a batch")
-                .advise(format!("resume the source after {place}"));
+                .advise(format!("reopen the channel and resume the source after {place}"));
         match &self.committed {
             Some(offset) => error.with_committed_offset(offset.to_string()),
             None => error,
@@ -82,8 +80,8 @@ impl Channel {
         if let Reconciled::Foreign = self.reopen_and_compare(self.builder.clone())? {
             self.in_flight.begin_after(self.status_at_open.committed_offset());
         }
-        self.unsent.clear();
-        self.is_unproven = false;
+        self.missing.clear();
+        self.unproven = None;
         Ok(())
     }
 
@@ -114,21 +112,24 @@ impl Channel {
     ///
     /// - [`Conflict`](ErrorKind::Conflict) when this handle neither sent the committed offset nor began with it: another
     ///   writer uses the channel, and the handle appends no more unless it is reopened.
-    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when rows in flight had no offset token: the handle can append again,
-    ///   but whether they are stored is unknown, and so says every later recovery until [`reopen`](Channel::reopen).
+    /// - [`Unconfirmed`](ErrorKind::Unconfirmed) when rows in flight had no offset token, or the service has stored rows
+    ///   and reports no offset: the handle can append again, but whether they are stored is unknown, and so says every later
+    ///   recovery until [`reopen`](Channel::reopen).
     /// - otherwise those of [`reopen`](Channel::reopen); then nothing is forgotten, and this can be called again.
     pub fn recover(&mut self) -> Result<Recovery, Error> {
         let uncommitted = self.reconcile()?;
-        let unsent = std::mem::take(&mut self.unsent);
-        self.is_unproven |= uncommitted.has_unmarked();
         let committed = self.committed_offset().cloned();
-        if self.is_unproven {
-            return Err(self.unknown_after(committed.as_ref()));
+        self.missing.note_lost(&uncommitted, committed.as_ref());
+        self.missing.settle_committed(committed.as_ref());
+        if let Err(error) = self.check_not_stored(&uncommitted) {
+            self.unproven = Some(error);
+        } else if uncommitted.has_unmarked() {
+            self.unproven = Some(self.unknown_after(committed.as_ref()));
         }
-        let lost = uncommitted.first_missing(committed.as_ref()).cloned().map(Some);
-        let unsent =
-            unsent.into_iter().find(|batch| batch.is_missing_after(committed.as_ref())).map(|batch| batch.last);
-        Ok(Recovery { missing: lost.or(unsent).map(|last| Missing { last }), committed })
+        if let Some(error) = &self.unproven {
+            return Err(error.clone());
+        }
+        Ok(Recovery { first_missing: self.missing.first().map(Option::<&OffsetToken>::cloned), committed })
     }
 
     /// Reopens the channel and takes its committed offset as authoritative for what was sent through this handle.
@@ -156,6 +157,20 @@ impl Channel {
         }
     }
 
+    /// An error if the channel has got rows since it was opened before, yet reports no offset: then those in flight may be
+    /// stored, and sending them again would double them.
+    pub(crate) fn check_not_stored(&self, uncommitted: &Uncommitted) -> Result<(), Error> {
+        let status = &self.status_at_open;
+        if uncommitted.is_empty() || self.rows_since == 0 || status.committed_offset().is_some() {
+            return Ok(());
+        }
+        let rows = if self.rows_since == 1 { "1 row".to_string() } else { format!("{} rows", self.rows_since) };
+        let happened = format!("the service has stored {rows} of it and reports no offset, so it is unknown which");
+        Err(Error::new(ErrorKind::Unconfirmed, happened)
+            .attempting(self.attempted("resume"))
+            .advise("compare the table with the source before sending any of it again"))
+    }
+
     /// Takes over what was opened, and keeps what is known of before.
     fn reopen_and_compare(&mut self, builder: ChannelBuilder) -> Result<Reconciled, Error> {
         if let Link::Ended(error) = &self.link {
@@ -178,6 +193,8 @@ impl Channel {
         self.pipe.session().counters().add_reopen();
         self.rejections.reopen(&opened.status_at_open);
         self.created_on_ms = opened.created_on_ms.or(self.created_on_ms);
+        self.rows_since = opened.rows_at_open.saturating_sub(self.rows_at_open);
+        self.rows_at_open = opened.rows_at_open;
         (self.name, self.link, self.pace) = (opened.name, opened.link, opened.pace);
         self.status_at_open = opened.status_at_open;
         self.reopens += 1;
@@ -199,6 +216,12 @@ impl Channel {
         Error::new(ErrorKind::Unconfirmed, happened)
             .attempting(self.attempted("resume"))
             .advise("reopen the channel again, when the service has caught up")
+    }
+
+    /// The error for an offset that the service has reported and that was neither sent here nor committed before: another
+    /// writer sent it.
+    pub(crate) fn displaced(&self) -> Error {
+        self.foreign(self.in_flight.reported())
     }
 
     fn foreign(&self, found: Option<&OffsetToken>) -> Error {

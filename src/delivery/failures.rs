@@ -1,19 +1,19 @@
 //! The errors of a delivery, in words.
 
 use super::Delivery;
+use super::recovery::MAX_OUTDATED;
 use crate::channel::rows_rejected;
 use crate::error::{Error, ErrorKind, clean};
-use crate::rows::offset_or_none;
 
 impl Delivery {
     /// The error for this many rejected rows, once everything is committed.
     pub(crate) fn rejected(&self, rows: u64) -> Error {
-        rows_rejected(rows, &self.last_status)
+        rows_rejected(rows, self.channel.status_of_rejections())
     }
 
     /// The same while other rows are not committed yet.
     pub(crate) fn rejected_so_far(&self, rows: u64) -> Error {
-        let status = &self.last_status;
+        let status = self.channel.status_of_rejections();
         let near =
             status.last_error_offset().map(|offset| format!(" at or before offset {offset}")).unwrap_or_default();
         let reason = clean(status.last_error_message().unwrap_or("the service gives no reason"));
@@ -34,22 +34,10 @@ impl Delivery {
             .advise("run it again: it resumes after what is committed")
     }
 
-    /// Reopening the channel settles whose offset it is.
-    pub(super) fn foreign_offset(&self) -> Error {
-        let reported = offset_or_none(self.channel.in_flight().reported());
-        Error::new(ErrorKind::Channel, format!("its committed offset is {reported}, which was not sent here"))
-            .attempting(format!("confirm the commit of rows on channel {}", self.channel.name()))
-            .advise("look for a second writer that uses the same channel name")
-    }
-
-    /// Sending again what is not committed would double what is there.
-    pub(super) fn stored_without_offset(&self) -> Error {
-        let rows = self.channel.status_at_open().rows_inserted();
-        let happened =
-            format!("the service has stored {rows} rows of it and reports no offset, so it is unknown which");
-        Error::new(ErrorKind::Unconfirmed, happened)
-            .attempting(format!("resume channel {}", self.channel.name()))
-            .advise("compare the table with the source before sending any of it again")
+    /// After a few openings that lagged.
+    pub(super) fn still_outdated(&self, outdated: Error) -> Error {
+        let happened = format!("{MAX_OUTDATED} openings in a row were behind what the service had reported; the last");
+        outdated.into_kind(ErrorKind::Unavailable, &happened).advise("try again later: nothing is lost")
     }
 
     pub(super) fn inherited_lost(&self) -> Error {

@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use super::Delivery;
-use crate::channel::{Channel, Uncommitted, needs_reopening};
+use crate::channel::{Channel, Uncommitted, Wait, needs_reopening};
 use crate::error::{Error, ErrorKind};
 
 impl Delivery {
     /// Reopens the channel after `Channel` or `Unconfirmed`, takes its committed offset as authoritative and requeues the
-    /// bodies behind it. After `Timeout`, when no commit came, and after an offset that was not sent here, it does so only if
-    /// nothing is on its way any more.
+    /// bodies behind it. After `Timeout`, when no commit came, it does so only if nothing is on its way any more. An offset
+    /// that was not sent here is proof of another writer, which keeps the channel.
     ///
     /// Returns the cause if it is of another kind. Gives up after several reopenings without progress.
     pub(crate) fn recover(&mut self, cause: Error) -> Result<(), Error> {
         self.check_ended()?;
+        if self.channel.in_flight().reports_foreign() {
+            let displaced = self.channel.displaced();
+            return Err(self.end(displaced));
+        }
         match cause.kind() {
             ErrorKind::Timeout => self.recover_overdue(cause),
-            _ if self.is_foreign(&cause) => self.reopen_if_settled(cause),
             _ if needs_reopening(&cause) => self.recover_lost(cause),
             _ => Err(cause),
         }
@@ -59,12 +62,6 @@ impl Delivery {
         }
     }
 
-    /// Whether the cause is a committed offset that was not sent here, on a channel that seems to be fine.
-    fn is_foreign(&self, cause: &Error) -> bool {
-        let is_up = self.channel.check_link().is_ok();
-        cause.kind() == ErrorKind::Channel && is_up && self.channel.in_flight().reports_foreign()
-    }
-
     fn reopen(
         &mut self,
         cause: &Error,
@@ -74,7 +71,7 @@ impl Delivery {
         let pause = self.setbacks.pause_before_reopening(cause, self.committed_requests());
         let attempted = format!("deliver rows through channel {}", self.channel.name());
         self.channel.pipe().clock().sleep(pause.map_err(|error| error.attempting(attempted))?);
-        let uncommitted = match reconcile(&mut self.channel) {
+        let uncommitted = match self.reconcile(reconcile) {
             Err(error) if error.kind() == ErrorKind::Conflict => return Err(self.end(error)),
             reconciled => reconciled?,
         };
@@ -83,24 +80,37 @@ impl Delivery {
         self.note_commit_lag();
         // If everything is committed there is no further look that would see these.
         self.note_rejected(self.channel.status_at_open().clone());
-        let end = self.reason_to_end(&uncommitted);
-        // Also after the end: the caller can get them out.
+        let resumable = self.check_resumable(&uncommitted);
         for body in uncommitted.into_bodies().rev() {
             self.queue.push_front(body);
         }
-        end.map_or(Ok(()), |error| Err(self.end(error)))
+        resumable.map_err(|error| self.end(error))
     }
 
-    /// Why nothing may be sent after what was lost.
-    fn reason_to_end(&self, uncommitted: &Uncommitted) -> Option<Error> {
-        if !uncommitted.is_empty() && self.channel.status_at_open().has_rows_without_offset() {
-            return Some(self.stored_without_offset());
+    /// An open that is behind what the service has reported before says nothing: asks again a few times.
+    fn reconcile(&mut self, reconcile: fn(&mut Channel) -> Result<Uncommitted, Error>) -> Result<Uncommitted, Error> {
+        let mut wait = Wait::new(self.channel.pipe().clock(), MAX_LAG);
+        for _ in 1..MAX_OUTDATED {
+            match reconcile(&mut self.channel) {
+                Err(error) if error.kind() == ErrorKind::Unconfirmed => log::debug!("{error}"),
+                reconciled => return reconciled,
+            }
+            wait.pause(self.channel.pipe().clock());
         }
-        // These rows cannot be sent again.
+        reconcile(&mut self.channel).map_err(|error| match error.kind() {
+            ErrorKind::Unconfirmed => self.still_outdated(error),
+            _ => error,
+        })
+    }
+
+    /// An error if sending again what is not committed would double rows, or leave out those from before.
+    fn check_resumable(&self, uncommitted: &Uncommitted) -> Result<(), Error> {
+        self.channel.check_not_stored(uncommitted)?;
+        // Rows from before cannot be sent again, so none may be sent after them.
         match uncommitted.has_inherited() {
-            true if uncommitted.has_lost_inherited() => Some(self.inherited_lost()),
-            true => Some(self.unproven()),
-            false => None,
+            true if uncommitted.has_lost_inherited() => Err(self.inherited_lost()),
+            true => Err(self.unproven()),
+            false => Ok(()),
         }
     }
 
@@ -110,6 +120,12 @@ impl Delivery {
         error
     }
 }
+
+/// With the growing pauses between them about a second: longer than a commit takes to be known everywhere.
+pub(super) const MAX_OUTDATED: u32 = 9;
+
+/// More than these pauses take together.
+const MAX_LAG: Duration = Duration::from_secs(5);
 
 /// Rows take some time to be committed, so asking earlier says nothing.
 const MIN_SILENCE: Duration = Duration::from_millis(100);

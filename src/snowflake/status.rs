@@ -93,9 +93,14 @@ impl ChannelStatus {
         self.names_committed_offset
     }
 
+    /// Rows stored or read since the channel was created.
+    pub(crate) fn rows_received(&self) -> u64 {
+        self.rows_inserted.max(self.rows_parsed)
+    }
+
     /// Whether rows came in that no offset token accounts for: those of a client that sends none.
     pub(crate) fn has_rows_without_offset(&self) -> bool {
-        self.committed_offset.is_none() && (self.rows_inserted > 0 || self.rows_parsed > 0)
+        self.committed_offset.is_none() && self.rows_received() > 0
     }
 }
 

@@ -63,9 +63,11 @@ fn an_open_that_expects_another_offset_leaves_the_channel_to_its_writer() {
     let mut writer = pipe.channel("c").open().unwrap();
     writer.append(&batch(1..=3)).unwrap();
     writer.wait_for_commit(3, SOON).unwrap();
-    for refused in
-        [pipe.channel("c").expect_unused(), pipe.channel("c").expect_offset(2), pipe.channel("d").expect_offset(2)]
-    {
+    for refused in [
+        pipe.channel("c").expect_unused(),
+        pipe.channel("c").expect_offset(2).open_timeout(Duration::ZERO),
+        pipe.channel("d").expect_offset(2),
+    ] {
         assert_eq!(refused.open().unwrap_err().kind(), ErrorKind::Conflict);
     }
     writer.append(&batch(4..=5)).unwrap();
@@ -173,4 +175,72 @@ fn a_quoted_target_is_sent_with_its_quotes() {
     service.client().table_of(&target).channel("c").open().unwrap();
     let path = "/v2/streaming/databases/db/schemas/%22a.b%22/pipes/%22say%20%22%22hi%22%22-STREAMING%22/channels/c";
     assert_eq!(service.seen_at("open")[0].path, path);
+}
+
+/// A response to a request for statuses, with these fields.
+fn status(fields: &str) -> String {
+    format!(r#"{{"channel_statuses":{{"LOAD-1":{{{fields}}}}}}}"#)
+}
+
+fn opened(offset: u64) -> String {
+    format!(r#"{{"next_continuation_token":"0_1","channel_status":{{"last_committed_offset_token":"{offset}"}}}}"#)
+}
+
+const BUSY: &str = r#"{"code":"ERR_CHANNEL_HAS_UNCOMMITTED_DATA"}"#;
+
+#[test]
+fn a_guarded_open_leaves_the_channel_to_a_writer_whose_first_rows_are_on_their_way() {
+    let service = Scripted::start();
+    service.next("open", 409, BUSY);
+    service.next("status", 200, r#"{"channel_statuses":{}}"#);
+    service.next("status", 200, &status(r#""last_committed_offset_token":"3""#));
+    let error = service.pipe().channel("LOAD-1").expect_unused().open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("its committed offset is 3, not none"), "{error}");
+    assert_eq!(service.seen_at("open").len(), 1, "only the one that was refused");
+
+    let service = Scripted::start();
+    service.next("open", 409, BUSY);
+    for offset in [7, 7, 9] {
+        service.next("status", 200, &status(&format!(r#""last_committed_offset_token":"{offset}""#)));
+    }
+    service.next("open", 409, BUSY);
+    let error = service.pipe().channel("LOAD-1").expect_offset(7).open().unwrap_err();
+    assert!(error.to_string().contains("its committed offset is 9, not 7"), "{error}");
+    assert_eq!((error.kind(), service.seen_at("open").len()), (ErrorKind::Conflict, 2));
+}
+
+#[test]
+fn an_expected_offset_that_is_still_on_its_way_is_awaited() {
+    let service = Emulator::builder().commit_delay(Duration::from_millis(500)).start().unwrap();
+    let pipe = pipe_of(&service);
+    let mut channel = pipe.channel("c").open().unwrap();
+    channel.append(&batch(1..=3)).unwrap();
+    channel.close();
+    let mut channel = pipe.channel("c").expect_offset(3).open().unwrap();
+    channel.append(&batch(4..=5)).unwrap();
+    channel.close();
+    let channel = pipe.channel("c").expect_offset(5).open().unwrap();
+    assert_eq!((landed(&service), channel.committed_offset()), (rows(1..=5), Some(&5.into())));
+}
+
+#[test]
+fn an_expected_offset_that_does_not_come_is_refused_when_the_open_timeout_ends() {
+    let service = Scripted::start();
+    (0..1000).for_each(|_| service.next("status", 200, &status(r#""last_committed_offset_token":"6""#)));
+    let opening = service.pipe().channel("LOAD-1").expect_offset(7).open_timeout(Duration::from_millis(300));
+    let error = opening.open().unwrap_err();
+    assert_eq!((error.kind(), service.seen_at("open").len()), (ErrorKind::Conflict, 0));
+    assert!(error.to_string().contains("its committed offset is 6, not 7"), "{error}");
+    assert!(service.seen_at("status").len() > 1);
+    service.next("open", 200, &opened(6));
+    assert!(service.pipe().channel("LOAD-1").expect_offset(6).open().is_ok());
+}
+
+#[test]
+fn a_status_that_does_not_say_what_is_committed_is_not_that_of_an_unused_channel() {
+    let service = Scripted::start();
+    service.next("status", 200, &status(r#""channel_status_code":"SUCCESS""#));
+    let error = service.pipe().channel("LOAD-1").expect_unused().open().unwrap_err();
+    assert_eq!((error.kind(), service.seen_at("open").len()), (ErrorKind::Protocol, 0), "{error}");
 }

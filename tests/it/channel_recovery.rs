@@ -30,7 +30,7 @@ fn only_the_first_opening_discards_what_is_not_committed() {
     let service = Scripted::start();
     let mut channel = service.pipe().channel("load-1").discard_uncommitted().open().unwrap();
     channel.reopen().unwrap();
-    channel.recover().unwrap();
+    assert!(channel.recover().unwrap().is_complete());
     let bodies: Vec<_> = service.seen_at("open").iter().map(|open| open.text()).collect();
     let [discarding, waiting] =
         [r#"{"fail_on_uncommitted_rows":false}"#, r#"{"fail_on_uncommitted_rows":true}"#].map(String::from);
@@ -207,4 +207,70 @@ fn unmarked_rows_that_a_writer_took_over_and_lost_are_an_error() {
     let error = writer.commit(SOON).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unconfirmed), "{error}");
     assert_eq!(landed(&service), "", "row 1 is lost, so row 2 may not follow");
+}
+
+#[test]
+fn a_batch_that_was_throttled_is_missing_until_it_is_appended() {
+    let service = Emulator::start().unwrap();
+    let mut channel = impatient_pipe(&service).channel("c").open().unwrap();
+    service.inject(Fault::status(Endpoint::Append, 429).times(1000));
+    assert_eq!(channel.append(&batch(1..=3)).unwrap_err().kind(), ErrorKind::Throttled);
+    service.clear_faults();
+    let recovery = channel.recover().unwrap();
+    assert!(!recovery.is_complete());
+    let rest = recovery.rest_of(&batch(1..=3)).unwrap();
+    assert_eq!(rest.rows(), 3);
+    channel.append(&rest).unwrap();
+    assert!(channel.recover().unwrap().is_complete());
+    assert_eq!(landed(&service), rows(1..=3));
+}
+
+#[test]
+fn what_one_recovery_found_missing_the_next_one_finds_missing_too() {
+    let service = Emulator::start().unwrap();
+    let mut channel = impatient_pipe(&service).channel("c").open().unwrap();
+    service.inject(Fault::drop_connection(Endpoint::Append).times(1000));
+    assert_eq!(channel.append(&batch(1..=3)).unwrap_err().kind(), ErrorKind::Unconfirmed);
+    service.clear_faults();
+    for _ in 0..2 {
+        let recovery = channel.recover().unwrap();
+        assert_eq!((recovery.is_complete(), recovery.rest_of(&batch(1..=3)).unwrap().rows()), (false, 3));
+    }
+    service.inject(Fault::status(Endpoint::Append, 429).times(1000));
+    assert_eq!(channel.append(&batch(1..=3)).unwrap_err().kind(), ErrorKind::Throttled);
+    service.clear_faults();
+    assert_eq!(channel.recover().unwrap().rest_of(&batch(1..=3)).unwrap().rows(), 3);
+    append(&mut channel, &batch(1..=3));
+    assert!(channel.recover().unwrap().is_complete());
+    assert_eq!(landed(&service), rows(1..=3));
+}
+
+#[test]
+fn of_two_batches_that_were_lost_the_second_stays_missing_when_the_first_is_sent_again() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    service.hold_commits(true);
+    channel.append(&batch(1..=3)).unwrap();
+    channel.append(&batch(4..=6)).unwrap();
+    assert!(service.steal_channel(PIPE, "c"));
+    service.hold_commits(false);
+    for ids in [1..=3, 4..=6] {
+        let recovery = channel.recover().unwrap();
+        assert!(!recovery.is_complete());
+        channel.append(&recovery.rest_of(&batch(ids)).unwrap()).unwrap();
+    }
+    assert!(channel.recover().unwrap().is_complete());
+    assert_eq!(landed(&service), rows(1..=6));
+}
+
+#[test]
+fn reopening_forgets_what_is_missing_because_the_source_is_resumed() {
+    let service = Emulator::start().unwrap();
+    let mut channel = impatient_pipe(&service).channel("c").open().unwrap();
+    service.inject(Fault::drop_connection(Endpoint::Append).times(1000));
+    channel.append(&batch(1..=3)).unwrap_err();
+    service.clear_faults();
+    assert!(!channel.recover().unwrap().is_complete());
+    channel.reopen().unwrap();
+    assert!(channel.recover().unwrap().is_complete());
 }

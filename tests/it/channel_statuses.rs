@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::ErrorKind;
+use snowpipe_streaming::{ErrorKind, Writer};
 
-use crate::support::{Scripted, batch, landed, pipe_of, rows};
+use crate::support::{Scripted, batch, landed, pipe_of, row, rows};
 
 const SOON: Duration = Duration::from_secs(20);
 const PIPE: &str = "DEMO.PUBLIC.\"EVENTS-STREAMING\"";
@@ -180,7 +180,7 @@ fn a_channel_that_was_created_again_under_rows_in_flight_takes_no_more() {
     let error = channel.recover().unwrap_err();
     assert_eq!((error.kind(), error.committed_offset()), (ErrorKind::Conflict, Some("3")));
     let text = error.to_string();
-    assert!(text.contains("the 6 rows sent after offset 3 may or may not be stored"), "{text}");
+    assert!(text.contains("the 5 rows sent after offset 3 may or may not be stored"), "{text}");
     assert!(
         text.contains("compare the table with the source before loading again under another channel name"),
         "{text}"
@@ -262,4 +262,60 @@ fn a_failing_server_that_says_reopen_is_not_asked_again() {
     service.inject(Fault::status(Endpoint::Append, 503).body(body).times(1000));
     let error = channel.append(&batch(1..=3)).unwrap_err();
     assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Channel, Some(503), 1));
+}
+
+#[test]
+fn an_append_that_found_the_channel_gone_does_not_stand_in_the_way_of_a_new_one() {
+    let service = Emulator::start().unwrap();
+    let mut channel = pipe_of(&service).channel("c").open().unwrap();
+    assert!(service.expire_channel(PIPE, "c"));
+    assert_eq!(channel.append(&batch(1..=3)).unwrap_err().kind(), ErrorKind::Channel);
+    let recovery = channel.recover().unwrap();
+    assert!(!recovery.is_complete());
+    channel.append(&recovery.rest_of(&batch(1..=3)).unwrap()).unwrap();
+    channel.wait_for_commit(3, SOON).unwrap();
+
+    let mut writer = pipe_of(&service).channel("w").open().unwrap().into_writer();
+    assert!(service.expire_channel(PIPE, "w"));
+    (4..=6).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
+    writer.commit(SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=6));
+}
+
+/// A writer that has two rows committed and a third one in flight, on a channel that has to be reopened.
+fn writer_that_must_reopen(service: &Scripted) -> Writer {
+    let mut writer = service.pipe().channel("load-1").open().unwrap().into_writer();
+    for id in 1..=2 {
+        writer.write_json(row(id).as_bytes(), id).unwrap();
+        service.next("status", 200, &committed(id, 0));
+        writer.commit(SOON).unwrap();
+    }
+    writer.write_json(row(3).as_bytes(), 3).unwrap();
+    service.next("status", 200, &status(r#""channel_status_code":"ERR_CHANNEL_MUST_BE_REOPENED""#));
+    writer
+}
+
+#[test]
+fn a_writer_asks_again_when_a_reopening_lags() {
+    let service = Scripted::start();
+    let mut writer = writer_that_must_reopen(&service);
+    for offset in [1, 1, 3] {
+        service.next("open", 200, &opened(&format!(r#""last_committed_offset_token":"{offset}""#)));
+    }
+    writer.commit(SOON).unwrap();
+    assert_eq!((service.seen_at("rows").len(), writer.committed_offset()), (3, Some(&3.into())));
+}
+
+#[test]
+fn a_writer_whose_reopenings_lag_for_ever_can_be_called_again() {
+    let service = Scripted::start();
+    let mut writer = writer_that_must_reopen(&service);
+    (0..100).for_each(|_| service.next("open", 200, &opened(r#""last_committed_offset_token":"1""#)));
+    let error = writer.commit(SOON).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true), "{error}");
+    assert!(error.to_string().contains("it reports offset 1 as committed, and reported 2 before"), "{error}");
+    service.drop_script("open");
+    service.next("open", 200, &opened(r#""last_committed_offset_token":"3""#));
+    writer.commit(SOON).unwrap();
+    assert_eq!((service.seen_at("rows").len(), writer.committed_offset()), (3, Some(&3.into())));
 }

@@ -3,6 +3,7 @@
 mod support;
 
 mod changing_files;
+mod channel_counts;
 mod channel_names;
 mod channel_opening;
 mod channel_recovery;

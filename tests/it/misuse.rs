@@ -339,7 +339,7 @@ fn a_load_can_insist_on_an_unused_channel_or_on_an_offset() {
     loader(&pipe).expect_unused().load(reader(&rows(1..=3))).unwrap();
     let error = loader(&pipe).expect_unused().load(reader(&rows(1..=5))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    let error = loader(&pipe).expect_offset(2).load(reader(&rows(1..=5))).unwrap_err();
+    let error = loader(&pipe).expect_offset(2).open_timeout(Duration::ZERO).load(reader(&rows(1..=5))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     let expected = offset(3, &rows(1..=3));
     assert_eq!(loader(&pipe).expect_offset(expected).load(reader(&rows(1..=5))).unwrap().rows, 5);

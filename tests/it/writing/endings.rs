@@ -81,6 +81,24 @@ fn rows_without_a_token_that_are_lost_before_the_writer_sends_end_it() {
 }
 
 #[test]
+fn a_writer_that_ended_because_earlier_rows_were_lost_gives_its_own_back() {
+    for (earlier, kind) in [(unmarked(1..=3), ErrorKind::Unconfirmed), (batch(1..=3), ErrorKind::Conflict)] {
+        let service = Emulator::start().unwrap();
+        service.hold_commits(true);
+        let mut channel = pipe_of(&service).channel("w").open().unwrap();
+        channel.append(&earlier).unwrap();
+        let mut writer = channel.into_writer().max_age(Duration::from_secs(3600));
+        assert!(service.steal_channel(PIPE, "w"));
+        service.hold_commits(false);
+        writer.write_json(row(4).as_bytes(), 4).unwrap();
+        assert_eq!(writer.commit(SOON).unwrap_err().kind(), kind);
+        let left = writer.into_uncommitted().unwrap();
+        assert_eq!(left.rows(), 1);
+        assert!(left.after(Some(&4.into())).is_empty(), "it is row 4");
+    }
+}
+
+#[test]
 fn rows_that_are_not_committed_can_be_taken_out_of_a_writer() {
     let service = Emulator::start().unwrap();
     let mut writer = impatient_writer(&service);

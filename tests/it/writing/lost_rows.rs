@@ -108,7 +108,7 @@ fn a_committed_offset_of_another_writer_ends_the_wait_at_once() {
 }
 
 #[test]
-fn another_writer_that_goes_on_is_named_without_waiting_for_its_rows() {
+fn another_writer_that_goes_on_is_named_and_keeps_the_channel() {
     let service = Emulator::start().unwrap();
     let mut writer = writer(&service);
     let mut other = pipe_of(&service).channel("w").open().unwrap();
@@ -121,16 +121,20 @@ fn another_writer_that_goes_on_is_named_without_waiting_for_its_rows() {
     service.inject(Fault::status(Endpoint::Append, 200).body(r#"{"next_continuation_token":"0_2"}"#));
     let began = std::time::Instant::now();
     let error = writer.commit(Duration::from_secs(60)).unwrap_err();
-    assert_eq!((error.kind(), writer.reopens()), (ErrorKind::Channel, 0), "{error}");
+    assert_eq!((error.kind(), writer.reopens()), (ErrorKind::Conflict, 0), "{error}");
+    let text = error.to_string();
     assert!(
-        error.to_string().contains("its committed offset is 101, which was not sent here; look for a second"),
-        "{error}"
+        text.contains("its committed offset is 101; expected none or an offset sent since; look for a second"),
+        "{text}"
     );
     assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
+    assert_eq!(writer.commit(SOON).unwrap_err().to_string(), text);
+    let opens = service.requests().iter().filter(|request| request.method == "PUT").count();
+    assert_eq!(opens, 2, "the channel is left to the other writer");
     service.hold_commits(false);
-    other.wait_for_commit(102, SOON).unwrap();
-    assert_eq!(writer.commit(SOON).unwrap_err().kind(), ErrorKind::Conflict, "now nothing of it is on its way");
-    assert_eq!(landed(&service), rows(100..=102));
+    other.append(&batch([103])).unwrap();
+    other.wait_for_commit(103, SOON).unwrap();
+    assert_eq!(landed(&service), rows(100..=103));
 }
 
 #[test]
