@@ -235,6 +235,11 @@ impl Channel {
         }
     }
 
+    /// Whether a batch was accepted in part, and the rest of it not appended since.
+    pub(crate) fn has_gap(&self) -> bool {
+        self.missing.is_begun()
+    }
+
     /// Appends no more, for this reason.
     pub(crate) fn take_down(&mut self, reason: Error) {
         if !matches!(self.link, Link::Ended(_)) {

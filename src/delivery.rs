@@ -58,9 +58,10 @@ impl Delivery {
         channel.in_flight_mut().inherit();
         // Rows whose rejection the channel has seen and not reported yet.
         let last_status = channel.status_at_open().clone();
+        let has_gap = channel.has_gap();
         let totals = Totals { rejected: channel.take_rejected(&last_status), ..Totals::default() };
         let now = channel.pipe().clock().now();
-        Delivery {
+        let mut delivery = Delivery {
             queue: VecDeque::new(),
             max_retained: Delivery::RETAINED_BYTES,
             commit_timeout,
@@ -75,7 +76,11 @@ impl Delivery {
             unresolved: None,
             ended: None,
             channel,
+        };
+        if has_gap {
+            delivery.end(delivery.begun_before());
         }
+        delivery
     }
 
     /// Limits the bytes of retained bodies; a longer body is retained alone.

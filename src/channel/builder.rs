@@ -82,6 +82,11 @@ impl ChannelBuilder {
         self
     }
 
+    pub(super) fn open_timeout_at_most(mut self, timeout: Duration) -> ChannelBuilder {
+        self.open_timeout = self.open_timeout.min(timeout);
+        self
+    }
+
     /// Opens it only if no rows are still to be committed, without waiting for them.
     pub(super) fn only_if_settled(mut self) -> ChannelBuilder {
         (self.open_timeout, self.discard_uncommitted) = (Duration::ZERO, false);

@@ -35,7 +35,7 @@ impl Channel {
     ///
     /// # Blocking
     ///
-    /// Until the commit, at most `timeout`.
+    /// Until the commit, at most `timeout` and about a second more: the last look is given time for its response.
     ///
     /// # Errors
     ///
@@ -83,6 +83,8 @@ impl Channel {
             }
             self.check_usable(&status).map_err(|error| error.attempting(attempted))?;
             if !wait.pause(self.pipe.clock()) {
+                // Of a handle that has lost its channel no commit may ever come.
+                self.check_link()?;
                 return Err(self.still_waiting(timeout).attempting(attempted));
             }
         }
@@ -156,7 +158,7 @@ impl Channel {
         };
         let error = Error::new(ErrorKind::Conflict, happened)
             .attempting(self.attempted("continue with"))
-            .advise("compare the table with the source before loading again under another channel name");
+            .advise("compare the table with the source: the same load, run again, would store all of its rows again");
         match committed {
             Some(offset) => error.with_committed_offset(offset.to_string()),
             None => error,
@@ -197,7 +199,7 @@ impl Channel {
             None => "nothing is committed so far".into(),
         };
         Error::new(ErrorKind::Timeout, format!("it was not committed within {timeout:?}; {so_far}"))
-            .advise("wait again: what was accepted is not lost")
+            .advise("wait again; if it never comes, recover shows whether another writer has discarded it")
     }
 }
 

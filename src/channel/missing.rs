@@ -14,6 +14,8 @@ struct MissingPart {
     last: Option<OffsetToken>,
     /// The rows behind that one were not sent, though the one itself may have been.
     ends_unsent: bool,
+    /// The rows before these were sent, and are in flight or stored.
+    is_begun: bool,
     /// Requests that were sent before it.
     requests_before: u64,
 }
@@ -24,13 +26,18 @@ impl Missing {
         let last = batch.last_offset();
         // Where nothing was sent, it may be a batch that was sent before and is tried once more.
         let ends_unsent = sent > 0 && last.is_some() && !batch.after(last.as_ref()).is_empty();
-        self.push(MissingPart { last, ends_unsent, requests_before });
+        self.push(MissingPart { last, ends_unsent, is_begun: sent > 0, requests_before });
     }
 
     /// Notes requests that were lost with their channel.
     pub(super) fn note_lost(&mut self, uncommitted: &Uncommitted, committed: Option<&OffsetToken>) {
         for (number, offset) in uncommitted.missing(committed) {
-            self.push(MissingPart { last: Some(offset.clone()), ends_unsent: false, requests_before: number - 1 });
+            self.push(MissingPart {
+                last: Some(offset.clone()),
+                ends_unsent: false,
+                is_begun: false,
+                requests_before: number - 1,
+            });
         }
         self.parts.sort_by_key(|part| part.requests_before);
     }
@@ -38,6 +45,7 @@ impl Missing {
     fn push(&mut self, part: MissingPart) {
         if let Some(known) = self.parts.iter_mut().find(|known| known.last == part.last) {
             known.ends_unsent |= part.ends_unsent;
+            known.is_begun |= part.is_begun;
             known.requests_before = known.requests_before.min(part.requests_before);
             return;
         }
@@ -62,6 +70,11 @@ impl Missing {
 
     pub(super) fn clear(&mut self) {
         self.parts.clear();
+    }
+
+    /// Whether a batch was sent in part, so that rows sent from now on would follow a gap.
+    pub(super) fn is_begun(&self) -> bool {
+        self.parts.iter().any(|part| part.is_begun)
     }
 
     /// The last offset of the first part, if there is one and if it had one.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::in_flight::Reconciled;
 use super::{Channel, ChannelBuilder, Link, Uncommitted};
 use crate::error::{Error, ErrorKind};
@@ -138,6 +140,11 @@ impl Channel {
     /// meantime, the handle appends no more.
     pub(crate) fn reconcile(&mut self) -> Result<Uncommitted, Error> {
         self.reconcile_by(self.builder.clone())
+    }
+
+    /// The same, but waits no longer than this for rows that are still to be committed.
+    pub(crate) fn reconcile_within(&mut self, timeout: Duration) -> Result<Uncommitted, Error> {
+        self.reconcile_by(self.builder.clone().open_timeout_at_most(timeout))
     }
 
     /// The same, but neither waits for rows that are still to be committed nor discards them: then nothing changes, and the

@@ -40,6 +40,14 @@ impl Delivery {
         outdated.into_kind(ErrorKind::Unavailable, &happened).advise("try again later: nothing is lost")
     }
 
+    /// Rows sent from now on would follow a gap.
+    pub(super) fn begun_before(&self) -> Error {
+        let happened = "a batch that was appended before the writer began was accepted only in part";
+        Error::new(ErrorKind::Conflict, happened)
+            .attempting(format!("write to channel {}", self.channel.name()))
+            .advise("open the channel again and resume after its committed offset")
+    }
+
     pub(super) fn inherited_lost(&self) -> Error {
         Error::new(ErrorKind::Conflict, "rows that were appended before the writer began were lost with the channel")
             .attempting(format!("resume channel {}", self.channel.name()))

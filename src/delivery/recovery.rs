@@ -33,7 +33,8 @@ impl Delivery {
     fn recover_lost(&mut self, cause: Error) -> Result<(), Error> {
         // After a recovery that failed, the channel says no more than that it is lost.
         let cause = self.unresolved.take().unwrap_or(cause);
-        let recovered = self.reopen(&cause, Channel::reconcile);
+        let timeout = self.commit_timeout;
+        let recovered = self.reopen(&cause, |channel| channel.reconcile_within(timeout));
         if recovered.is_err() {
             self.unresolved = Some(cause);
         }
@@ -65,7 +66,7 @@ impl Delivery {
     fn reopen(
         &mut self,
         cause: &Error,
-        reconcile: fn(&mut Channel) -> Result<Uncommitted, Error>,
+        reconcile: impl Fn(&mut Channel) -> Result<Uncommitted, Error>,
     ) -> Result<(), Error> {
         log::info!("reopening channel {}: {cause}", self.channel.name());
         let pause = self.setbacks.pause_before_reopening(cause, self.committed_requests());
@@ -88,7 +89,10 @@ impl Delivery {
     }
 
     /// An open that is behind what the service has reported before says nothing: asks again a few times.
-    fn reconcile(&mut self, reconcile: fn(&mut Channel) -> Result<Uncommitted, Error>) -> Result<Uncommitted, Error> {
+    fn reconcile(
+        &mut self,
+        reconcile: impl Fn(&mut Channel) -> Result<Uncommitted, Error>,
+    ) -> Result<Uncommitted, Error> {
         let mut wait = Wait::new(self.channel.pipe().clock(), MAX_LAG);
         for _ in 1..MAX_OUTDATED {
             match reconcile(&mut self.channel) {
@@ -114,7 +118,7 @@ impl Delivery {
         }
     }
 
-    fn end(&mut self, error: Error) -> Error {
+    pub(super) fn end(&mut self, error: Error) -> Error {
         self.channel.take_down(error.clone());
         self.ended = Some(error.clone());
         error

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::{Batch, Channel, ErrorKind};
+use snowpipe_streaming::{Channel, ErrorKind};
 
 use crate::support::{Scripted, batch, row};
 

@@ -182,7 +182,7 @@ fn a_channel_that_was_created_again_under_rows_in_flight_takes_no_more() {
     let text = error.to_string();
     assert!(text.contains("the 5 rows sent after offset 3 may or may not be stored"), "{text}");
     assert!(
-        text.contains("compare the table with the source before loading again under another channel name"),
+        text.contains("compare the table with the source: the same load, run again, would store all of its rows again"),
         "{text}"
     );
     let before = opens(&service);

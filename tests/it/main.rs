@@ -2,6 +2,7 @@
 
 mod support;
 
+mod bad_moments;
 mod changing_files;
 mod channel_counts;
 mod channel_names;
