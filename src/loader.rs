@@ -181,7 +181,8 @@ impl<'p> Loader<'p> {
         self
     }
 
-    /// Refuses the channel unless this is its committed offset. For a load through one channel.
+    /// Refuses the channel unless this is its committed offset, which it awaits as
+    /// [`ChannelBuilder::expect_offset`](crate::ChannelBuilder::expect_offset) does. For a load through one channel.
     pub fn expect_offset(mut self, offset: impl Into<OffsetToken>) -> Loader<'p> {
         self.settings.expected = ExpectedOffset::Offset(offset.into());
         self

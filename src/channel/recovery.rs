@@ -67,6 +67,9 @@ impl Channel {
     /// Opens the channel again, after an error of kind `Channel` or `Unconfirmed`. Rows that were sent and are not committed
     /// are awaited first, so the committed offset is final.
     ///
+    /// For a caller that resumes its source after the committed offset: what a [`recover`](Channel::recover) would find
+    /// missing is forgotten.
+    ///
     /// # Blocking
     ///
     /// As [`ChannelBuilder::open`](crate::ChannelBuilder::open), with the same settings, except that an expected offset is

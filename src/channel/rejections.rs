@@ -8,6 +8,8 @@ use crate::snowflake::status::ChannelStatus;
 pub(super) struct Rejections {
     /// The status with the largest count.
     seen: ChannelStatus,
+    /// Of the channel that is counted: not every status says it.
+    created_on_ms: Option<u64>,
     reported: u64,
     /// Not reported yet, of a channel that was deleted and created again since.
     carried: u64,
@@ -16,10 +18,12 @@ pub(super) struct Rejections {
 impl Rejections {
     /// Rows that were rejected before this status are of no concern.
     pub(super) fn since(status: ChannelStatus) -> Rejections {
-        Rejections { reported: status.rows_rejected(), seen: status, carried: 0 }
+        let (reported, created_on_ms) = (status.rows_rejected(), status.created_on_ms());
+        Rejections { seen: status, created_on_ms, reported, carried: 0 }
     }
 
     pub(super) fn note(&mut self, status: &ChannelStatus) {
+        self.created_on_ms = self.created_on_ms.or(status.created_on_ms());
         if status.rows_rejected() >= self.seen.rows_rejected() {
             self.seen = status.clone();
         }
@@ -28,15 +32,14 @@ impl Rejections {
     /// Takes the count of a channel that was opened again. Rows that were rejected in the meantime are still to be
     /// reported. A channel that was created again counts anew.
     pub(super) fn reopen(&mut self, status: &ChannelStatus) {
-        let is_new = match (self.seen.created_on_ms(), status.created_on_ms()) {
+        let is_new = match (self.created_on_ms, status.created_on_ms()) {
             (Some(known), Some(found)) => known != found,
             _ => status.rows_rejected() < self.seen.rows_rejected(),
         };
         if !is_new {
             return self.note(status);
         }
-        self.carried = self.unreported();
-        (self.reported, self.seen) = (status.rows_rejected(), status.clone());
+        *self = Rejections { carried: self.unreported(), ..Rejections::since(status.clone()) };
     }
 
     /// Rows that are not reported yet; they are from now on.

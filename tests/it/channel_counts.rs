@@ -25,7 +25,7 @@ fn opened_after(rejected: u64) -> String {
 
 fn committed(offset: u64, rejected: u64) -> String {
     format!(
-        r#"{{"channel_statuses":{{"LOAD-1":{{"last_committed_offset_token":"{offset}","rows_error_count":{rejected},"created_on_ms":1}}}}}}"#
+        r#"{{"channel_statuses":{{"LOAD-1":{{"last_committed_offset_token":"{offset}","rows_error_count":{rejected}}}}}}}"#
     )
 }
 
