@@ -99,6 +99,7 @@ impl OpenInput<'_> {
     /// Rows for the loader with the channel that they have by default; nothing if there are none.
     pub fn into_named_source(mut self) -> Result<Option<(String, Source<'static>)>> {
         let Some(first) = FirstRow::read(&mut self.rows, self.input.name())? else { return Ok(None) };
+        first.check(self.input.name())?;
         let channel = first.channel(self.input.file_name());
         if !self.is_plain_file {
             self.rows = Box::new(BufReader::new(first.into_read().chain(self.rows)));

@@ -111,6 +111,32 @@ fn a_source_without_rows_opens_no_channel() {
 }
 
 #[test]
+fn a_first_line_that_is_no_row_names_no_channel_and_nothing_is_sent() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    for (name, text, position) in [
+        ("several.ndjson", format!("{{\"ID\":1,\n{}", rows(2..=4000)), 1),
+        ("array.ndjson", format!("\n\n[]\n{}", rows(2..=9)), 3),
+        ("unfinished.ndjson", "{\"ID\":1".into(), 1),
+    ] {
+        let file = folder.write(name, text);
+        for channels in ["1", "4"] {
+            let output = load(&folder, &[&file, "--channels", channels]);
+            assert!(error(&output, 4).contains(&format!("could not read line {position} of {file}: ")), "{output:?}");
+            let summary = json(&output);
+            assert_eq!((&summary["error"]["kind"], &summary["error"]["position"]), (&"row".into(), &position.into()));
+            assert_eq!((&summary["channel"], &summary["rows"]), (&serde_json::Value::Null, &0.into()), "{summary}");
+        }
+    }
+    assert!(service.requests().is_empty());
+
+    // Mended, and named for the first row that it has now.
+    let file = folder.write("several.ndjson", rows(1..=4000));
+    assert_eq!(json(&load(&folder, &[&file, "--channels", "4"]))["skipped"], 0);
+    assert_eq!(service.row_count(TABLE), 4000);
+}
+
+#[test]
 fn a_first_row_longer_than_any_buffer_is_kept_whole() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
