@@ -1,6 +1,6 @@
 //! `snowpipe load`: loads rows into a table, exactly once, and prints what landed.
 //!
-//! Without `--profile` it starts the embedded emulator and loads into that.
+//! With `--emulator` it starts the embedded emulator, loads into that and shows what landed.
 
 mod elastic;
 mod first_row;
@@ -44,6 +44,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
 
 /// Returns what the embedded service holds in the end, if that was used and a person wants to see it.
 fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
+    let target = options.target()?;
     // Opened before anything is sent, so that a mistyped name costs nothing.
     let input = options.input.open()?;
     if let Some(profile) = &options.profile {
@@ -56,11 +57,11 @@ fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
     if options.json {
         return Ok(None);
     }
-    Landed::wait_for(&service, &options.table.join("."), summary.rows_stored()).map(Some)
+    Landed::wait_for(&service, &target.join("."), summary.rows_stored()).map(Some)
 }
 
 fn load_into(options: &Options, client: &Client, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
-    let [database, schema, table] = &options.table;
+    let [database, schema, table] = options.target()?;
     let pipe = match &options.pipe {
         Some(pipe) => client.pipe(database, schema, pipe),
         None => client.table(database, schema, table),

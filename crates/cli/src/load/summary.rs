@@ -5,7 +5,7 @@ use serde::Serialize;
 use snowpipe_streaming::{Counters, Error, LoadReport};
 
 use super::options::Options;
-use crate::Result;
+use crate::{Result, sample};
 
 /// The end of a load: how far it came and what it took.
 #[derive(Debug, Default, Serialize)]
@@ -26,8 +26,9 @@ pub struct Summary {
     rows_per_second: f64,
     commit_lag_seconds: f64,
     file: Option<String>,
-    table: String,
-    pipe: String,
+    /// Unknown where none was named.
+    table: Option<String>,
+    pipe: Option<String>,
     /// Unknown before the source was looked at; none without one.
     pub channel: Option<String>,
     channels: u32,
@@ -53,7 +54,7 @@ impl Summary {
     pub fn of_options(options: &Options) -> Summary {
         Summary {
             file: options.input.argument().map(str::to_owned),
-            table: options.table.join("."),
+            table: options.table.as_ref().map(|table| table.join(".")),
             pipe: options.pipe_name(),
             channel: options.channel.clone().filter(|_| !options.elastic),
             channels: if options.elastic { 0 } else { options.channels },
@@ -61,9 +62,9 @@ impl Summary {
         }
     }
 
-    /// After a load of the sample at the options' defaults.
+    /// After a load of the sample, at the options' defaults otherwise.
     pub fn of_load(channel: &str, report: &LoadReport) -> Summary {
-        let mut summary = Summary::of_options(&Options::default());
+        let mut summary = Summary::of_options(&Options { table: Some(sample::table()), ..Options::default() });
         summary.channel = Some(channel.into());
         summary.add_load(report);
         summary

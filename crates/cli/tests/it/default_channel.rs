@@ -5,16 +5,14 @@ use std::process::{Output, Stdio};
 
 use snowpipe_streaming::emulator::Emulator;
 
-use crate::support::{Folder, error, json, row, rows, run, snowpipe, stdout};
-
-const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
+use crate::support::{Folder, TABLE, error, json, row, rows, run, snowpipe, stdout};
 
 fn load(folder: &Folder, arguments: &[&str]) -> Output {
-    run(folder.command("load", arguments).arg("--json"))
+    run(folder.load(arguments).arg("--json"))
 }
 
 fn load_from_stdin(folder: &Folder, text: &[u8]) -> Output {
-    let mut command = folder.command("load", &["-", "--json"]);
+    let mut command = folder.load(&["-", "--json"]);
     let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     program.stdin.take().unwrap().write_all(text).unwrap();
     program.wait_with_output().unwrap()
@@ -68,7 +66,7 @@ fn it_is_named_for_the_file_and_its_first_row() {
 #[test]
 fn the_sample_has_that_of_its_file() {
     let sample = include_str!("../../data/flights.ndjson");
-    let summary = json(&run(&mut snowpipe(&["load", "--json"])));
+    let summary = json(&run(&mut snowpipe(&["load", "--emulator", "--json"])));
     assert_eq!(summary["channel"], format!("flights-{}", crc32(sample.lines().next().unwrap())), "{summary}");
     assert_eq!((&summary["file"], &summary["rows"]), (&serde_json::Value::Null, &10_000.into()), "{summary}");
 }
@@ -106,7 +104,7 @@ fn a_source_without_rows_opens_no_channel() {
         assert_eq!((&summary["channel"], &summary["rows"]), (&serde_json::Value::Null, &0.into()), "{summary}");
     }
     assert!(service.requests().is_empty());
-    let text = run(&mut folder.command("load", &[&folder.path("empty.ndjson")]));
+    let text = run(&mut folder.load(&[&folder.path("empty.ndjson")]));
     assert!(stdout(&text).starts_with("0 rows stored (0 of them before), offset none, 0 requests\n"), "{text:?}");
 }
 
@@ -153,7 +151,7 @@ fn a_first_row_longer_than_any_buffer_is_kept_whole() {
 fn a_path_that_is_a_pipe_is_read_once() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
-    let mut command = folder.command("load", &["/dev/stdin", "--json"]);
+    let mut command = folder.load(&["/dev/stdin", "--json"]);
     let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     program.stdin.take().unwrap().write_all(rows(1..=3).as_bytes()).unwrap();
     let summary = json(&program.wait_with_output().unwrap());

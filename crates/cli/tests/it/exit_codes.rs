@@ -4,12 +4,10 @@ use std::process::Output;
 
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
-use crate::support::{Folder, error, json, rows, run};
-
-const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
+use crate::support::{Folder, TABLE, error, json, rows, run};
 
 fn load(folder: &Folder, arguments: &[&str]) -> Output {
-    run(folder.command("load", arguments).arg("--json"))
+    run(folder.load(arguments).arg("--json"))
 }
 
 /// The error's text, after a look at exit code and kind.

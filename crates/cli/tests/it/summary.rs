@@ -19,7 +19,7 @@ fn a_load_and_its_rerun_are_summed_up() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
     let file = folder.write("rows.ndjson", rows(1..=100));
-    let load = |more: &[&str]| json(&run(folder.command("load", &[&file, "--json"]).args(more)));
+    let load = |more: &[&str]| json(&run(folder.load(&[&file, "--json"]).args(more)));
     let mut first = load(&["--batch-bytes", "1000", "--channel", "X"]);
     assert_eq!(keys(&first), KEYS);
     for key in ["seconds", "rows_per_second", "commit_lag_seconds"] {
@@ -46,7 +46,7 @@ fn several_channels_and_elastic_have_no_offset_of_their_own() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
     let file = folder.write("rows.ndjson", rows(1..=100));
-    let load = |more: &[&str]| json(&run(folder.command("load", &[&file, "--json"]).args(more)));
+    let load = |more: &[&str]| json(&run(folder.load(&[&file, "--json"]).args(more)));
     let several = load(&["--channels", "2", "--channel", "X", "--table", "A.B.\"t\""]);
     let elastic = load(&["--elastic", "--channel", "X", "--pipe", "T-STREAMING", "--table", "A.B.T"]);
     for (summary, table, pipe, channel, channels) in [
@@ -70,12 +70,13 @@ fn what_fails_before_the_load_is_summed_up_too() {
     for (arguments, told) in [
         (vec!["--json", "--bathc-bytes", "5"], None),
         (vec!["--table", "A.B", "--json"], None),
+        (vec![&file, "--json", "--emulator"], Some(&file)),
         (vec![&file, "--channel", "--json"], Some(&file)),
         (vec![&file, "--json", "--profile", "/no/such/profile"], Some(&file)),
         (vec!["/no/such/file", "--json"], Some(&missing)),
         (vec![&file, "--json", "--channels", "5000"], Some(&file)),
     ] {
-        let output = run(&mut folder.command("load", &arguments));
+        let output = run(&mut folder.load(&arguments));
         error(&output, 2);
         let summary = json(&output);
         assert_eq!(keys(&summary), KEYS);
@@ -104,7 +105,7 @@ fn the_text_calls_stored_what_is_stored_and_names_the_rejected_rows_of_each_run(
     let folder = Folder::new(&service);
     let file = folder.write("rows.ndjson", rows(1..=9));
     let load = |stored: &str, rejected: &str| {
-        let output = run(&mut folder.command("load", &[&file]));
+        let output = run(&mut folder.load(&[&file]));
         error(&output, 3);
         let text = stdout(&output);
         let lines: Vec<_> = text.lines().collect();

@@ -15,6 +15,9 @@ pub fn run(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 
+/// Where the tests load to.
+pub const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
+
 /// A folder with a profile for the service, and the files of one test.
 pub struct Folder {
     folder: tempfile::TempDir,
@@ -50,6 +53,13 @@ impl Folder {
     /// A command of the program with this profile.
     pub fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = snowpipe(&[name, "--profile", &self.path("profile.json")]);
+        command.args(arguments);
+        command
+    }
+
+    /// A load with this profile, into [`TABLE`] unless the arguments name another one.
+    pub fn load(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command("load", &["--table", TABLE]);
         command.args(arguments);
         command
     }
