@@ -67,3 +67,13 @@ fn a_full_standard_output_is_an_error_in_one_line() {
         assert!(error(&output, 1).contains("cannot write to standard output"), "{arguments:?}: {output:?}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_error_leaves_the_exit_code_as_it_is() {
+    for arguments in [["laod"].as_slice(), &["load", "--json"], &["check", "x"], &["emulator"], &["demo", "x"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = run(snowpipe(arguments).stderr(full));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    }
+}
