@@ -31,14 +31,17 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         return crate::print(HELP);
     }
     let mut summary = Summary::of_options(&options);
-    let landed = wanted.and_then(|_| load(&options, &mut summary));
-    if let Err(error) = &landed {
-        summary.fail(error);
-    }
-    let printed = summary.print(options.json);
-    match landed? {
-        Some(landed) => printed.and_then(|_| landed.print()),
-        None => printed,
+    match wanted.and_then(|_| load(&options, &mut summary)) {
+        Ok(landed) => {
+            let printed = summary.print(options.json)?;
+            landed.map_or(Ok(printed), |landed| landed.print())
+        }
+        Err(error) => {
+            let message = summary.fail(&error);
+            // The load's own failure says more than one to print.
+            let _ = summary.print(options.json);
+            Ok(crate::fail(error.kind(), &message))
+        }
     }
 }
 

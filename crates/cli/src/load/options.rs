@@ -40,6 +40,7 @@ pub enum Wanted {
 impl Options {
     /// Keeps what was understood, also if something is wrong.
     pub fn read(&mut self, arguments: Vec<OsString>) -> Result<Wanted> {
+        let of_channels = OF_CHANNELS.into_iter().find(|option| arguments.iter().any(|argument| argument == option));
         let mut arguments = arguments.into_iter().map(crate::utf8);
         while let Some(argument) = arguments.next().transpose()? {
             let is_option = argument.starts_with('-') && argument != "-";
@@ -59,6 +60,11 @@ impl Options {
                 _ if matches!(self.input, Input::Sample) => self.input = Input::named(argument),
                 _ => return Err(misuse(format!("{argument}: one file at a time; see --help"))),
             }
+        }
+        if let Some(option) = of_channels.filter(|_| self.elastic) {
+            return Err(misuse(format!(
+                "--elastic and {option}: without a channel there is nothing that it could apply to"
+            )));
         }
         self.complete()?;
         Ok(Wanted::Load)
@@ -185,6 +191,9 @@ const VALUED: [&str; 9] = [
     "--retry-budget",
 ];
 
+/// What only a load through channels has.
+const OF_CHANNELS: [&str; 5] = ["--channel", "--channels", "--pipelined", "--max-errors", "--plain-offsets"];
+
 pub const HELP: &str = "\
 Loads a file of NDJSON (one object a line) into a Snowflake table, every row
 once, and prints a summary.
@@ -207,7 +216,8 @@ Usage: snowpipe load FILE --profile FILE --table TABLE [OPTION]...
   --channels N               load through N channels in parallel; order holds
                              within a channel
   --pipelined                read on a second thread while sending
-  --elastic                  at least once, without a channel
+  --elastic                  at least once, without a channel; rejected rows are
+                             only in the table's error table
   --batch-bytes N            upper bound of a request before compression
   --max-errors N             so many rejected rows are allowed, those of earlier
                              runs included; default 0

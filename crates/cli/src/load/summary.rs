@@ -36,6 +36,9 @@ pub struct Summary {
     /// Before that there is nothing to tell a person.
     #[serde(skip)]
     has_begun: bool,
+    /// Rows went through no channel: what became of them is not known, and a rerun sends them again.
+    #[serde(skip)]
+    is_elastic: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,6 +61,7 @@ impl Summary {
             pipe: options.pipe_name(),
             channel: options.channel.clone().filter(|_| !options.elastic),
             channels: if options.elastic { 0 } else { options.channels },
+            is_elastic: options.elastic,
             ..Summary::default()
         }
     }
@@ -117,16 +121,32 @@ impl Summary {
         self.renewals = counters.renewals;
     }
 
-    pub fn fail(&mut self, error: &Error) {
+    /// Returns the message, which says what to do next.
+    pub fn fail(&mut self, error: &Error) -> String {
+        let is_doubled = self.is_elastic && self.rows_sent > 0;
+        let message = match self.advice() {
+            Some(advice) => format!("{error}; {advice}"),
+            None => error.to_string(),
+        };
         self.error = Some(Failure {
             kind: error.kind().as_str(),
-            message: error.to_string(),
+            message: message.clone(),
             code: error.code().map(str::to_owned),
             status: error.status(),
             request_id: error.request_id().map(str::to_owned),
-            retryable: error.is_retryable(),
+            retryable: error.is_retryable() && !is_doubled,
             position: error.position(),
         });
+        message
+    }
+
+    /// What only the program knows of a failure.
+    fn advice(&self) -> Option<String> {
+        if self.is_elastic && self.rows_sent > 0 {
+            let rows = self.rows_sent;
+            return Some(format!("the first {rows} rows are sent: loading all of them again would double those"));
+        }
+        None
     }
 
     pub fn print(&self, as_json: bool) -> Result<ExitCode> {
@@ -136,17 +156,28 @@ impl Summary {
         if !self.has_begun {
             return Ok(ExitCode::SUCCESS);
         }
-        let Summary { rows_rejected, rows_rejected_before, seconds, rows_per_second, .. } = self;
+        crate::print(self.text())
+    }
+
+    fn text(&self) -> String {
+        let (requests, retries, renewals) = (requests(self.batches), self.retries, self.renewals);
+        let speed = format!("{:.2} s, {:.0} rows/s", self.seconds, self.rows_per_second);
+        if self.is_elastic {
+            return format!(
+                "{} rows sent, {requests}\n{speed}\n\
+                 rejected rows are only in the table's error table; {retries} retries, {renewals} renewals\n",
+                self.rows_sent
+            );
+        }
+        let Summary { rows_rejected, rows_rejected_before, reopens, .. } = self;
         let stored_before = self.skipped.saturating_sub(*rows_rejected_before);
         let stored = self.rows_stored();
         let offset = self.committed_offset.as_deref().unwrap_or("none");
-        let requests = requests(self.batches);
-        crate::print(format_args!(
-            "{stored} rows stored ({stored_before} of them before), offset {offset}, {requests}\n\
-             {seconds:.2} s, {rows_per_second:.0} rows/s\n\
-             {rows_rejected} rows rejected, {rows_rejected_before} in earlier runs, {} retries, {} renewals, {} reopens\n",
-            self.retries, self.renewals, self.reopens
-        ))
+        format!(
+            "{stored} rows stored ({stored_before} of them before), offset {offset}, {requests}\n{speed}\n\
+             {rows_rejected} rows rejected, {rows_rejected_before} in earlier runs, \
+             {retries} retries, {renewals} renewals, {reopens} reopens\n"
+        )
     }
 }
 

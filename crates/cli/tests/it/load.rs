@@ -125,18 +125,6 @@ fn bad_input_is_one_line_that_names_the_thing_and_the_cure() {
 }
 
 #[test]
-fn an_elastic_load_stores_the_rows_before_a_bad_one() {
-    let service = Emulator::builder().commit_delay(Duration::ZERO).start().unwrap();
-    let folder = Folder::new(&service);
-    let file = folder.write("rows.ndjson", format!("{}\n[]\n{}", rows(1..=5), rows(6..=9)));
-    let output = load(&folder, &[&file, "--json", "--elastic"]);
-    assert!(error(&output, 4).starts_with(&format!("error: could not read line 7 of {file}: ")), "{output:?}");
-    let summary = json(&output);
-    assert_eq!((&summary["rows"], &summary["error"]["position"]), (&5.into(), &7.into()), "{summary}");
-    assert_eq!(service.row_count(TABLE), 5);
-}
-
-#[test]
 fn a_line_number_of_another_client_is_taken_when_asked_for() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);

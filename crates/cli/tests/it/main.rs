@@ -6,6 +6,7 @@ mod check;
 mod commands;
 mod default_channel;
 mod demo;
+mod elastic;
 mod emulator;
 mod exit_codes;
 mod load;

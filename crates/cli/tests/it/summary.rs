@@ -48,7 +48,7 @@ fn several_channels_and_elastic_have_no_offset_of_their_own() {
     let file = folder.write("rows.ndjson", rows(1..=100));
     let load = |more: &[&str]| json(&run(folder.load(&[&file, "--json"]).args(more)));
     let several = load(&["--channels", "2", "--channel", "X", "--table", "A.B.\"t\""]);
-    let elastic = load(&["--elastic", "--channel", "X", "--pipe", "T-STREAMING", "--table", "A.B.T"]);
+    let elastic = load(&["--elastic", "--pipe", "T-STREAMING", "--table", "A.B.T"]);
     for (summary, table, pipe, channel, channels) in [
         (&several, "A.B.\"t\"", "\"t-STREAMING\"", "X".into(), 2),
         (&elastic, "A.B.T", "T-STREAMING", serde_json::Value::Null, 0),
