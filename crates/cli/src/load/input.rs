@@ -74,9 +74,19 @@ impl Input {
         match self {
             Input::Sample => sample::FILE_NAME,
             Input::Stdin => "stdin",
+            // A shell numbers its descriptors as it likes.
+            Input::File(file) if is_descriptor(file) => "stdin",
             Input::File(file) => file,
         }
     }
+}
+
+/// What a shell puts for `<(command)`.
+fn is_descriptor(file: &str) -> bool {
+    ["/dev/fd/", "/proc/self/fd/"].iter().any(|folder| {
+        file.strip_prefix(folder)
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+    })
 }
 
 impl OpenInput<'_> {

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
-use snowpipe_streaming::{Counters, Error, LoadReport};
+use snowpipe_streaming::{Counters, Error, ErrorKind, LoadReport};
 
 use super::options::Options;
 use crate::{Result, sample};
@@ -39,6 +39,9 @@ pub struct Summary {
     /// Rows went through no channel: what became of them is not known, and a rerun sends them again.
     #[serde(skip)]
     is_elastic: bool,
+    /// Under another name a file has another channel.
+    #[serde(skip)]
+    is_named_for_file: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,6 +65,7 @@ impl Summary {
             channel: options.channel.clone().filter(|_| !options.elastic),
             channels: if options.elastic { 0 } else { options.channels },
             is_elastic: options.elastic,
+            is_named_for_file: options.channel.is_none() && !options.elastic,
             ..Summary::default()
         }
     }
@@ -124,7 +128,7 @@ impl Summary {
     /// Returns the message, which says what to do next.
     pub fn fail(&mut self, error: &Error) -> String {
         let is_doubled = self.is_elastic && self.rows_sent > 0;
-        let message = match self.advice() {
+        let message = match self.advice(error.kind()) {
             Some(advice) => format!("{error}; {advice}"),
             None => error.to_string(),
         };
@@ -141,12 +145,13 @@ impl Summary {
     }
 
     /// What only the program knows of a failure.
-    fn advice(&self) -> Option<String> {
+    fn advice(&self, kind: ErrorKind) -> Option<String> {
         if self.is_elastic && self.rows_sent > 0 {
             let rows = self.rows_sent;
             return Some(format!("the first {rows} rows are sent: loading all of them again would double those"));
         }
-        None
+        let channel = self.channel.as_ref().filter(|_| self.is_named_for_file && is_to_go_on(kind))?;
+        Some(format!("to go on under another file name: --channel {channel}"))
     }
 
     pub fn print(&self, as_json: bool) -> Result<ExitCode> {
@@ -156,10 +161,12 @@ impl Summary {
         if !self.has_begun {
             return Ok(ExitCode::SUCCESS);
         }
-        crate::print(self.text())
+        let channel = self.channel.iter().map(|channel| format!("channel {channel}\n")).collect::<String>();
+        crate::print(self.text() + &channel)
     }
 
-    fn text(&self) -> String {
+    /// The figures, for a person.
+    pub fn text(&self) -> String {
         let (requests, retries, renewals) = (requests(self.batches), self.retries, self.renewals);
         let speed = format!("{:.2} s, {:.0} rows/s", self.seconds, self.rows_per_second);
         if self.is_elastic {
@@ -179,6 +186,11 @@ impl Summary {
              {retries} retries, {renewals} renewals, {reopens} reopens\n"
         )
     }
+}
+
+/// What is left is loaded by running the load again, later or with a corrected file.
+fn is_to_go_on(kind: ErrorKind) -> bool {
+    matches!(crate::exit_code(kind), 4 | 7)
 }
 
 fn requests(batches: u64) -> String {

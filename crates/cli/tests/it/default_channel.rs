@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
 use crate::support::{Folder, TABLE, error, json, row, rows, run, snowpipe, stdout};
 
@@ -176,4 +176,48 @@ fn a_padded_gzip_is_loaded_to_its_end_and_reruns() {
     let output = load(&folder, &[&followed]);
     assert!(error(&output, 4).contains("other bytes follow the end of the gzip data"), "{output:?}");
     assert_eq!((&json(&output)["rows"], &json(&output)["error"]["kind"]), (&9.into(), &"source".into()));
+}
+
+#[test]
+fn the_text_names_it_for_a_file_that_goes_on_under_another_name() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let channel = format!("rows-{}", crc32(&row(1)));
+    let cure = format!("; to go on under another file name: --channel {channel}");
+    let file = folder.write("rows.ndjson", rows(1..=5) + "[]\n");
+    let output = run(&mut folder.load(&[&file]));
+    assert!(error(&output, 4).ends_with(&cure), "{output:?}");
+
+    service.inject(Fault::status(Endpoint::Open, 503).times(1000));
+    let output = run(&mut folder.load(&[&file, "--retry-budget", "0"]));
+    assert!(error(&output, 7).ends_with(&cure), "{output:?}");
+    let given = run(&mut folder.load(&[&file, "--retry-budget", "0", "--channel", "X"]));
+    assert!(!error(&given, 7).contains("--channel"), "{given:?}");
+    service.clear_faults();
+
+    let other = folder.write("other.ndjson", rows(1..=8));
+    let output = run(&mut folder.load(&[&other, "--channel", &channel]));
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = stdout(&output);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("8 rows stored (5 of them before), offset 8-"), "{text}");
+    assert_eq!((lines.len(), lines[3]), (4, &*format!("channel {channel}")), "{text}");
+    assert_eq!(service.rows(TABLE), rows(1..=8).as_bytes());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_descriptor_has_the_name_of_standard_input() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    folder.write("rows.ndjson", rows(1..=3));
+    for (descriptor, path) in [("7", "/dev/fd/7"), ("8", "/proc/self/fd/8"), ("63", "/dev/fd/63")] {
+        let script = "exec \"$0\" load \"$1\" --json --profile profile.json --table DEMO.PUBLIC.FLIGHTS";
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-c", &format!("{script} {descriptor}< <(cat rows.ndjson)"), env!("CARGO_BIN_EXE_snowpipe"), path]);
+        let summary = json(&run(shell.current_dir(folder.path(""))));
+        assert_eq!(summary["channel"], format!("stdin-{}", crc32(&row(1))), "{summary}");
+        assert_eq!(summary["file"], path);
+    }
+    assert_eq!(service.row_count(TABLE), 3);
 }
