@@ -92,6 +92,7 @@ fn load_channel(options: &Options, pipe: &Pipe, input: OpenInput<'_>, summary: &
     let mut loader = Loader::new(pipe, channel)
         .batch_bytes(options.batch_bytes)
         .commit_timeout(options.commit_timeout)
+        .open_timeout(options.commit_timeout)
         .channels(options.channels)
         .max_errors(options.max_errors)
         .on_progress(|report| progress.show(report.rows_sent, report.rows, report.bytes_sent, report.skipped));

@@ -223,7 +223,8 @@ Usage: snowpipe load FILE --profile FILE --table TABLE [OPTION]...
                              runs included; default 0
   --plain-offsets            resume after an offset that is a plain line number,
                              written by another client
-  --commit-timeout SECONDS   bounds the last wait; default 120
+  --commit-timeout SECONDS   bounds the last wait, and the one for rows that an
+                             earlier run has in flight; default 120
   --retry-budget SECONDS     how long one request is repeated; default 120
   --json                     the summary as one JSON line and nothing else, also
                              if the load fails

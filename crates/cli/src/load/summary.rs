@@ -128,7 +128,7 @@ impl Summary {
     /// Returns the message, which says what to do next.
     pub fn fail(&mut self, error: &Error) -> String {
         let is_doubled = self.is_elastic && self.rows_sent > 0;
-        let message = match self.advice(error.kind()) {
+        let message = match self.advice(error) {
             Some(advice) => format!("{error}; {advice}"),
             None => error.to_string(),
         };
@@ -145,13 +145,22 @@ impl Summary {
     }
 
     /// What only the program knows of a failure.
-    fn advice(&self, kind: ErrorKind) -> Option<String> {
+    fn advice(&self, error: &Error) -> Option<String> {
         if self.is_elastic && self.rows_sent > 0 {
             let rows = self.rows_sent;
             return Some(format!("the first {rows} rows are sent: loading all of them again would double those"));
         }
-        let channel = self.channel.as_ref().filter(|_| self.is_named_for_file && is_to_go_on(kind))?;
-        Some(format!("to go on under another file name: --channel {channel}"))
+        let (kind, mut advice) = (error.kind(), Vec::new());
+        // The library says it itself of some failures.
+        if crate::exit_code(kind) == 7 && !self.is_elastic && !error.to_string().contains(RUN_AGAIN) {
+            advice.push(format!("{RUN_AGAIN}: it resumes after what is committed"));
+        }
+        if kind == ErrorKind::Timeout && !self.is_elastic {
+            advice.push("--commit-timeout waits longer".into());
+        }
+        let channel = self.channel.as_ref().filter(|_| self.is_named_for_file && is_to_go_on(kind));
+        advice.extend(channel.map(|channel| format!("to go on under another file name: --channel {channel}")));
+        (!advice.is_empty()).then(|| advice.join("; "))
     }
 
     pub fn print(&self, as_json: bool) -> Result<ExitCode> {
@@ -201,3 +210,5 @@ fn rate(rows: u64, elapsed: Duration) -> f64 {
     let seconds = elapsed.as_secs_f64();
     if seconds > 0.0 { rows as f64 / seconds } else { 0.0 }
 }
+
+const RUN_AGAIN: &str = "run it again";
