@@ -75,7 +75,7 @@ fn load_into(options: &Options, client: &Client, input: OpenInput<'_>, summary: 
         load_channel(options, &pipe, input, summary)
     };
     summary.add_requests(client.counters());
-    result
+    result.map_err(|error| options.input.explain(error))
 }
 
 fn load_channel(options: &Options, pipe: &Pipe, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {

@@ -24,6 +24,12 @@ pub fn too_long(number: u64, name: &str) -> Error {
     Error::new(ErrorKind::Row, format!("{}{happened}", attempted(number, name))).with_position(number)
 }
 
+/// So is what was unpacked from it.
+pub fn damaged(error: &io::Error, number: u64, name: &str) -> Error {
+    let happened = format!("the archive is damaged: {error}; fetch or pack it again");
+    Error::new(ErrorKind::Source, format!("{}{happened}", attempted(number, name))).with_position(number)
+}
+
 fn attempted(number: u64, name: &str) -> String {
     format!("could not read line {number} of {name}: ")
 }

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
-use crate::support::{Folder, TABLE, error, json, row, rows, run, snowpipe, stdout};
+use crate::support::{Folder, TABLE, error, gzip, json, row, rows, run, snowpipe, stdout};
 
 fn load(folder: &Folder, arguments: &[&str]) -> Output {
     run(folder.load(arguments).arg("--json"))
@@ -28,12 +28,6 @@ fn crc32(text: &str) -> String {
         }
     }
     format!("{:08x}", !crc)
-}
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(text.as_bytes()).unwrap();
-    gzip.finish().unwrap()
 }
 
 #[test]
@@ -157,25 +151,6 @@ fn a_path_that_is_a_pipe_is_read_once() {
     let summary = json(&program.wait_with_output().unwrap());
     assert_eq!(summary["channel"], format!("stdin-{}", crc32(&row(1))), "{summary}");
     assert_eq!(service.rows(TABLE), rows(1..=3).as_bytes());
-}
-
-#[test]
-fn a_padded_gzip_is_loaded_to_its_end_and_reruns() {
-    let service = Emulator::start().unwrap();
-    let folder = Folder::new(&service);
-    let members = [gzip(&rows(1..=5)), gzip(&rows(6..=9))].concat();
-    let padded = folder.write("rows.ndjson.gz", [&members[..], &[0; 512]].concat());
-    for skipped in [0, 9] {
-        let summary = json(&load(&folder, &[&padded]));
-        assert_eq!((&summary["rows"], &summary["skipped"]), (&9.into(), &skipped.into()), "{summary}");
-        assert!(summary["error"].is_null(), "{summary}");
-    }
-    assert_eq!(service.rows(TABLE), rows(1..=9).as_bytes());
-
-    let followed = folder.write("other.ndjson.gz", [&members[..], b"\0x"].concat());
-    let output = load(&folder, &[&followed]);
-    assert!(error(&output, 4).contains("other bytes follow the end of the gzip data"), "{output:?}");
-    assert_eq!((&json(&output)["rows"], &json(&output)["error"]["kind"]), (&9.into(), &"source".into()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::Emulator;
 
-use crate::support::{Folder, TABLE, error, json, row, rows, run, snowpipe, stdout};
+use crate::support::{Folder, TABLE, error, gzip, json, row, rows, run, snowpipe, stdout};
 
 fn load(folder: &Folder, arguments: &[&str]) -> Output {
     run(&mut folder.load(arguments))
@@ -71,9 +71,7 @@ fn standard_input_gzip_quoted_names_and_elastic_work() {
     assert_eq!(json(&run(command.stdin(input)))["rows"], 100);
     assert_eq!(service.rows("A.B.\"My.Table\""), rows(1..=100).as_bytes());
 
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut gzip, rows(1..=50).as_bytes()).unwrap();
-    let packed = folder.write("rows.ndjson.gz", gzip.finish().unwrap());
+    let packed = folder.write("rows.ndjson.gz", gzip(&rows(1..=50)));
     assert_eq!(json(&load(&folder, &[&packed, "--json"]))["rows"], 50);
     assert_eq!(service.rows(TABLE), rows(1..=50).as_bytes());
 

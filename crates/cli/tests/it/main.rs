@@ -10,4 +10,5 @@ mod elastic;
 mod emulator;
 mod exit_codes;
 mod load;
+mod packed;
 mod summary;

@@ -94,3 +94,9 @@ pub fn row(id: u64) -> String {
 pub fn rows(ids: impl IntoIterator<Item = u64>) -> String {
     ids.into_iter().map(|id| row(id) + "\n").collect()
 }
+
+pub fn gzip(text: &str) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
