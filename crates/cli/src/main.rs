@@ -80,6 +80,10 @@ fn unexpected(reason: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, reason)
 }
 
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Prints to standard error. Where that cannot be written, the exit code still says what happened; `eprint!` would panic.
 fn print_error(text: impl Display) {
     // In one piece, so that other writers do not come in between.

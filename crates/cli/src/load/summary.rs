@@ -147,8 +147,11 @@ impl Summary {
     /// What only the program knows of a failure.
     fn advice(&self, error: &Error) -> Option<String> {
         if self.is_elastic && self.rows_sent > 0 {
-            let rows = self.rows_sent;
-            return Some(format!("the first {rows} rows are sent: loading all of them again would double those"));
+            let sent = match self.rows_sent {
+                1 => "the first row is sent".into(),
+                rows => format!("the first {rows} rows are sent"),
+            };
+            return Some(format!("{sent}: loading the file again would double what is sent"));
         }
         let (kind, mut advice) = (error.kind(), Vec::new());
         // The library says it itself of some failures.
@@ -176,23 +179,26 @@ impl Summary {
 
     /// The figures, for a person.
     pub fn text(&self) -> String {
-        let (requests, retries, renewals) = (requests(self.batches), self.retries, self.renewals);
+        let requests = crate::counted(self.batches, "request", "requests");
+        let retries = crate::counted(self.retries, "retry", "retries");
+        let renewals = crate::counted(self.renewals, "renewal", "renewals");
         let speed = format!("{:.2} s, {:.0} rows/s", self.seconds, self.rows_per_second);
         if self.is_elastic {
+            let sent = crate::counted(self.rows_sent, "row", "rows");
             return format!(
-                "{} rows sent, {requests}\n{speed}\n\
-                 rejected rows are only in the table's error table; {retries} retries, {renewals} renewals\n",
-                self.rows_sent
+                "{sent} sent, {requests}\n{speed}\n\
+                 rejected rows are only in the table's error table; {retries}, {renewals}\n"
             );
         }
-        let Summary { rows_rejected, rows_rejected_before, reopens, .. } = self;
+        let Summary { rows_rejected_before, .. } = self;
         let stored_before = self.skipped.saturating_sub(*rows_rejected_before);
-        let stored = self.rows_stored();
+        let stored = crate::counted(self.rows_stored(), "row", "rows");
+        let rejected = crate::counted(self.rows_rejected, "row", "rows");
+        let reopens = crate::counted(self.reopens, "reopen", "reopens");
         let offset = self.committed_offset.as_deref().unwrap_or("none");
         format!(
-            "{stored} rows stored ({stored_before} of them before), offset {offset}, {requests}\n{speed}\n\
-             {rows_rejected} rows rejected, {rows_rejected_before} in earlier runs, \
-             {retries} retries, {renewals} renewals, {reopens} reopens\n"
+            "{stored} stored ({stored_before} of them before), offset {offset}, {requests}\n{speed}\n\
+             {rejected} rejected, {rows_rejected_before} in earlier runs, {retries}, {renewals}, {reopens}\n"
         )
     }
 }
@@ -200,10 +206,6 @@ impl Summary {
 /// What is left is loaded by running the load again, later or with a corrected file.
 fn is_to_go_on(kind: ErrorKind) -> bool {
     matches!(crate::exit_code(kind), 4 | 7)
-}
-
-fn requests(batches: u64) -> String {
-    if batches == 1 { "1 request".into() } else { format!("{batches} requests") }
 }
 
 fn rate(rows: u64, elapsed: Duration) -> f64 {

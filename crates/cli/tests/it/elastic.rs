@@ -16,7 +16,7 @@ fn an_elastic_load_stores_the_rows_before_a_bad_one() {
     let summary = json(&output);
     assert_eq!((&summary["rows"], &summary["error"]["position"]), (&5.into(), &7.into()), "{summary}");
     let text = error(&output, 4);
-    assert!(text.ends_with("; the first 5 rows are sent: loading all of them again would double those"), "{text}");
+    assert!(text.ends_with("; the first 5 rows are sent: loading the file again would double what is sent"), "{text}");
     assert_eq!(service.row_count(TABLE), 5);
 }
 
@@ -71,7 +71,10 @@ fn a_failure_says_how_many_rows_are_sent_and_is_not_to_be_repeated() {
         let arguments = [&file, "--elastic", "--json", "--batch-bytes", "110", "--retry-budget", "0"];
         let output = run(&mut folder.load(&arguments));
         let text = error(&output, 7);
-        assert!(text.ends_with("; the first 8 rows are sent: loading all of them again would double those"), "{text}");
+        assert!(
+            text.ends_with("; the first 8 rows are sent: loading the file again would double what is sent"),
+            "{text}"
+        );
         let summary = json(&output);
         let failure = &summary["error"];
         assert_eq!((&summary["rows_sent"], &summary["batches"]), (&8.into(), &2.into()), "{summary}");

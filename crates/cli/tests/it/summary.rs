@@ -1,6 +1,6 @@
 //! The summary of `snowpipe load`: as JSON for programs, in every case; as text for a person.
 
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
 use crate::support::{Folder, error, json, row, rows, run, snowpipe, stdout};
 
@@ -111,8 +111,22 @@ fn the_text_calls_stored_what_is_stored_and_names_the_rejected_rows_of_each_run(
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].starts_with(stored) && lines[2].starts_with(rejected), "{text}");
     };
-    load("8 rows stored (0 of them before), offset 9-", "1 rows rejected, 0 in earlier runs, ");
+    load("8 rows stored (0 of them before), offset 9-", "1 row rejected, 0 in earlier runs, ");
     load("8 rows stored (8 of them before), offset 9-", "0 rows rejected, 1 in earlier runs, ");
     std::fs::write(&file, rows(1..=9) + &row(77) + "\n" + &row(7) + "\n").unwrap();
-    load("9 rows stored (8 of them before), offset 11-", "1 rows rejected, 1 in earlier runs, ");
+    load("9 rows stored (8 of them before), offset 11-", "1 row rejected, 1 in earlier runs, ");
+}
+
+#[test]
+fn one_of_a_kind_is_counted_in_the_singular() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let file = folder.write("rows.ndjson", rows(1..=1));
+    let text = stdout(&run(&mut folder.load(&[&file])));
+    assert!(text.starts_with("1 row stored (0 of them before), offset 1-21d5bdfa, 1 request\n"), "{text}");
+    service.inject(Fault::status(Endpoint::Elastic, 429));
+    let text = stdout(&run(&mut folder.load(&[&file, "--elastic"])));
+    assert!(text.starts_with("1 row sent, 1 request\n") && text.contains("; 1 retry, 0 renewals\n"), "{text}");
+    let text = stdout(&run(snowpipe(&["load", "--emulator"]).arg(&file)));
+    assert!(text.contains("in DEMO.PUBLIC.FLIGHTS of the embedded emulator: 1 row\n"), "{text}");
 }
