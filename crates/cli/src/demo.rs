@@ -29,7 +29,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
         summary["rows_landed"] = landed.rows().into();
         crate::print(format_args!("{summary}\n"))
     } else {
-        summary.print(false)?;
+        crate::print(summary.text())?;
         landed.print()
     }
 }

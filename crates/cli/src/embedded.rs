@@ -46,7 +46,8 @@ impl Landed {
 
     /// Prints the count and the first row, cut to the width of a terminal.
     pub fn print(&self) -> Result<ExitCode> {
-        crate::print(format_args!("in {} of the embedded emulator: {} rows\n", self.table, self.rows()))?;
+        let rows = crate::counted(self.rows(), "row", "rows");
+        crate::print(format_args!("in {} of the embedded emulator: {rows}\n", self.table))?;
         match self.text.lines().next() {
             Some(first) => {
                 let first = shortened(first, LINE - "the first: ".len());

@@ -1,6 +1,6 @@
 //! `snowpipe load`: loads rows into a table, exactly once, and prints what landed.
 //!
-//! Without `--profile` it starts the embedded emulator and loads into that.
+//! With `--emulator` it starts the embedded emulator, loads into that and shows what landed.
 
 mod elastic;
 mod first_row;
@@ -31,19 +31,23 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         return crate::print(HELP);
     }
     let mut summary = Summary::of_options(&options);
-    let landed = wanted.and_then(|_| load(&options, &mut summary));
-    if let Err(error) = &landed {
-        summary.fail(error);
-    }
-    let printed = summary.print(options.json);
-    match landed? {
-        Some(landed) => printed.and_then(|_| landed.print()),
-        None => printed,
+    match wanted.and_then(|_| load(&options, &mut summary)) {
+        Ok(landed) => {
+            let printed = summary.print(options.json)?;
+            landed.map_or(Ok(printed), |landed| landed.print())
+        }
+        Err(error) => {
+            let message = summary.fail(&error);
+            // The load's own failure says more than one to print.
+            let _ = summary.print(options.json);
+            Ok(crate::fail(error.kind(), &message))
+        }
     }
 }
 
 /// Returns what the embedded service holds in the end, if that was used and a person wants to see it.
 fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
+    let target = options.target()?;
     // Opened before anything is sent, so that a mistyped name costs nothing.
     let input = options.input.open()?;
     if let Some(profile) = &options.profile {
@@ -56,11 +60,11 @@ fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
     if options.json {
         return Ok(None);
     }
-    Landed::wait_for(&service, &options.table.join("."), summary.rows_stored()).map(Some)
+    Landed::wait_for(&service, &target.join("."), summary.rows_stored()).map(Some)
 }
 
 fn load_into(options: &Options, client: &Client, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
-    let [database, schema, table] = &options.table;
+    let [database, schema, table] = options.target()?;
     let pipe = match &options.pipe {
         Some(pipe) => client.pipe(database, schema, pipe),
         None => client.table(database, schema, table),
@@ -71,7 +75,7 @@ fn load_into(options: &Options, client: &Client, input: OpenInput<'_>, summary: 
         load_channel(options, &pipe, input, summary)
     };
     summary.add_requests(client.counters());
-    result
+    result.map_err(|error| options.input.explain(error))
 }
 
 fn load_channel(options: &Options, pipe: &Pipe, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
@@ -88,6 +92,7 @@ fn load_channel(options: &Options, pipe: &Pipe, input: OpenInput<'_>, summary: &
     let mut loader = Loader::new(pipe, channel)
         .batch_bytes(options.batch_bytes)
         .commit_timeout(options.commit_timeout)
+        .open_timeout(options.commit_timeout)
         .channels(options.channels)
         .max_errors(options.max_errors)
         .on_progress(|report| progress.show(report.rows_sent, report.rows, report.bytes_sent, report.skipped));

@@ -19,11 +19,7 @@ use snowpipe_streaming::{Error, ErrorKind};
 type Result<T> = std::result::Result<T, Error>;
 
 fn main() -> ExitCode {
-    run(std::env::args_os().skip(1)).unwrap_or_else(|error| {
-        // A name in it may hold line breaks; the error is one line.
-        eprintln!("error: {}", error.to_string().replace(['\r', '\n'], " "));
-        ExitCode::from(exit_code(error.kind()))
-    })
+    run(std::env::args_os().skip(1)).unwrap_or_else(|error| fail(error.kind(), &error.to_string()))
 }
 
 fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
@@ -41,6 +37,13 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
         Some(unknown) => Err(misuse(format!("{unknown:?} is not a command; see snowpipe --help"))),
         None => Err(misuse("a command is needed; see snowpipe --help")),
     }
+}
+
+/// Prints the last line, and returns the exit code of this kind of error.
+fn fail(kind: ErrorKind, message: &str) -> ExitCode {
+    // A name in it may hold line breaks; the error is one line.
+    print_error(format_args!("error: {}\n", message.replace(['\r', '\n'], " ")));
+    ExitCode::from(exit_code(kind))
 }
 
 /// What a caller can act on: 2 correct the call, 3 look at the rejected rows, 4 correct the file, 5 find out who uses the
@@ -75,6 +78,16 @@ fn misuse(reason: impl Into<String>) -> Error {
 /// Nothing that a caller could correct.
 fn unexpected(reason: impl Into<String>) -> Error {
     Error::new(ErrorKind::Protocol, reason)
+}
+
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Prints to standard error. Where that cannot be written, the exit code still says what happened; `eprint!` would panic.
+fn print_error(text: impl Display) {
+    // In one piece, so that other writers do not come in between.
+    let _ = io::stderr().write_all(text.to_string().as_bytes());
 }
 
 /// Prints to standard output. `print!` would panic if that is full, or closed by a reader that has seen enough.

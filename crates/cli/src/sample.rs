@@ -10,5 +10,10 @@ pub fn source() -> Source<'static> {
     Source::reader(NAME, FLIGHTS)
 }
 
+/// Where it goes unless another table is named.
+pub fn table() -> [String; 3] {
+    ["DEMO", "PUBLIC", "FLIGHTS"].map(String::from)
+}
+
 pub const NAME: &str = "the bundled sample";
 pub const FILE_NAME: &str = "flights.ndjson";

@@ -3,7 +3,7 @@ use std::io::{self, BufRead, Read};
 use flate2::Crc;
 use snowpipe_streaming::Batch;
 
-use super::line_error::{failed, too_long};
+use super::line_error::{failed, no_first_row, too_long};
 use crate::Result;
 
 /// The first row of a source, read ahead for its name.
@@ -34,8 +34,7 @@ impl FirstRow {
             if line.len() as u64 == MAX_LINE_BYTES {
                 return Err(too_long(number, name));
             }
-            let text = if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
-            let row = trimmed(text);
+            let row = trimmed(without_mark(&line, number));
             if !row.is_empty() {
                 let mut crc = Crc::new();
                 crc.update(row);
@@ -43,6 +42,14 @@ impl FirstRow {
             }
             blank_lines += 1;
         }
+    }
+
+    /// A line that is no row names no channel: corrected, it would name another one, which knows nothing of the rows that
+    /// were loaded from behind it. `name` is for messages.
+    pub fn check(&self, name: &str) -> Result<()> {
+        let number = self.blank_lines + 1;
+        let text = without_mark(self.line.strip_suffix(b"\n").unwrap_or(&self.line), number);
+        Batch::new().push_json(text).map_err(|error| no_first_row(&error, number, name))
     }
 
     /// The channel of a source that is given none: no other file has it, and a rerun has the same.
@@ -54,6 +61,11 @@ impl FirstRow {
     pub fn into_read(self) -> impl Read + Send {
         io::repeat(b'\n').take(self.blank_lines).chain(io::Cursor::new(self.line))
     }
+}
+
+/// A byte order mark is no part of the first line.
+fn without_mark(line: &[u8], number: u64) -> &[u8] {
+    if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line }
 }
 
 /// The file's name without its folder and the endings that say how the rows are written and packed.

@@ -5,15 +5,17 @@ use std::time::Duration;
 use snowpipe_streaming::Batch;
 
 use super::input::Input;
-use crate::{Result, misuse};
+use crate::{Result, misuse, sample};
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub struct Options {
     pub input: Input,
     pub profile: Option<String>,
+    /// Load into the embedded service.
+    pub emulator: bool,
     /// Database, schema, table.
-    pub table: [String; 3],
+    pub table: Option<[String; 3]>,
     pub pipe: Option<String>,
     /// By default it is named for the file and its first row.
     pub channel: Option<String>,
@@ -38,10 +40,12 @@ pub enum Wanted {
 impl Options {
     /// Keeps what was understood, also if something is wrong.
     pub fn read(&mut self, arguments: Vec<OsString>) -> Result<Wanted> {
+        let of_channels = OF_CHANNELS.into_iter().find(|option| arguments.iter().any(|argument| argument == option));
         let mut arguments = arguments.into_iter().map(crate::utf8);
         while let Some(argument) = arguments.next().transpose()? {
             let is_option = argument.starts_with('-') && argument != "-";
             match argument.as_str() {
+                "--emulator" => self.emulator = true,
                 "--pipelined" => self.pipelined = true,
                 "--elastic" => self.elastic = true,
                 "--plain-offsets" => self.plain_offsets = true,
@@ -57,13 +61,46 @@ impl Options {
                 _ => return Err(misuse(format!("{argument}: one file at a time; see --help"))),
             }
         }
+        if let Some(option) = of_channels.filter(|_| self.elastic) {
+            return Err(misuse(format!(
+                "--elastic and {option}: without a channel there is nothing that it could apply to"
+            )));
+        }
+        self.complete()?;
         Ok(Wanted::Load)
+    }
+
+    /// What is left out has a default only where rows go into the embedded service.
+    fn complete(&mut self) -> Result<()> {
+        if self.emulator && self.profile.is_some() {
+            return Err(misuse("--profile and --emulator: only one of them can be loaded into"));
+        }
+        if self.emulator {
+            self.table.get_or_insert_with(sample::table);
+            return Ok(());
+        }
+        if matches!(self.input, Input::Sample) {
+            return Err(misuse(
+                "FILE is missing: name a file, or - for standard input; --emulator loads a sample without",
+            ));
+        }
+        if self.profile.is_none() {
+            return Err(misuse(
+                "there is no connection: name one with --profile FILE, or load into the embedded service with --emulator",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The table's database, schema and name.
+    pub fn target(&self) -> Result<&[String; 3]> {
+        self.table.as_ref().ok_or_else(|| misuse("--table DB.SCHEMA.TABLE is needed: where to load"))
     }
 
     fn set(&mut self, option: &str, value: String) -> Result<()> {
         match option {
             "--profile" => self.profile = Some(value),
-            "--table" => self.table = split_table(&value)?,
+            "--table" => self.table = Some(split_table(&value)?),
             "--pipe" => self.pipe = Some(value),
             "--channel" => self.channel = Some(value),
             "--channels" => self.channels = positive(option, &value)?,
@@ -76,13 +113,15 @@ impl Options {
     }
 
     /// The pipe's name, which by default is the table's.
-    pub fn pipe_name(&self) -> String {
-        let [_, _, table] = &self.table;
-        match (&self.pipe, table.strip_suffix('"')) {
-            (Some(pipe), _) => pipe.clone(),
-            (None, Some(open)) if open.starts_with('"') => format!("{open}-STREAMING\""),
-            (None, _) => format!("{table}-STREAMING"),
+    pub fn pipe_name(&self) -> Option<String> {
+        if self.pipe.is_some() {
+            return self.pipe.clone();
         }
+        let [_, _, table] = self.table.as_ref()?;
+        Some(match table.strip_suffix('"') {
+            Some(open) if open.starts_with('"') => format!("{open}-STREAMING\""),
+            _ => format!("{table}-STREAMING"),
+        })
     }
 }
 
@@ -91,7 +130,8 @@ impl Default for Options {
         Options {
             input: Input::Sample,
             profile: None,
-            table: ["DEMO", "PUBLIC", "FLIGHTS"].map(String::from),
+            emulator: false,
+            table: None,
             pipe: None,
             channel: None,
             channels: 1,
@@ -151,17 +191,23 @@ const VALUED: [&str; 9] = [
     "--retry-budget",
 ];
 
+/// What only a load through channels has.
+const OF_CHANNELS: [&str; 5] = ["--channel", "--channels", "--pipelined", "--max-errors", "--plain-offsets"];
+
 pub const HELP: &str = "\
 Loads a file of NDJSON (one object a line) into a Snowflake table, every row
 once, and prints a summary.
 
-Usage: snowpipe load [FILE] [OPTION]...
+Usage: snowpipe load FILE --profile FILE --table TABLE [OPTION]...
+       snowpipe load [FILE] --emulator [OPTION]...
 
-  FILE                       default: the bundled sample; - for standard input;
-                             .gz is unpacked
-  --profile FILE             connection profile (JSON); without it, the embedded
-                             service is used
-  --table DB.SCHEMA.TABLE    target; default DEMO.PUBLIC.FLIGHTS
+  FILE                       - for standard input; .gz is unpacked; default with
+                             --emulator: the bundled sample
+  --profile FILE             connection profile (JSON)
+  --emulator                 start the embedded service, load into that, show
+                             what landed; it ends with the program
+  --table DB.SCHEMA.TABLE    target; default with --emulator:
+                             DEMO.PUBLIC.FLIGHTS
   --pipe NAME                default <TABLE>-STREAMING
   --channel NAME             default: named for the file and its first row, so
                              that a rerun resumes and another file is loaded
@@ -170,13 +216,15 @@ Usage: snowpipe load [FILE] [OPTION]...
   --channels N               load through N channels in parallel; order holds
                              within a channel
   --pipelined                read on a second thread while sending
-  --elastic                  at least once, without a channel
+  --elastic                  at least once, without a channel; rejected rows are
+                             only in the table's error table
   --batch-bytes N            upper bound of a request before compression
   --max-errors N             so many rejected rows are allowed, those of earlier
                              runs included; default 0
   --plain-offsets            resume after an offset that is a plain line number,
                              written by another client
-  --commit-timeout SECONDS   bounds the last wait; default 120
+  --commit-timeout SECONDS   bounds the last wait, and the one for rows that an
+                             earlier run has in flight; default 120
   --retry-budget SECONDS     how long one request is repeated; default 120
   --json                     the summary as one JSON line and nothing else, also
                              if the load fails

@@ -1,4 +1,4 @@
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 /// One line on a terminal, rewritten as the load goes on; silent anywhere else.
 pub struct Progress {
@@ -19,13 +19,12 @@ impl Progress {
         // Where an earlier run ended within the file is not known in bytes.
         let bar =
             self.total.filter(|total| *total > 0 && skipped == 0).map(|total| bar(bytes, total)).unwrap_or_default();
-        eprint!("\r\x1b[2K{bar}{sent} rows sent, {committed} committed");
-        let _ = io::stderr().flush();
+        crate::print_error(format_args!("\r\x1b[2K{bar}{sent} rows sent, {committed} committed"));
     }
 
     pub fn clear(&mut self) {
         if self.is_terminal {
-            eprint!("\r\x1b[2K");
+            crate::print_error("\r\x1b[2K");
         }
     }
 }

@@ -2,10 +2,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
-use snowpipe_streaming::{Counters, Error, LoadReport};
+use snowpipe_streaming::{Counters, Error, ErrorKind, LoadReport};
 
 use super::options::Options;
-use crate::Result;
+use crate::{Result, sample};
 
 /// The end of a load: how far it came and what it took.
 #[derive(Debug, Default, Serialize)]
@@ -26,8 +26,9 @@ pub struct Summary {
     rows_per_second: f64,
     commit_lag_seconds: f64,
     file: Option<String>,
-    table: String,
-    pipe: String,
+    /// Unknown where none was named.
+    table: Option<String>,
+    pipe: Option<String>,
     /// Unknown before the source was looked at; none without one.
     pub channel: Option<String>,
     channels: u32,
@@ -35,6 +36,12 @@ pub struct Summary {
     /// Before that there is nothing to tell a person.
     #[serde(skip)]
     has_begun: bool,
+    /// Rows went through no channel: what became of them is not known, and a rerun sends them again.
+    #[serde(skip)]
+    is_elastic: bool,
+    /// Under another name a file has another channel.
+    #[serde(skip)]
+    is_named_for_file: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,17 +60,19 @@ impl Summary {
     pub fn of_options(options: &Options) -> Summary {
         Summary {
             file: options.input.argument().map(str::to_owned),
-            table: options.table.join("."),
+            table: options.table.as_ref().map(|table| table.join(".")),
             pipe: options.pipe_name(),
             channel: options.channel.clone().filter(|_| !options.elastic),
             channels: if options.elastic { 0 } else { options.channels },
+            is_elastic: options.elastic,
+            is_named_for_file: options.channel.is_none() && !options.elastic,
             ..Summary::default()
         }
     }
 
-    /// After a load of the sample at the options' defaults.
+    /// After a load of the sample, at the options' defaults otherwise.
     pub fn of_load(channel: &str, report: &LoadReport) -> Summary {
-        let mut summary = Summary::of_options(&Options::default());
+        let mut summary = Summary::of_options(&Options { table: Some(sample::table()), ..Options::default() });
         summary.channel = Some(channel.into());
         summary.add_load(report);
         summary
@@ -116,16 +125,45 @@ impl Summary {
         self.renewals = counters.renewals;
     }
 
-    pub fn fail(&mut self, error: &Error) {
+    /// Returns the message, which says what to do next.
+    pub fn fail(&mut self, error: &Error) -> String {
+        let is_doubled = self.is_elastic && self.rows_sent > 0;
+        let message = match self.advice(error) {
+            Some(advice) => format!("{error}; {advice}"),
+            None => error.to_string(),
+        };
         self.error = Some(Failure {
             kind: error.kind().as_str(),
-            message: error.to_string(),
+            message: message.clone(),
             code: error.code().map(str::to_owned),
             status: error.status(),
             request_id: error.request_id().map(str::to_owned),
-            retryable: error.is_retryable(),
+            retryable: error.is_retryable() && !is_doubled,
             position: error.position(),
         });
+        message
+    }
+
+    /// What only the program knows of a failure.
+    fn advice(&self, error: &Error) -> Option<String> {
+        if self.is_elastic && self.rows_sent > 0 {
+            let sent = match self.rows_sent {
+                1 => "the first row is sent".into(),
+                rows => format!("the first {rows} rows are sent"),
+            };
+            return Some(format!("{sent}: loading the file again would double what is sent"));
+        }
+        let (kind, mut advice) = (error.kind(), Vec::new());
+        // The library says it itself of some failures.
+        if crate::exit_code(kind) == 7 && !self.is_elastic && !error.to_string().contains(RUN_AGAIN) {
+            advice.push(format!("{RUN_AGAIN}: it resumes after what is committed"));
+        }
+        if kind == ErrorKind::Timeout && !self.is_elastic {
+            advice.push("--commit-timeout waits longer".into());
+        }
+        let channel = self.channel.as_ref().filter(|_| self.is_named_for_file && is_to_go_on(kind));
+        advice.extend(channel.map(|channel| format!("to go on under another file name: --channel {channel}")));
+        (!advice.is_empty()).then(|| advice.join("; "))
     }
 
     pub fn print(&self, as_json: bool) -> Result<ExitCode> {
@@ -135,25 +173,44 @@ impl Summary {
         if !self.has_begun {
             return Ok(ExitCode::SUCCESS);
         }
-        let Summary { rows_rejected, rows_rejected_before, seconds, rows_per_second, .. } = self;
+        let channel = self.channel.iter().map(|channel| format!("channel {channel}\n")).collect::<String>();
+        crate::print(self.text() + &channel)
+    }
+
+    /// The figures, for a person.
+    pub fn text(&self) -> String {
+        let requests = crate::counted(self.batches, "request", "requests");
+        let retries = crate::counted(self.retries, "retry", "retries");
+        let renewals = crate::counted(self.renewals, "renewal", "renewals");
+        let speed = format!("{:.2} s, {:.0} rows/s", self.seconds, self.rows_per_second);
+        if self.is_elastic {
+            let sent = crate::counted(self.rows_sent, "row", "rows");
+            return format!(
+                "{sent} sent, {requests}\n{speed}\n\
+                 rejected rows are only in the table's error table; {retries}, {renewals}\n"
+            );
+        }
+        let Summary { rows_rejected_before, .. } = self;
         let stored_before = self.skipped.saturating_sub(*rows_rejected_before);
-        let stored = self.rows_stored();
+        let stored = crate::counted(self.rows_stored(), "row", "rows");
+        let rejected = crate::counted(self.rows_rejected, "row", "rows");
+        let reopens = crate::counted(self.reopens, "reopen", "reopens");
         let offset = self.committed_offset.as_deref().unwrap_or("none");
-        let requests = requests(self.batches);
-        crate::print(format_args!(
-            "{stored} rows stored ({stored_before} of them before), offset {offset}, {requests}\n\
-             {seconds:.2} s, {rows_per_second:.0} rows/s\n\
-             {rows_rejected} rows rejected, {rows_rejected_before} in earlier runs, {} retries, {} renewals, {} reopens\n",
-            self.retries, self.renewals, self.reopens
-        ))
+        format!(
+            "{stored} stored ({stored_before} of them before), offset {offset}, {requests}\n{speed}\n\
+             {rejected} rejected, {rows_rejected_before} in earlier runs, {retries}, {renewals}, {reopens}\n"
+        )
     }
 }
 
-fn requests(batches: u64) -> String {
-    if batches == 1 { "1 request".into() } else { format!("{batches} requests") }
+/// What is left is loaded by running the load again, later or with a corrected file.
+fn is_to_go_on(kind: ErrorKind) -> bool {
+    matches!(crate::exit_code(kind), 4 | 7)
 }
 
 fn rate(rows: u64, elapsed: Duration) -> f64 {
     let seconds = elapsed.as_secs_f64();
     if seconds > 0.0 { rows as f64 / seconds } else { 0.0 }
 }
+
+const RUN_AGAIN: &str = "run it again";

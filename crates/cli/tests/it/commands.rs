@@ -50,7 +50,7 @@ fn an_argument_that_is_not_utf_8_is_wrong_use() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    for arguments in [["demo"].as_slice(), &["--help"], &["load", "--json"]] {
+    for arguments in [["demo"].as_slice(), &["--help"], &["load", "--emulator", "--json"]] {
         let mut program = snowpipe(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(program.stdout.take());
         let output = program.wait_with_output().unwrap();
@@ -61,9 +61,19 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_standard_output_is_an_error_in_one_line() {
-    for arguments in [["demo"].as_slice(), &["--version"], &["load", "--json"]] {
+    for arguments in [["demo"].as_slice(), &["--version"], &["load", "--emulator", "--json"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = run(snowpipe(arguments).stdout(full));
         assert!(error(&output, 1).contains("cannot write to standard output"), "{arguments:?}: {output:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_error_leaves_the_exit_code_as_it_is() {
+    for arguments in [["laod"].as_slice(), &["load", "--json"], &["check", "x"], &["emulator"], &["demo", "x"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = run(snowpipe(arguments).stderr(full));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
     }
 }

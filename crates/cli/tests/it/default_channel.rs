@@ -3,18 +3,16 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
-use crate::support::{Folder, error, json, row, rows, run, snowpipe, stdout};
-
-const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
+use crate::support::{Folder, TABLE, error, gzip, json, row, rows, run, snowpipe, stdout};
 
 fn load(folder: &Folder, arguments: &[&str]) -> Output {
-    run(folder.command("load", arguments).arg("--json"))
+    run(folder.load(arguments).arg("--json"))
 }
 
 fn load_from_stdin(folder: &Folder, text: &[u8]) -> Output {
-    let mut command = folder.command("load", &["-", "--json"]);
+    let mut command = folder.load(&["-", "--json"]);
     let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     program.stdin.take().unwrap().write_all(text).unwrap();
     program.wait_with_output().unwrap()
@@ -30,12 +28,6 @@ fn crc32(text: &str) -> String {
         }
     }
     format!("{:08x}", !crc)
-}
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(text.as_bytes()).unwrap();
-    gzip.finish().unwrap()
 }
 
 #[test]
@@ -68,7 +60,7 @@ fn it_is_named_for_the_file_and_its_first_row() {
 #[test]
 fn the_sample_has_that_of_its_file() {
     let sample = include_str!("../../data/flights.ndjson");
-    let summary = json(&run(&mut snowpipe(&["load", "--json"])));
+    let summary = json(&run(&mut snowpipe(&["load", "--emulator", "--json"])));
     assert_eq!(summary["channel"], format!("flights-{}", crc32(sample.lines().next().unwrap())), "{summary}");
     assert_eq!((&summary["file"], &summary["rows"]), (&serde_json::Value::Null, &10_000.into()), "{summary}");
 }
@@ -106,8 +98,34 @@ fn a_source_without_rows_opens_no_channel() {
         assert_eq!((&summary["channel"], &summary["rows"]), (&serde_json::Value::Null, &0.into()), "{summary}");
     }
     assert!(service.requests().is_empty());
-    let text = run(&mut folder.command("load", &[&folder.path("empty.ndjson")]));
+    let text = run(&mut folder.load(&[&folder.path("empty.ndjson")]));
     assert!(stdout(&text).starts_with("0 rows stored (0 of them before), offset none, 0 requests\n"), "{text:?}");
+}
+
+#[test]
+fn a_first_line_that_is_no_row_names_no_channel_and_nothing_is_sent() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    for (name, text, position) in [
+        ("several.ndjson", format!("{{\"ID\":1,\n{}", rows(2..=4000)), 1),
+        ("array.ndjson", format!("\n\n[]\n{}", rows(2..=9)), 3),
+        ("unfinished.ndjson", "{\"ID\":1".into(), 1),
+    ] {
+        let file = folder.write(name, text);
+        for channels in ["1", "4"] {
+            let output = load(&folder, &[&file, "--channels", channels]);
+            assert!(error(&output, 4).contains(&format!("could not read line {position} of {file}: ")), "{output:?}");
+            let summary = json(&output);
+            assert_eq!((&summary["error"]["kind"], &summary["error"]["position"]), (&"row".into(), &position.into()));
+            assert_eq!((&summary["channel"], &summary["rows"]), (&serde_json::Value::Null, &0.into()), "{summary}");
+        }
+    }
+    assert!(service.requests().is_empty());
+
+    // Mended, and named for the first row that it has now.
+    let file = folder.write("several.ndjson", rows(1..=4000));
+    assert_eq!(json(&load(&folder, &[&file, "--channels", "4"]))["skipped"], 0);
+    assert_eq!(service.row_count(TABLE), 4000);
 }
 
 #[test]
@@ -127,7 +145,7 @@ fn a_first_row_longer_than_any_buffer_is_kept_whole() {
 fn a_path_that_is_a_pipe_is_read_once() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
-    let mut command = folder.command("load", &["/dev/stdin", "--json"]);
+    let mut command = folder.load(&["/dev/stdin", "--json"]);
     let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     program.stdin.take().unwrap().write_all(rows(1..=3).as_bytes()).unwrap();
     let summary = json(&program.wait_with_output().unwrap());
@@ -136,20 +154,45 @@ fn a_path_that_is_a_pipe_is_read_once() {
 }
 
 #[test]
-fn a_padded_gzip_is_loaded_to_its_end_and_reruns() {
+fn the_text_names_it_for_a_file_that_goes_on_under_another_name() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
-    let members = [gzip(&rows(1..=5)), gzip(&rows(6..=9))].concat();
-    let padded = folder.write("rows.ndjson.gz", [&members[..], &[0; 512]].concat());
-    for skipped in [0, 9] {
-        let summary = json(&load(&folder, &[&padded]));
-        assert_eq!((&summary["rows"], &summary["skipped"]), (&9.into(), &skipped.into()), "{summary}");
-        assert!(summary["error"].is_null(), "{summary}");
-    }
-    assert_eq!(service.rows(TABLE), rows(1..=9).as_bytes());
+    let channel = format!("rows-{}", crc32(&row(1)));
+    let cure = format!("; to go on under another file name: --channel {channel}");
+    let file = folder.write("rows.ndjson", rows(1..=5) + "[]\n");
+    let output = run(&mut folder.load(&[&file]));
+    assert!(error(&output, 4).ends_with(&cure), "{output:?}");
 
-    let followed = folder.write("other.ndjson.gz", [&members[..], b"\0x"].concat());
-    let output = load(&folder, &[&followed]);
-    assert!(error(&output, 4).contains("other bytes follow the end of the gzip data"), "{output:?}");
-    assert_eq!((&json(&output)["rows"], &json(&output)["error"]["kind"]), (&9.into(), &"source".into()));
+    service.inject(Fault::status(Endpoint::Open, 503).times(1000));
+    let output = run(&mut folder.load(&[&file, "--retry-budget", "0"]));
+    assert!(error(&output, 7).ends_with(&cure), "{output:?}");
+    let given = run(&mut folder.load(&[&file, "--retry-budget", "0", "--channel", "X"]));
+    assert!(!error(&given, 7).contains("--channel"), "{given:?}");
+    service.clear_faults();
+
+    let other = folder.write("other.ndjson", rows(1..=8));
+    let output = run(&mut folder.load(&[&other, "--channel", &channel]));
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = stdout(&output);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("8 rows stored (5 of them before), offset 8-"), "{text}");
+    assert_eq!((lines.len(), lines[3]), (4, &*format!("channel {channel}")), "{text}");
+    assert_eq!(service.rows(TABLE), rows(1..=8).as_bytes());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_descriptor_has_the_name_of_standard_input() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    folder.write("rows.ndjson", rows(1..=3));
+    for (descriptor, path) in [("7", "/dev/fd/7"), ("8", "/proc/self/fd/8"), ("63", "/dev/fd/63")] {
+        let script = "exec \"$0\" load \"$1\" --json --profile profile.json --table DEMO.PUBLIC.FLIGHTS";
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-c", &format!("{script} {descriptor}< <(cat rows.ndjson)"), env!("CARGO_BIN_EXE_snowpipe"), path]);
+        let summary = json(&run(shell.current_dir(folder.path(""))));
+        assert_eq!(summary["channel"], format!("stdin-{}", crc32(&row(1))), "{summary}");
+        assert_eq!(summary["file"], path);
+    }
+    assert_eq!(service.row_count(TABLE), 3);
 }

@@ -36,7 +36,7 @@ fn each_profile_that_it_writes_logs_in() {
             assert!(output.status.success(), "{profile}: {output:?}");
         }
         std::fs::write(path("rows.ndjson"), rows(1..=10)).unwrap();
-        let load = ["load", "--profile", &path("profile.json"), "--json", &path("rows.ndjson")];
+        let load = ["load", "--profile", &path("profile.json"), "--table", "A.B.T", "--json", &path("rows.ndjson")];
         assert_eq!(json(&run(&mut snowpipe(&load)))["rows"], 10);
     }
 }

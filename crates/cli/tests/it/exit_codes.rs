@@ -1,15 +1,14 @@
 //! Each exit code of `snowpipe load`, provoked, with the kind of error that its summary names.
 
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
-use crate::support::{Folder, error, json, rows, run};
-
-const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
+use crate::support::{Folder, TABLE, error, json, rows, run};
 
 fn load(folder: &Folder, arguments: &[&str]) -> Output {
-    run(folder.command("load", arguments).arg("--json"))
+    run(folder.load(arguments).arg("--json"))
 }
 
 /// The error's text, after a look at exit code and kind.
@@ -118,6 +117,27 @@ fn an_outage_beyond_the_retry_budget_is_7_and_a_rerun_goes_on() {
         assert_eq!(json(&output)["retries"].as_u64() > Some(0), budget != "0", "{output:?}");
     }
     service.clear_faults();
+    assert!(load(&folder, &[&file]).status.success());
+    assert_eq!(service.rows(TABLE), rows(1..=9).as_bytes());
+}
+
+#[test]
+fn rows_of_an_earlier_run_that_are_not_committed_are_7_within_the_timeout() {
+    let service = Emulator::start().unwrap();
+    service.hold_commits(true);
+    let folder = Folder::new(&service);
+    let file = folder.write("rows.ndjson", rows(1..=9));
+    let arguments = [&file, "--commit-timeout", "1", "--retry-budget", "2"];
+    let output = load(&folder, &arguments);
+    refused(&output, 7, "timeout");
+    let began = Instant::now();
+    let output = load(&folder, &arguments);
+    let text = refused(&output, 7, "timeout");
+    // Far less than the two minutes for which opening waits by itself.
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(text.contains("could not open channel rows-") && text.contains("; run it again: "), "{text}");
+    assert_eq!(json(&output)["error"]["retryable"], true);
+    service.hold_commits(false);
     assert!(load(&folder, &[&file]).status.success());
     assert_eq!(service.rows(TABLE), rows(1..=9).as_bytes());
 }

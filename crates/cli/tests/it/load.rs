@@ -5,22 +5,59 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::Emulator;
 
-use crate::support::{Folder, error, json, row, rows, run, snowpipe, stdout};
-
-const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
+use crate::support::{Folder, TABLE, error, gzip, json, row, rows, run, snowpipe, stdout};
 
 fn load(folder: &Folder, arguments: &[&str]) -> Output {
-    run(&mut folder.command("load", arguments))
+    run(&mut folder.load(arguments))
 }
 
 #[test]
-fn without_a_profile_the_sample_is_loaded_into_the_embedded_service() {
-    let output = run(&mut snowpipe(&["load"]));
+fn the_sample_is_loaded_into_the_embedded_service() {
+    let output = run(&mut snowpipe(&["load", "--emulator"]));
     assert!(output.status.success(), "{output:?}");
     let text = stdout(&output);
     assert!(text.contains("10000 rows stored (0 of them before), offset 10000-837fff81, 1 request"), "{text}");
     assert!(text.contains("DEMO.PUBLIC.FLIGHTS of the embedded emulator: 10000 rows"), "{text}");
     assert!(output.stderr.is_empty(), "no progress bar without a terminal");
+}
+
+#[test]
+fn without_a_connection_a_file_or_a_table_nothing_is_loaded() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let (file, profile) = (folder.write("rows.ndjson", rows(1..=3)), folder.path("profile.json"));
+    for (arguments, said) in [
+        (vec![], ["FILE", "--emulator"]),
+        (vec![&*file], ["--profile FILE", "--emulator"]),
+        (vec!["-", "--table", TABLE], ["--profile FILE", "--emulator"]),
+        (vec!["--profile", &profile, "--table", TABLE], ["FILE", "standard input"]),
+        (vec!["--profile", &profile, &file], ["--table DB.SCHEMA.TABLE", "is needed"]),
+        (vec!["--profile", &profile, "--emulator", &file], ["--profile", "--emulator"]),
+    ] {
+        let output = run(snowpipe(&["load", "--json"]).args(&arguments));
+        let text = error(&output, 2);
+        assert!(said.iter().all(|part| text.contains(part)), "{arguments:?}: {text}");
+        assert_eq!(
+            (&json(&output)["rows"], &json(&output)["table"].is_null()),
+            (&0.into(), &!arguments.contains(&TABLE))
+        );
+    }
+    assert!(service.requests().is_empty());
+}
+
+#[test]
+fn a_file_is_loaded_into_the_embedded_service_when_asked_for() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let file = folder.write("rows.ndjson", rows(1..=3));
+    for (arguments, table) in [(vec![], TABLE), (vec!["--table", "A.B.T"], "A.B.T")] {
+        let output = run(snowpipe(&["load", "--emulator", &file]).args(arguments));
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let text = stdout(&output);
+        assert!(text.contains(&format!("in {table} of the embedded emulator: 3 rows\n")), "{text}");
+        assert!(text.contains(&format!("the first: {}\n", row(1))), "{text}");
+    }
+    assert!(service.requests().is_empty());
 }
 
 #[test]
@@ -30,13 +67,11 @@ fn standard_input_gzip_quoted_names_and_elastic_work() {
     let file = folder.write("rows.ndjson", rows(1..=100));
 
     let input = std::fs::File::open(&file).unwrap();
-    let mut command = folder.command("load", &["-", "--json", "--table", "A.B.\"My.Table\""]);
+    let mut command = folder.load(&["-", "--json", "--table", "A.B.\"My.Table\""]);
     assert_eq!(json(&run(command.stdin(input)))["rows"], 100);
     assert_eq!(service.rows("A.B.\"My.Table\""), rows(1..=100).as_bytes());
 
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut gzip, rows(1..=50).as_bytes()).unwrap();
-    let packed = folder.write("rows.ndjson.gz", gzip.finish().unwrap());
+    let packed = folder.write("rows.ndjson.gz", gzip(&rows(1..=50)));
     assert_eq!(json(&load(&folder, &[&packed, "--json"]))["rows"], 50);
     assert_eq!(service.rows(TABLE), rows(1..=50).as_bytes());
 
@@ -85,18 +120,6 @@ fn bad_input_is_one_line_that_names_the_thing_and_the_cure() {
         assert!(error.contains(said), "{said:?} is missing in {error}");
     }
     assert_eq!(service.rows(TABLE), b"", "nothing landed");
-}
-
-#[test]
-fn an_elastic_load_stores_the_rows_before_a_bad_one() {
-    let service = Emulator::builder().commit_delay(Duration::ZERO).start().unwrap();
-    let folder = Folder::new(&service);
-    let file = folder.write("rows.ndjson", format!("{}\n[]\n{}", rows(1..=5), rows(6..=9)));
-    let output = load(&folder, &[&file, "--json", "--elastic"]);
-    assert!(error(&output, 4).starts_with(&format!("error: could not read line 7 of {file}: ")), "{output:?}");
-    let summary = json(&output);
-    assert_eq!((&summary["rows"], &summary["error"]["position"]), (&5.into(), &7.into()), "{summary}");
-    assert_eq!(service.row_count(TABLE), 5);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The summary of `snowpipe load`: as JSON for programs, in every case; as text for a person.
 
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
 use crate::support::{Folder, error, json, row, rows, run, snowpipe, stdout};
 
@@ -19,7 +19,7 @@ fn a_load_and_its_rerun_are_summed_up() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
     let file = folder.write("rows.ndjson", rows(1..=100));
-    let load = |more: &[&str]| json(&run(folder.command("load", &[&file, "--json"]).args(more)));
+    let load = |more: &[&str]| json(&run(folder.load(&[&file, "--json"]).args(more)));
     let mut first = load(&["--batch-bytes", "1000", "--channel", "X"]);
     assert_eq!(keys(&first), KEYS);
     for key in ["seconds", "rows_per_second", "commit_lag_seconds"] {
@@ -46,9 +46,9 @@ fn several_channels_and_elastic_have_no_offset_of_their_own() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);
     let file = folder.write("rows.ndjson", rows(1..=100));
-    let load = |more: &[&str]| json(&run(folder.command("load", &[&file, "--json"]).args(more)));
+    let load = |more: &[&str]| json(&run(folder.load(&[&file, "--json"]).args(more)));
     let several = load(&["--channels", "2", "--channel", "X", "--table", "A.B.\"t\""]);
-    let elastic = load(&["--elastic", "--channel", "X", "--pipe", "T-STREAMING", "--table", "A.B.T"]);
+    let elastic = load(&["--elastic", "--pipe", "T-STREAMING", "--table", "A.B.T"]);
     for (summary, table, pipe, channel, channels) in [
         (&several, "A.B.\"t\"", "\"t-STREAMING\"", "X".into(), 2),
         (&elastic, "A.B.T", "T-STREAMING", serde_json::Value::Null, 0),
@@ -70,12 +70,13 @@ fn what_fails_before_the_load_is_summed_up_too() {
     for (arguments, told) in [
         (vec!["--json", "--bathc-bytes", "5"], None),
         (vec!["--table", "A.B", "--json"], None),
+        (vec![&file, "--json", "--emulator"], Some(&file)),
         (vec![&file, "--channel", "--json"], Some(&file)),
         (vec![&file, "--json", "--profile", "/no/such/profile"], Some(&file)),
         (vec!["/no/such/file", "--json"], Some(&missing)),
         (vec![&file, "--json", "--channels", "5000"], Some(&file)),
     ] {
-        let output = run(&mut folder.command("load", &arguments));
+        let output = run(&mut folder.load(&arguments));
         error(&output, 2);
         let summary = json(&output);
         assert_eq!(keys(&summary), KEYS);
@@ -104,14 +105,28 @@ fn the_text_calls_stored_what_is_stored_and_names_the_rejected_rows_of_each_run(
     let folder = Folder::new(&service);
     let file = folder.write("rows.ndjson", rows(1..=9));
     let load = |stored: &str, rejected: &str| {
-        let output = run(&mut folder.command("load", &[&file]));
+        let output = run(&mut folder.load(&[&file]));
         error(&output, 3);
         let text = stdout(&output);
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].starts_with(stored) && lines[2].starts_with(rejected), "{text}");
     };
-    load("8 rows stored (0 of them before), offset 9-", "1 rows rejected, 0 in earlier runs, ");
+    load("8 rows stored (0 of them before), offset 9-", "1 row rejected, 0 in earlier runs, ");
     load("8 rows stored (8 of them before), offset 9-", "0 rows rejected, 1 in earlier runs, ");
     std::fs::write(&file, rows(1..=9) + &row(77) + "\n" + &row(7) + "\n").unwrap();
-    load("9 rows stored (8 of them before), offset 11-", "1 rows rejected, 1 in earlier runs, ");
+    load("9 rows stored (8 of them before), offset 11-", "1 row rejected, 1 in earlier runs, ");
+}
+
+#[test]
+fn one_of_a_kind_is_counted_in_the_singular() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let file = folder.write("rows.ndjson", rows(1..=1));
+    let text = stdout(&run(&mut folder.load(&[&file])));
+    assert!(text.starts_with("1 row stored (0 of them before), offset 1-21d5bdfa, 1 request\n"), "{text}");
+    service.inject(Fault::status(Endpoint::Elastic, 429));
+    let text = stdout(&run(&mut folder.load(&[&file, "--elastic"])));
+    assert!(text.starts_with("1 row sent, 1 request\n") && text.contains("; 1 retry, 0 renewals\n"), "{text}");
+    let text = stdout(&run(snowpipe(&["load", "--emulator"]).arg(&file)));
+    assert!(text.contains("in DEMO.PUBLIC.FLIGHTS of the embedded emulator: 1 row\n"), "{text}");
 }

@@ -15,6 +15,9 @@ pub fn run(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 
+/// Where the tests load to.
+pub const TABLE: &str = "DEMO.PUBLIC.FLIGHTS";
+
 /// A folder with a profile for the service, and the files of one test.
 pub struct Folder {
     folder: tempfile::TempDir,
@@ -53,6 +56,13 @@ impl Folder {
         command.args(arguments);
         command
     }
+
+    /// A load with this profile, into [`TABLE`] unless the arguments name another one.
+    pub fn load(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command("load", &["--table", TABLE]);
+        command.args(arguments);
+        command
+    }
 }
 
 pub fn stdout(output: &Output) -> String {
@@ -83,4 +93,10 @@ pub fn row(id: u64) -> String {
 /// Rows with these ids, a line each.
 pub fn rows(ids: impl IntoIterator<Item = u64>) -> String {
     ids.into_iter().map(|id| row(id) + "\n").collect()
+}
+
+pub fn gzip(text: &str) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
 }
