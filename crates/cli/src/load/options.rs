@@ -81,7 +81,7 @@ impl Options {
         }
         if matches!(self.input, Input::Sample) {
             return Err(misuse(
-                "FILE is missing: name a file, or - for standard input; --emulator loads a sample without",
+                "FILE is missing: name a file, or - for standard input; --emulator loads a sample by itself",
             ));
         }
         if self.profile.is_none() {
