@@ -93,7 +93,12 @@ impl Channel {
     pub(crate) fn fetch_status(&mut self, timeout: Option<Duration>) -> Result<ChannelStatus, Error> {
         let status = self.look_for_status(timeout)?;
         self.check_creation(&status)?;
-        self.in_flight.observe(status.committed_offset().as_ref(), self.pipe.clock().now());
+        let offset = status.committed_offset();
+        // An offset from before the opening comes from a status that lags, one of another writer with rows of its own.
+        let has_grown = status.rows_received() > self.rows_at_open;
+        if has_grown || offset.as_ref().is_some_and(|offset| self.in_flight.knows(offset)) {
+            self.in_flight.observe(offset.as_ref(), self.pipe.clock().now());
+        }
         self.rejections.note(&status);
         Ok(status)
     }

@@ -196,6 +196,11 @@ impl InFlight {
         self.reported.is_some() && self.reported != self.committed
     }
 
+    /// Whether this offset was sent here, or committed before.
+    pub(crate) fn knows(&self, offset: &OffsetToken) -> bool {
+        self.position(offset).is_some() || self.recent.contains(offset)
+    }
+
     /// What the service reported last, also if it was not sent here.
     pub(crate) fn reported(&self) -> Option<&OffsetToken> {
         self.reported.as_ref()

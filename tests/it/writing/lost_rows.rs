@@ -7,7 +7,7 @@ use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, Loader, Source};
 
 use super::{PIPE, SOON, writer};
-use crate::support::{batch, landed, pipe_of, row, rows};
+use crate::support::{OPENED, Scripted, batch, landed, pipe_of, row, rows};
 
 /// Long enough for the emulator to commit, short enough to wait for in vain.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -156,4 +156,24 @@ fn closing_that_ends_in_a_timeout_cannot_be_repeated_and_says_how_to_go_on() {
     let error = writer.close(Duration::from_millis(50)).unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Timeout, false));
     assert!(error.to_string().contains("write again what comes after its committed offset"), "{error}");
+}
+
+#[test]
+fn a_status_from_before_the_opening_is_no_sign_of_another_writer() {
+    let service = Scripted::start();
+    let status = |offset: &str, rows: u64| {
+        let status = OPENED.split("\"channel_status\":").nth(1).unwrap().strip_suffix('}').unwrap();
+        let counted = status.replace("\"rows_inserted\":0", &format!("\"rows_inserted\":{rows}"));
+        counted
+            .replace("\"last_committed_offset_token\":null", &format!("\"last_committed_offset_token\":\"{offset}\""))
+    };
+    let opened = format!("{{\"next_continuation_token\":\"0_1\",\"channel_status\":{}}}", status("9", 9));
+    service.next("open", 200, &opened);
+    for (offset, rows) in [("7", 7), ("7", 7), ("10", 10)] {
+        service.next("status", 200, &format!("{{\"channel_statuses\":{{\"LOAD-1\":{}}}}}", status(offset, rows)));
+    }
+    let mut writer = service.pipe().channel("load-1").open().unwrap().into_writer();
+    writer.write_json(row(10).as_bytes(), 10).unwrap();
+    writer.commit(SOON).unwrap();
+    assert_eq!((service.seen_at("open").len(), service.seen_at("rows").len()), (1, 1));
 }
