@@ -304,8 +304,7 @@ impl Delivery {
             self.last_news = self.last_look;
         }
         self.note_commit_lag();
-        self.channel.check_usable(&self.last_status)?;
-        if self.channel.in_flight().reports_foreign() { Err(self.channel.displaced()) } else { Ok(()) }
+        self.channel.check_usable(&self.last_status)
     }
 
     fn note_rejected(&mut self, status: ChannelStatus) {

@@ -191,11 +191,6 @@ impl InFlight {
         self.sent.iter().any(|sent| sent.offset.is_some())
     }
 
-    /// Whether the service reported last an offset that was neither sent here nor committed before.
-    pub(crate) fn reports_foreign(&self) -> bool {
-        self.reported.is_some() && self.reported != self.committed
-    }
-
     /// Whether this offset was sent here, or committed before.
     pub(crate) fn knows(&self, offset: &OffsetToken) -> bool {
         self.position(offset).is_some() || self.recent.contains(offset)
@@ -481,15 +476,6 @@ mod tests {
         assert_eq!((committed, in_flight.is_empty()), ([true, true, false, true], true));
         in_flight.begin_after(None);
         assert!(!in_flight.has_committed(&"a".into()) && in_flight.reported().is_none());
-    }
-
-    #[test]
-    fn an_offset_that_was_committed_before_is_not_foreign() {
-        let (mut in_flight, now) = in_flight(Some("start"), &["a", "b", "c"]);
-        for (reported, is_foreign) in [("b", false), ("start", false), ("a", false), ("x", true), ("b", false)] {
-            in_flight.observe(Some(&reported.into()), now);
-            assert_eq!(in_flight.reports_foreign(), is_foreign, "{reported}");
-        }
     }
 
     #[test]

@@ -189,8 +189,13 @@ impl Channel {
         let opened = builder.open()?;
         let committed = opened.status_at_open.committed_offset();
         self.check_creation(&opened.status_at_open)?;
+        // With fewer rows than before, an offset that is not known here is one from before the first opening.
+        let is_behind = opened.rows_at_open < self.rows_at_open;
         self.take_over(opened);
-        let reconciled = self.in_flight.reconcile(committed.as_ref(), self.pipe.clock().now());
+        let reconciled = match self.in_flight.reconcile(committed.as_ref(), self.pipe.clock().now()) {
+            Reconciled::Foreign if is_behind => Reconciled::Outdated,
+            reconciled => reconciled,
+        };
         if let Reconciled::Outdated = reconciled {
             let error = self.outdated(committed.as_ref());
             self.take_down(error.clone());
@@ -204,7 +209,7 @@ impl Channel {
         self.rejections.reopen(&opened.status_at_open);
         self.created_on_ms = opened.created_on_ms.or(self.created_on_ms);
         self.rows_since = opened.rows_at_open.saturating_sub(self.rows_at_open);
-        self.rows_at_open = opened.rows_at_open;
+        self.rows_at_open = self.rows_at_open.max(opened.rows_at_open);
         (self.name, self.link, self.pace) = (opened.name, opened.link, opened.pace);
         self.status_at_open = opened.status_at_open;
         self.reopens += 1;
@@ -226,12 +231,6 @@ impl Channel {
         Error::new(ErrorKind::Unconfirmed, happened)
             .attempting(self.attempted("resume"))
             .advise("reopen the channel again, when the service has caught up")
-    }
-
-    /// The error for an offset that the service has reported and that was neither sent here nor committed before: another
-    /// writer sent it.
-    pub(crate) fn displaced(&self) -> Error {
-        self.foreign(self.in_flight.reported())
     }
 
     fn foreign(&self, found: Option<&OffsetToken>) -> Error {

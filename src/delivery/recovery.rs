@@ -8,16 +8,12 @@ use crate::error::{Error, ErrorKind};
 
 impl Delivery {
     /// Reopens the channel after `Channel` or `Unconfirmed`, takes its committed offset as authoritative and requeues the
-    /// bodies behind it. After `Timeout`, when no commit came, it does so only if nothing is on its way any more. An offset
-    /// that was not sent here is proof of another writer, which keeps the channel.
+    /// bodies behind it. After `Timeout`, when no commit came, it does so only if nothing is on its way any more. A status that
+    /// reports an offset of another writer proves nothing: it may lag.
     ///
     /// Returns the cause if it is of another kind. Gives up after several reopenings without progress.
     pub(crate) fn recover(&mut self, cause: Error) -> Result<(), Error> {
         self.check_ended()?;
-        if self.channel.in_flight().reports_foreign() {
-            let displaced = self.channel.displaced();
-            return Err(self.end(displaced));
-        }
         match cause.kind() {
             ErrorKind::Timeout => self.recover_overdue(cause),
             _ if needs_reopening(&cause) => self.recover_lost(cause),
