@@ -98,7 +98,7 @@ enum Link {
     },
     /// Reopening may help.
     Down(Error),
-    /// Reopening cannot help, and would take the channel away from somebody else.
+    /// Reopening cannot help, and would take the channel away from another writer.
     Ended(Error),
 }
 

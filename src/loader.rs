@@ -124,8 +124,8 @@ pub struct LoadReport {
 }
 
 impl<'p> Loader<'p> {
-    /// The most that is kept in memory, compressed, of what was sent from a source that cannot be read again; when it is
-    /// reached, sending waits for commits.
+    /// The most that is kept in memory of what was sent from a source that cannot be read again: compressed rows, and the offset
+    /// token of each. When it is reached, sending waits for commits.
     pub const RETAINED_BYTES: usize = Delivery::RETAINED_BYTES;
 
     /// The most channels that one load uses; the service takes two thousand a pipe.
@@ -272,8 +272,10 @@ impl<'p> Loader<'p> {
     ///   [`max_errors`](Loader::max_errors) allows, in this run or an earlier one.
     /// - [`Conflict`](ErrorKind::Conflict): the channel holds rows of another source, another writer has committed rows
     ///   meanwhile, or the load was begun with another number of channels. Nothing was appended to that channel after it was
-    ///   found; through several channels and from a file, to none of them.
-    /// - [`Source`](ErrorKind::Source): the source failed; the rows before that are committed.
+    ///   found. Of several channels none is appended to where it shows before the first append: of a file always, of another
+    ///   source unless it takes reading the source.
+    /// - [`Source`](ErrorKind::Source): the source failed, and the rows before that are committed; or a file was overwritten
+    ///   while it was loaded, so that the table has rows that the file lacks now.
     /// - [`Channel`](ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
     /// - [`Timeout`](ErrorKind::Timeout): commits did not come in time.
     /// - [`Config`](ErrorKind::Config): a setting of this loader is out of its range; nothing was sent.

@@ -21,7 +21,7 @@ use crate::rows::{Batch, Compressor, Payload, Payloads};
 ///
 /// There is no background thread. [`write`](Writer::write) usually only encodes; when the buffer is full or its oldest row
 /// is older than [`max_age`](Writer::max_age) it sends, and when too much is not committed it waits for commits. A program
-/// that may be idle calls [`tick`](Writer::tick) now and then, so that the last rows before a lull do not wait for the next
+/// that may be idle calls [`tick`](Writer::tick) now and then, so that the last rows before a pause do not wait for the next
 /// one, and so that commits, rejected rows and a lost channel are noticed.
 ///
 /// Memory is bounded by [`max_bytes`](Writer::max_bytes) and a row before compression, and after it by 32 MB and the

@@ -110,7 +110,7 @@ impl InFlight {
         (self.committed_rows, self.committed_requests, self.commit_lag) = (0, 0, Duration::ZERO);
     }
 
-    /// Begins anew after this offset. What was sent and is not known to be committed is forgotten.
+    /// Starts over after this offset. What was sent and is not known to be committed is forgotten.
     pub(crate) fn begin_after(&mut self, committed: Option<OffsetToken>) {
         let recent = std::mem::take(&mut self.recent);
         *self = InFlight::after(committed);

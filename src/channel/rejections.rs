@@ -30,7 +30,7 @@ impl Rejections {
     }
 
     /// Takes the count of a channel that was opened again. Rows that were rejected in the meantime are still to be
-    /// reported. A channel that was created again counts anew.
+    /// reported. A channel that was created again counts from zero.
     pub(super) fn reopen(&mut self, status: &ChannelStatus) {
         let is_new = match (self.created_on_ms, status.created_on_ms()) {
             (Some(known), Some(found)) => known != found,
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_channel_created_again_are_counted_anew_and_those_from_before_are_carried_over() {
+    fn rows_of_a_channel_created_again_are_counted_from_zero_and_those_from_before_are_carried_over() {
         let created = |rejected: u64, on: u64| -> ChannelStatus {
             serde_json::from_str(&format!("{{\"rows_error_count\":{rejected},\"created_on_ms\":{on}}}")).unwrap()
         };

@@ -14,7 +14,7 @@ impl Wait {
         Wait { deadline: clock.now().deadline(timeout), next_pause: MIN_PAUSE }
     }
 
-    /// There was progress: the timeout begins anew.
+    /// There was progress: the timeout starts over.
     pub(crate) fn extend(&mut self, clock: &dyn Clock, timeout: Duration) {
         self.deadline = clock.now().deadline(timeout);
     }

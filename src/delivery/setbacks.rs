@@ -15,7 +15,7 @@ pub(super) struct Setbacks {
 
 impl Setbacks {
     /// How long to wait before the channel is reopened for this cause, or why it should not be. After giving up, the count
-    /// begins anew.
+    /// starts over.
     pub(super) fn pause_before_reopening(&mut self, cause: &Error, committed_requests: u64) -> Result<Duration, Error> {
         if committed_requests > self.committed_requests {
             *self = Setbacks { committed_requests, ..Setbacks::default() };
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn after_progress_or_giving_up_the_count_begins_anew() {
+    fn after_progress_or_giving_up_the_count_starts_over() {
         let mut setbacks = Setbacks::default();
         let lost = Error::new(ErrorKind::Channel, "stale");
         for committed_requests in [0, 0, 1, 7] {

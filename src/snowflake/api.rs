@@ -154,7 +154,7 @@ fn drop_request(pipe: &PipeName, channel: &str) -> Result<Request<'static>, Erro
     pipe.check_channel(channel)?;
     let attempted = format!("drop channel {channel} of pipe {pipe}");
     let path = format!("{STREAMING}{}", pipe.channel_path(channel));
-    // Repeated after another client has created the channel anew, it would delete that one.
+    // Repeated after another client has created the channel again, it would delete that one.
     Ok(Request::new(Method::DELETE, path, attempted).replay(Replay::Untraceable))
 }
 

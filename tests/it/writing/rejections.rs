@@ -81,7 +81,8 @@ fn an_idle_writer_learns_from_ticks_what_is_committed_and_what_was_rejected() {
     assert_eq!((writer.committed_offset(), writer.rows_rejected()), (Some(&3.into()), 1));
     let statuses = || service.requests().iter().filter(|it| it.path.ends_with(":bulk-channel-status")).count();
     let asked = statuses();
-    assert!(asked <= began.elapsed().as_secs() as usize, "{asked} in {:?}: at most one a second", began.elapsed());
+    // The first may be due at once: the writer looked when it was made.
+    assert!(asked <= 1 + began.elapsed().as_secs() as usize, "{asked} in {:?}: at most one a second", began.elapsed());
     (0..1000).for_each(|_| writer.tick().unwrap());
     assert_eq!(statuses(), asked, "with nothing in flight there is nothing to ask for");
 }
