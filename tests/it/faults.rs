@@ -63,7 +63,7 @@ fn sixty_four_threads_refused_at_once_cost_one_exchange_and_send_once_more_each(
 }
 
 #[test]
-fn a_connection_that_was_closed_between_two_requests_is_made_anew() {
+fn a_connection_that_was_closed_between_two_requests_is_replaced() {
     let service = Raw::start(|line, before| match line {
         _ if line.contains("hostname") => Reply::Early(200, "127.0.0.1".into()),
         _ if line.contains("/oauth/token") => Reply::Response(200, format!("token-{before}")),
@@ -71,8 +71,9 @@ fn a_connection_that_was_closed_between_two_requests_is_made_anew() {
     });
     service.pipe().channel("c").open().unwrap();
     for path in ["/hostname", "/oauth/token", "/channels/c"] {
+        // Where the close is noticed only by the write, the request is sent again; it arrives once all the same.
         let seen = service.seen(path);
-        assert!(seen.len() == 1 && seen[0].contains("retryCount=0"), "{seen:?}");
+        assert_eq!(seen.len(), 1, "{seen:?}");
     }
 }
 
