@@ -13,9 +13,9 @@ use crate::snowflake::api;
 ///
 /// ```no_run
 /// # fn example(pipe: &snowpipe_streaming::Pipe, batches: &[snowpipe_streaming::Batch]) {
-/// let elastic = pipe.elastic();
+/// let elastic = &pipe.elastic();
 /// std::thread::scope(|scope| {
-///     let append = |batch| scope.spawn(|| elastic.append(batch));
+///     let append = |batch| scope.spawn(move || elastic.append(batch));
 ///     let threads: Vec<_> = batches.iter().map(append).collect();
 ///     for thread in threads {
 ///         if let Ok(Err(error)) = thread.join() {
