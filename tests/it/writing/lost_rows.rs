@@ -38,7 +38,7 @@ fn rows_that_are_still_on_their_way_are_neither_discarded_nor_sent_again() {
         assert!(text.contains("no commit within 300ms; call it again: ") && !text.contains("run it again"), "{text}");
     }
     let opens = service.requests().iter().filter(|request| request.method == "PUT").count();
-    assert_eq!(opens, 4, "each wait that ended in vain asked once");
+    assert_eq!(opens, 4, "each wait that ended without progress asked once");
     service.hold_commits(false);
     writer.commit(SOON).unwrap();
     assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 0));
@@ -50,7 +50,8 @@ fn a_memory_full_of_lost_rows_is_freed() {
     service.hold_commits(true);
     let mut writer = writer(&service);
     let mut noise = fastrand::Rng::with_seed(5);
-    let mut bytes = vec![0; 1_900_000];
+    // Compression takes back what base64 adds.
+    let mut bytes = vec![0; if cfg!(feature = "zstd") { 1_900_000 } else { 1_425_000 }];
     // Sixteen rows fill 30.4 MB of the 32 that are kept, so there is no room for the last two.
     for id in 1..=18u64 {
         noise.fill(&mut bytes);
