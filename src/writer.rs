@@ -39,8 +39,8 @@ use crate::rows::{Batch, Compressor, Payload, Payloads};
 ///   writer began are lost; [`Unconfirmed`](ErrorKind::Unconfirmed) when it is unknown because they had no offset token.
 ///   Once such an error has come from reopening the channel, the writer has ended: every later call returns it, and no
 ///   more rows are taken or sent.
-/// - [`Channel`](ErrorKind::Channel) when reopening the channel five times brought no progress, or rows of another writer
-///   are on their way: look for a second writer. The next call tries again.
+/// - [`Channel`](ErrorKind::Channel) when reopening the channel five times brought no progress: look for a second writer. The
+///   next call tries again.
 /// - [`Throttled`](ErrorKind::Throttled), [`Unavailable`](ErrorKind::Unavailable), [`Timeout`](ErrorKind::Timeout): call
 ///   again later. Nothing is lost.
 /// - any other: correct its cause, then call again. Nothing is lost.

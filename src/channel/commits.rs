@@ -55,7 +55,7 @@ impl Channel {
     ///
     /// # Blocking
     ///
-    /// Until the condition holds, at most `timeout`.
+    /// Until the condition holds, at most `timeout` and about a second more.
     ///
     /// # Errors
     ///
