@@ -36,7 +36,56 @@ impl fmt::Debug for Signer {
 }
 
 /// Chosen by name, because jsonwebtoken's own choice panics when another crate of the program enables a second backend.
-#[cfg(not(feature = "aws-lc"))]
-static PROVIDER: &CryptoProvider = &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 #[cfg(feature = "aws-lc")]
 static PROVIDER: &CryptoProvider = &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+#[cfg(not(feature = "aws-lc"))]
+static PROVIDER: &CryptoProvider = &pure_rust::PROVIDER;
+
+/// RS256 by the `rsa` crate alone: jsonwebtoken's own backend over it brings 17 crates for algorithms that no service here
+/// takes.
+#[cfg(not(feature = "aws-lc"))]
+mod pure_rust {
+    use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+    use jsonwebtoken::errors::{Error, ErrorKind};
+    use jsonwebtoken::signature::{Error as SignatureError, Signer};
+    use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+    use rsa::RsaPrivateKey;
+    use rsa::pkcs1::DecodeRsaPrivateKey;
+    use rsa::pkcs1v15::SigningKey;
+    use rsa::rand_core::OsRng;
+    use rsa::sha2::Sha256;
+    use rsa::signature::{RandomizedSigner, SignatureEncoding};
+
+    pub(super) static PROVIDER: CryptoProvider =
+        CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+
+    struct Rs256 {
+        key: EncodingKey,
+    }
+
+    fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
+        match algorithm {
+            Algorithm::RS256 => Ok(Box::new(Rs256 { key: key.clone() })),
+            _ => Err(ErrorKind::InvalidAlgorithm.into()),
+        }
+    }
+
+    /// Tokens are verified by the service that receives them.
+    fn verifier(_: &Algorithm, _: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
+        Err(ErrorKind::InvalidAlgorithm.into())
+    }
+
+    impl JwtSigner for Rs256 {
+        fn algorithm(&self) -> Algorithm {
+            Algorithm::RS256
+        }
+    }
+
+    impl Signer<Vec<u8>> for Rs256 {
+        /// Without random numbers there would be no blinding.
+        fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
+            let key = RsaPrivateKey::from_pkcs1_der(self.key.as_bytes()).map_err(SignatureError::from_source)?;
+            Ok(SigningKey::<Sha256>::new(key).try_sign_with_rng(&mut OsRng, message)?.to_vec())
+        }
+    }
+}
