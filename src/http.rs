@@ -52,6 +52,8 @@ pub(crate) struct Request<'r> {
     /// How long the caller waits: no retry starts later, and an attempt in progress is cut off. `None`: until the retry
     /// budget ends, and the attempt in progress then is finished.
     pub(crate) timeout: Option<Duration>,
+    /// Those of the call that this request is a part of; it has no more than them.
+    pub(crate) within: Option<Limits>,
 }
 
 impl<'r> Request<'r> {
@@ -66,6 +68,7 @@ impl<'r> Request<'r> {
             replay: Replay::Safe,
             request_id: Uuid::new_v4(),
             timeout: None,
+            within: None,
         }
     }
 
@@ -77,6 +80,12 @@ impl<'r> Request<'r> {
     pub(crate) fn body(mut self, content_type: &'static str, bytes: &'r [u8]) -> Request<'r> {
         self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.body = Some(bytes);
+        self
+    }
+
+    #[allow(dead_code, reason = "the sources of tokens are about to use it")]
+    pub(crate) fn within(mut self, limits: Limits) -> Request<'r> {
+        self.within = Some(limits);
         self
     }
 

@@ -31,12 +31,23 @@ pub(crate) struct AuthorizedRequest<'r> {
 }
 
 /// Until when a request is attempted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// No retry starts later: the end of the retry budget, or the caller's deadline if that is earlier.
     pub(crate) retries: Deadline,
     /// The caller's, which also cuts off an attempt in progress.
     pub(crate) deadline: Option<Deadline>,
+}
+
+impl Limits {
+    /// What is left of these inside those of a larger call.
+    fn within(self, outer: Limits) -> Limits {
+        let deadline = match (self.deadline, outer.deadline) {
+            (Some(own), Some(outer)) => Some(own.min(outer)),
+            (own, outer) => own.or(outer),
+        };
+        Limits { retries: self.retries.min(outer.retries), deadline }
+    }
 }
 
 /// The result of the last attempt, and what the attempts before it leave behind.
@@ -61,12 +72,13 @@ impl Sender {
         Sender { transport, policy, clock, server_clock }
     }
 
-    /// Those of a request that starts now.
+    /// Those of a request that starts now, inside those that it was given.
     pub(crate) fn limits(&self, request: &Request<'_>) -> Limits {
         let now = self.clock.now();
         let deadline = request.timeout.map(|timeout| now.deadline(timeout));
         let budget = now.deadline(self.policy.budget);
-        Limits { retries: deadline.map_or(budget, |deadline| deadline.min(budget)), deadline }
+        let own = Limits { retries: deadline.map_or(budget, |deadline| deadline.min(budget)), deadline };
+        request.within.map_or(own, |outer| own.within(outer))
     }
 
     pub(crate) fn server_clock(&self) -> &ServerClock {
@@ -266,6 +278,26 @@ mod tests {
         let sent = send_within(Script::default().respond(200, ""), 0);
         assert!(sent.outcome.result.unwrap_err().timed_out);
         assert_eq!((sent.lines.len(), sent.outcome.sent, sent.outcome.in_doubt), (0, 3, false));
+    }
+
+    #[test]
+    fn a_request_that_is_part_of_a_call_has_no_more_time_than_the_call() {
+        let clock = Arc::new(FakeClock::new());
+        let sender = Script::default().sender(&clock, Duration::from_secs(60));
+        let end = |seconds| clock.now().deadline(Duration::from_secs(seconds));
+        let limits = |timeout: Option<u64>, outer: (u64, Option<u64>)| {
+            let outer = Limits { retries: end(outer.0), deadline: outer.1.map(end) };
+            let mut request = Request::new(Method::GET, "/p", "try").within(outer);
+            request.timeout = timeout.map(Duration::from_secs);
+            let Limits { retries, deadline } = sender.limits(&request);
+            (retries, deadline)
+        };
+        assert_eq!(limits(None, (40, None)), (end(40), None));
+        assert_eq!(limits(None, (90, None)), (end(60), None), "its own budget is shorter");
+        assert_eq!(limits(None, (40, Some(30))), (end(40), Some(end(30))));
+        assert_eq!(limits(Some(20), (40, Some(30))), (end(20), Some(end(20))));
+        assert_eq!(limits(Some(50), (40, None)), (end(40), Some(end(50))));
+        assert_eq!(limits(Some(50), (40, Some(30))), (end(40), Some(end(30))));
     }
 
     #[test]
