@@ -7,6 +7,7 @@ mod embedded;
 mod emulator;
 mod load;
 mod sample;
+mod warnings;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -19,6 +20,7 @@ use snowpipe_streaming::{Error, ErrorKind};
 type Result<T> = std::result::Result<T, Error>;
 
 fn main() -> ExitCode {
+    warnings::show();
     run(std::env::args_os().skip(1)).unwrap_or_else(|error| fail(error.kind(), &error.to_string()))
 }
 
