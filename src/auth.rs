@@ -12,9 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Deadline, Moment};
+use crate::clock::Moment;
 use crate::error::Error;
-use crate::http::Origin;
+use crate::http::{Limits, Origin};
 use crate::secret::Secret;
 
 pub(crate) use self::cache::TokenCache;
@@ -27,15 +27,13 @@ pub use self::private_key::PrivateKey;
 pub(crate) trait TokenSource: Send + Sync + fmt::Debug {
     /// A new token, or the same one again if there is no other.
     ///
-    /// `deadline` is the caller's: what is sent for the token ends then.
-    fn fetch(&self, deadline: Option<Deadline>) -> Result<Grant, Error>;
+    /// `limits` are those of the call that needs the token: whatever is sent for it is a part of that call.
+    fn fetch(&self, limits: Limits) -> Result<Grant, Error>;
 
-    /// A new token for one that the service refused.
-    ///
-    /// A source that has no other returns an error here instead of the refused token.
-    fn replace(&self, refused: &Grant, deadline: Option<Deadline>) -> Result<Grant, Error> {
+    /// A token for one that the service refused; `None` if there is no other than the refused one.
+    fn replace(&self, refused: &Grant, limits: Limits) -> Result<Option<Grant>, Error> {
         let _ = refused;
-        self.fetch(deadline)
+        self.fetch(limits).map(Some)
     }
 }
 
@@ -49,6 +47,15 @@ pub(crate) struct Grant {
     pub(crate) lifetime: Duration,
     /// Just before it was requested: its lifetime cannot have begun earlier.
     pub(crate) asked: Moment,
+    /// How long after `asked` its source is to be asked again, although the token is valid for longer.
+    pub(crate) reread_after: Option<Duration>,
+}
+
+impl Grant {
+    /// Whether the service gets the same from both: the same token at the same place.
+    fn is_same(&self, other: &Grant) -> bool {
+        self.bearer == other.bearer && self.origin == other.origin
+    }
 }
 
 /// A token in the cache; cheap to clone.

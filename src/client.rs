@@ -125,7 +125,7 @@ impl Client {
     ///
     /// Those of [every request](Client#errors).
     pub fn token(&self) -> Result<Secret, Error> {
-        self.ingest.tokens().bearer()
+        self.ingest.bearer()
     }
 
     /// Discards both tokens and fetches new ones, whatever their age. Always reaches the network: two calls in a row make
@@ -139,8 +139,9 @@ impl Client {
     ///
     /// Those of [every request](Client#errors).
     pub fn refresh(&self) -> Result<(), Error> {
-        self.control.tokens().refresh()?;
-        self.ingest.tokens().refresh()?;
+        let limits = self.ingest.limits();
+        self.control.tokens().refresh(limits)?;
+        self.ingest.tokens().refresh(limits)?;
         Ok(())
     }
 

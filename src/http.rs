@@ -83,7 +83,6 @@ impl<'r> Request<'r> {
         self
     }
 
-    #[allow(dead_code, reason = "the sources of tokens are about to use it")]
     pub(crate) fn within(mut self, limits: Limits) -> Request<'r> {
         self.within = Some(limits);
         self

@@ -15,6 +15,7 @@ use self::refusal::Refusal;
 use crate::auth::{Token, TokenCache};
 use crate::error::{Error, ErrorKind};
 use crate::http::{AuthorizedRequest, Limits, Outcome, Replay, Request, Response, Sender};
+use crate::secret::Secret;
 
 /// Sends requests to one service with the tokens of one cache, from any number of threads.
 ///
@@ -62,51 +63,75 @@ impl Session {
         &self.principal.identity
     }
 
+    /// Those of a call that starts now and is no request.
+    pub(crate) fn limits(&self) -> Limits {
+        self.sender.call_limits()
+    }
+
+    /// The text of the current token, which is fetched if there is none.
+    pub(crate) fn bearer(&self) -> Result<Secret, Error> {
+        self.tokens.bearer(|| self.limits())
+    }
+
     /// Returns a successful response, or an error with everything that is known.
     ///
-    /// The request's timeout bounds all of it: waiting for a token, fetching one, the request itself and its repetition.
+    /// Its limits are computed once and bound all of it: waiting for a token, fetching one, the request itself and its
+    /// repetition.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
         let limits = self.sender.limits(request);
-        let token = self.tokens.get(limits.deadline).map_err(|error| error.attempting(&*request.attempted))?;
-        let mut outcome = self.send_with_token(&token, request, limits, 0);
-        if let Some(renewed) = self.renew_if_refused(&token, &outcome, request, limits)? {
-            let first = outcome;
-            outcome = self.send_with_token(&renewed, request, limits, first.sent);
-            let is_settled = outcome.result.as_ref().is_ok_and(Response::is_success);
-            outcome.in_doubt |= first.in_doubt && !is_settled;
+        let token = self.tokens.get(limits).map_err(|error| error.attempting(&*request.attempted))?;
+        let first = self.send_with_token(&token, request, limits, 0);
+        let renewed = match refusal::refusal(&*self.dialect, &first) {
+            None => return self.result(request, first),
+            Some(Refusal::Certain) => self.tokens.renew_after(&token, limits),
+            Some(Refusal::Possible) => self.tokens.renew_after_denial(&token, limits),
+        };
+        match renewed {
+            Ok(Some(renewed)) => self.send_again(&renewed, request, limits, &first),
+            // There is no other token, so the response is the result.
+            Ok(None) => self.result(request, first).inspect_err(|error| self.tokens.note_refusal(&token, error)),
+            Err(error) => Err(self.unrenewed(error, &first, request)),
         }
+    }
+
+    fn send_again(
+        &self,
+        renewed: &Token,
+        request: &Request<'_>,
+        limits: Limits,
+        first: &Outcome,
+    ) -> Result<Response, Error> {
+        log::info!("the service refused the token; it was renewed");
+        self.counters.add_renewal();
+        let mut outcome = self.send_with_token(renewed, request, limits, first.sent);
+        let is_settled = outcome.result.as_ref().is_ok_and(Response::is_success);
+        outcome.in_doubt |= first.in_doubt && !is_settled;
+        self.result(request, outcome)
+    }
+
+    fn result(&self, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
         problem::into_result(&*self.dialect, request, outcome).map_err(|error| match error.kind() {
             ErrorKind::Credentials if error.status().is_some() => error.advise(self.diagnosis()),
             _ => error,
         })
     }
 
-    /// Another token if the response refuses this one. `None` if it does not, or if there is no other token: then the response
-    /// is the result.
-    fn renew_if_refused(
-        &self,
-        token: &Token,
-        outcome: &Outcome,
-        request: &Request<'_>,
-        limits: Limits,
-    ) -> Result<Option<Token>, Error> {
-        let renewed = match refusal::refusal(&*self.dialect, outcome) {
-            None => return Ok(None),
-            Some(Refusal::Certain) => self.tokens.renew_after(token, limits.deadline),
-            Some(Refusal::Possible) => self.tokens.renew_after_denial(token, limits.deadline),
-        };
-        match renewed {
-            Ok(renewed) if renewed.generation == token.generation => Ok(None),
-            Ok(renewed) => {
-                log::info!("the service refused the token; it was renewed");
-                self.counters.add_renewal();
-                Ok(Some(renewed))
+    /// The error of a failed renewal, with what was sent: for the token, or else the request that was refused. If the request
+    /// may have been applied before, that matters more.
+    fn unrenewed(&self, error: Error, first: &Outcome, request: &Request<'_>) -> Error {
+        let error = match &first.result {
+            Ok(response) if error.attempts() == 0 => {
+                let error = error.with_status(response.status).with_attempts(first.sent);
+                match self.dialect.label(request.request_id, first.sent) {
+                    Some(_) => error.with_request_id(request.request_id.to_string()),
+                    None => error,
+                }
             }
-            // No token request was sent, so the response is the more informative error; but what has only run out of time was
-            // not refused for good.
-            Err(error) if error.attempts() == 0 && error.kind() != ErrorKind::Timeout => Ok(None),
-            Err(error) => Err(unrenewed(error, outcome, request)),
-        }
+            _ => error,
+        };
+        let is_unconfirmed = first.in_doubt && request.replay != Replay::Safe;
+        let error = if is_unconfirmed { error.into_unconfirmed() } else { error };
+        error.attempting(&*request.attempted)
     }
 
     fn send_with_token(&self, token: &Token, request: &Request<'_>, limits: Limits, sent: u32) -> Outcome {
@@ -135,13 +160,6 @@ impl Session {
         };
         format!("{}; {clock}; {}", self.principal.identity, self.principal.advice)
     }
-}
-
-/// The error of a failed renewal. If the request may have been applied before, that matters more.
-fn unrenewed(error: Error, first: &Outcome, request: &Request<'_>) -> Error {
-    let is_unconfirmed = first.in_doubt && request.replay != Replay::Safe;
-    let error = if is_unconfirmed { error.into_unconfirmed() } else { error };
-    error.attempting(&*request.attempted)
 }
 
 #[cfg(test)]

@@ -7,143 +7,165 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use self::fetch::{Fetch, FetchGuard, Waited};
+use self::fetch::{Fetch, FetchGuard, Fetched, Waited};
 use self::margins::{Deadlines, backoff, remembered};
 use super::{Grant, Token, TokenSource};
 use crate::clock::{Clock, Deadline, Moment};
 use crate::error::{Error, ErrorKind};
+use crate::http::Limits;
 use crate::secret::Secret;
 
 /// Keeps a token until shortly before it expires, and lets one thread at a time fetch another.
 ///
 /// The lock guards bookkeeping only: no I/O happens and nothing is signed under it. A thread that finds a usable token never
 /// waits. A thread that finds none waits for the one that is fetching, and shares its result, errors included; but if that
-/// one had less time and failed, it fetches for itself. `deadline` is always the caller's, and `None` the latest.
+/// one had less time and failed, it fetches for itself. `limits` are always those of the call that needs the token.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
     source: Box<dyn TokenSource>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     fetched: Condvar,
-    timeout: Duration,
 }
 
 impl TokenCache {
     pub(crate) fn new(source: Box<dyn TokenSource>, clock: Arc<dyn Clock>) -> TokenCache {
-        TokenCache { source, clock, state: Mutex::default(), fetched: Condvar::new(), timeout: TIMEOUT }
+        TokenCache { source, clock, state: Mutex::default(), fetched: Condvar::new() }
     }
 
     /// The current token, renewed first if it expires soon.
-    pub(crate) fn get(&self, deadline: Option<Deadline>) -> Result<Token, Error> {
+    pub(crate) fn get(&self, limits: Limits) -> Result<Token, Error> {
         let now = self.clock.now();
-        self.obtain(self.state.lock(), now, deadline)
+        self.obtain(self.state.lock(), now, limits)?.ok_or_else(no_other)
     }
 
-    /// The text of the token that [`get`](TokenCache::get) returns.
-    pub(crate) fn bearer(&self) -> Result<Secret, Error> {
+    /// The text of the token that [`get`](TokenCache::get) returns. The limits are asked for only if it must be fetched.
+    pub(crate) fn bearer(&self, limits: impl FnOnce() -> Limits) -> Result<Secret, Error> {
         let now = self.clock.now();
         let state = self.state.lock();
-        match state.fresh(now) {
-            Some(token) => Ok(token.grant.bearer.clone()),
-            None => Ok(self.obtain(state, now, None)?.grant.bearer.clone()),
+        if let Some(token) = state.fresh(now) {
+            return Ok(token.grant.bearer.clone());
         }
+        drop(state);
+        Ok(self.get(limits())?.grant.bearer.clone())
     }
 
-    /// A token other than the one that the service refused.
+    /// A token other than the one that the service refused; `None` if there is no other.
     ///
     /// It is fetched only if the refused token is still the current one: many threads refused at once cost one fetch, and a
     /// late refusal of an old token costs none.
-    pub(crate) fn renew_after(&self, refused: &Token, deadline: Option<Deadline>) -> Result<Token, Error> {
+    pub(crate) fn renew_after(&self, refused: &Token, limits: Limits) -> Result<Option<Token>, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         state.discard(refused);
-        self.obtain(state, now, deadline)
+        if state.has_no_other(now) {
+            return Ok(None);
+        }
+        self.obtain(state, now, limits)
     }
 
     /// A token other than the one for which the service denied something without saying why, a bare 403.
     ///
-    /// The same token if another would not help: this one is young, or was already renewed for a denial, or comes from such
-    /// a renewal. So a stream of real denials costs one fetch in a token's lifetime.
-    pub(crate) fn renew_after_denial(&self, denied: &Token, deadline: Option<Deadline>) -> Result<Token, Error> {
+    /// `None` also if another would not help: this one is young, or was already renewed for a denial, or comes from such a
+    /// renewal. So a stream of real denials costs one fetch in a token's lifetime.
+    pub(crate) fn renew_after_denial(&self, denied: &Token, limits: Limits) -> Result<Option<Token>, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let held = match &mut state.held {
             Some(held) if held.token.generation == denied.generation => held,
-            _ => return self.obtain(state, now, deadline),
+            _ => return self.obtain(state, now, limits),
         };
         let is_young = now.age_of(held.token.grant.asked) < YOUNG && !held.deadlines.soft.is_past(now);
         if is_young || held.denied {
-            return Ok(denied.clone());
+            return Ok(None);
         }
         held.denied = true;
         let running = state.running();
-        let fetch = running.clone().unwrap_or_else(|| Fetch::begin(deadline));
+        let fetch = running.clone().unwrap_or_else(|| Fetch::begin(limits));
         fetch.mark_for_denial();
-        match running {
-            Some(_) => self.share(state, deadline),
-            None => self.fetch(state, fetch),
+        let renewed = match running {
+            Some(_) => self.share(state, limits)?,
+            None => self.fetch(state, fetch)?,
+        };
+        Ok(renewed.filter(|renewed| renewed.generation != denied.generation))
+    }
+
+    /// What the service said of a token that has no replacement: callers get it as long as the refusal is remembered.
+    pub(crate) fn note_refusal(&self, refused: &Token, error: &Error) {
+        let mut state = self.state.lock();
+        let of_it = |failed: &Failed| failed.refused.as_ref().is_some_and(|grant| Arc::ptr_eq(grant, &refused.grant));
+        if let Some(failed) = state.failed.as_mut().filter(|failed| of_it(failed)) {
+            match remembered(error) {
+                Some(_) => failed.error = error.clone(),
+                // A connection that broke looked like a refusal.
+                None => state.failed = None,
+            }
         }
     }
 
     /// A token fetched after this call began, whatever is held or remembered.
-    pub(crate) fn refresh(&self) -> Result<Token, Error> {
+    pub(crate) fn refresh(&self, limits: Limits) -> Result<Token, Error> {
         let mut state = self.state.lock();
         // A fetch that began before this call may bring a token, or an error, older than what the caller knows.
         if let Some(fetch) = state.running()
-            && let Waited::GaveUp(error) = self.wait(&fetch, &mut state, None)
+            && let Waited::GaveUp(error) = self.wait(&fetch, &mut state, limits)
         {
             return Err(error);
         }
-        self.share(state, None)
+        self.share(state, limits)?.ok_or_else(no_other)
     }
 
-    fn obtain(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        now: Moment,
-        deadline: Option<Deadline>,
-    ) -> Result<Token, Error> {
+    fn obtain(&self, mut state: MutexGuard<'_, State>, now: Moment, limits: Limits) -> Result<Option<Token>, Error> {
         if let Some(token) = state.fresh(now) {
-            return Ok(token.clone());
+            return Ok(Some(token.clone()));
         }
-        let deadline = match state.usable(now) {
-            Some(token) if state.running().is_some() || state.backs_off(now) => return Ok(token),
+        let limits = match state.usable(now) {
+            Some(token) if state.running().is_some() || state.backs_off(now) => return Ok(Some(token)),
             // Time is left for the request itself if an early renewal gets no response.
-            Some(_) => deadline.map(|deadline| now.deadline(deadline.left(now) / 2)),
-            None if state.running().is_some() => deadline,
-            None => state.remembered_failure(now).map(|()| deadline)?,
+            Some(_) => limits.half(now),
+            None if state.running().is_some() => limits,
+            None => state.remembered_failure(now).map(|()| limits)?,
         };
         // If an early renewal fails, the current token is still valid.
-        self.share(state, deadline).or_else(|error| self.state.lock().usable(self.clock.now()).ok_or(error))
+        self.share(state, limits).or_else(|error| self.state.lock().usable(self.clock.now()).map(Some).ok_or(error))
     }
 
     /// The result of the fetch in progress, or of one by this thread.
-    fn share(&self, mut state: MutexGuard<'_, State>, deadline: Option<Deadline>) -> Result<Token, Error> {
-        let own = Fetch::begin(deadline);
+    fn share(&self, mut state: MutexGuard<'_, State>, limits: Limits) -> Fetched {
+        let (own, generation) = (Fetch::begin(limits), state.generation);
         while let Some(fetch) = state.running() {
-            match self.wait(&fetch, &mut state, deadline) {
+            match self.wait(&fetch, &mut state, limits) {
                 Waited::Finished(result) => return result,
-                Waited::CutShort if fetch.is_for_denial() => own.mark_for_denial(),
-                Waited::CutShort => {}
                 Waited::GaveUp(error) => return Err(error),
+                Waited::Unusable if fetch.is_for_denial() => own.mark_for_denial(),
+                Waited::Unusable => {}
+            }
+            // Another thread may have fetched one before this one got the lock again.
+            if let Some(token) = state.fresh(self.clock.now()).filter(|token| token.generation > generation) {
+                return Ok(Some(token.clone()));
             }
         }
         self.fetch(state, own)
     }
 
     /// Waits for the fetch of another thread.
-    fn wait(&self, fetch: &Fetch, state: &mut MutexGuard<'_, State>, deadline: Option<Deadline>) -> Waited {
-        let left = deadline.map(|deadline| deadline.left(self.clock.now()));
-        let waited = fetch.wait(&self.fetched, state, left.map_or(self.timeout, |left| left.min(self.timeout)));
-        let had_less_time = fetch.deadline().is_some_and(|theirs| deadline.is_none_or(|ours| theirs < ours));
-        match waited {
-            Waited::Finished(Err(error)) if error.is_retryable() && had_less_time => Waited::CutShort,
+    fn wait(&self, fetch: &Fetch, state: &mut MutexGuard<'_, State>, limits: Limits) -> Waited {
+        let left = limits.deadline.map(|deadline| deadline.left(self.clock.now()));
+        match fetch.wait(&self.fetched, state, left) {
+            Waited::Finished(Ok(_)) if fetch.is_outdated() => Waited::Unusable,
+            Waited::Finished(Err(error)) if self.may_go_better(fetch, &error, limits) => Waited::Unusable,
             waited => waited,
         }
     }
 
+    /// Whether the failure of another thread's fetch may be for lack of time, of which this call has more.
+    fn may_go_better(&self, fetch: &Fetch, error: &Error, limits: Limits) -> bool {
+        let may_ask = error.kind() == ErrorKind::Timeout || error.retry_after().is_none();
+        error.is_retryable() && may_ask && fetch.had_less_time_than(limits, self.clock.now())
+    }
+
     /// Fetches in this thread. The lock is given up before anything slow happens.
-    fn fetch(&self, mut state: MutexGuard<'_, State>, fetch: Arc<Fetch>) -> Result<Token, Error> {
+    fn fetch(&self, mut state: MutexGuard<'_, State>, fetch: Arc<Fetch>) -> Fetched {
         state.fetch = Some(Arc::clone(&fetch));
         // The source learns of a refusal once: it may return the same token when its error is forgotten, because a refusal
         // need not last.
@@ -151,21 +173,27 @@ impl TokenCache {
         drop(state);
         let guard = FetchGuard { cache: self, fetch: &fetch };
         let result = match &refused {
-            Some(refused) => self.source.replace(refused, fetch.deadline()),
-            None => self.source.fetch(fetch.deadline()),
+            Some(refused) => self.source.replace(refused, fetch.limits()),
+            None => self.source.fetch(fetch.limits()).map(Some),
         };
         // No panic: the fetch is finished below.
         mem::forget(guard);
-        self.finish(&fetch, result)
+        self.finish(&fetch, refused, result)
     }
 
     /// Keeps the result of a fetch and wakes all threads that wait for it.
-    fn finish(&self, fetch: &Arc<Fetch>, result: Result<Grant, Error>) -> Result<Token, Error> {
+    fn finish(&self, fetch: &Arc<Fetch>, refused: Option<Arc<Grant>>, result: Result<Option<Grant>, Error>) -> Fetched {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let result = match result {
-            Ok(grant) => Ok(state.install(grant, now, fetch.is_for_denial())),
-            Err(error) => {
+        let result = match (result, refused) {
+            (Ok(Some(grant)), Some(refused)) if grant.is_same(&refused) => state.note_no_other(refused, now),
+            (Ok(Some(grant)), _) => Ok(Some(state.install(grant, now, fetch))),
+            (Ok(None), Some(refused)) => state.note_no_other(refused, now),
+            (Ok(None), None) => Ok(None),
+            (Err(error), refused) => {
+                if remembered(&error).is_none() {
+                    state.refused = state.refused.take().or(refused);
+                }
                 state.note_failure(&error, now);
                 if error.kind() == ErrorKind::Timeout && fetch.is_for_denial() {
                     state.allow_another_for_denial();
@@ -214,16 +242,20 @@ struct Held {
 struct Failed {
     error: Error,
     until: Deadline,
+    /// The token that the service refused and that has no replacement, if it is that.
+    refused: Option<Arc<Grant>>,
 }
 
 impl Held {
     /// The source returned the same token, perhaps with a later expiry.
     fn keep(&mut self, grant: Grant, deadlines: Deadlines, now: Moment) -> Token {
-        if deadlines.hard.is_after(self.deadlines.hard) {
+        let is_reread = grant.reread_after.is_some();
+        if is_reread || deadlines.hard.is_after(self.deadlines.hard) {
             self.token.grant = Arc::new(grant);
             self.deadlines = deadlines;
         }
-        self.retry_at = Some(now.deadline(backoff(self.deadlines.hard.left(now), None)));
+        let backoff = backoff(self.deadlines.hard.left(now), None);
+        self.retry_at = (!is_reread).then(|| now.deadline(backoff));
         self.token.clone()
     }
 }
@@ -244,7 +276,8 @@ impl State {
     }
 
     fn remembered_failure(&self, now: Moment) -> Result<(), Error> {
-        let Some(Failed { error, until }) = self.failed.as_ref().filter(|failed| !failed.until.is_reached(now)) else {
+        let Some(Failed { error, until, .. }) = self.failed.as_ref().filter(|failed| !failed.until.is_reached(now))
+        else {
             return Ok(());
         };
         let left = error.retry_after().map(|_| until.left(now));
@@ -260,7 +293,24 @@ impl State {
     fn discard(&mut self, refused: &Token) {
         if let Some(held) = self.held.take_if(|held| held.token.generation == refused.generation) {
             self.refused = Some(held.token.grant);
+            if let Some(fetch) = self.running() {
+                fetch.mark_outdated();
+            }
         }
+    }
+
+    /// The source is asked again for the refused token only when its refusal is forgotten.
+    fn has_no_other(&self, now: Moment) -> bool {
+        let of_refusal = self.failed.as_ref().filter(|failed| failed.refused.is_some());
+        self.held.is_none() && of_refusal.is_some_and(|failed| !failed.until.is_reached(now))
+    }
+
+    /// The source has no other token than the refused one.
+    fn note_no_other(&mut self, refused: Arc<Grant>, now: Moment) -> Fetched {
+        let error = no_other();
+        let until = now.deadline(remembered(&error).unwrap_or_default());
+        self.failed = Some(Failed { error, until, refused: Some(refused) });
+        Ok(None)
     }
 
     /// The renewal for a denial ended because its caller had no more time: the next denial has one.
@@ -270,16 +320,19 @@ impl State {
         }
     }
 
-    fn install(&mut self, grant: Grant, now: Moment, denied: bool) -> Token {
+    fn install(&mut self, grant: Grant, now: Moment, fetch: &Fetch) -> Token {
+        if fetch.is_outdated() {
+            self.generation += 1;
+            return Token { grant: Arc::new(grant), generation: self.generation };
+        }
         self.failed = None;
-        self.refused.take_if(|refused| refused.bearer != grant.bearer);
         let deadlines = Deadlines::of(&grant, fastrand::f64());
-        if let Some(held) = self.held.as_mut().filter(|held| held.token.grant.bearer == grant.bearer) {
+        if let Some(held) = self.held.as_mut().filter(|held| held.token.grant.is_same(&grant)) {
             return held.keep(grant, deadlines, now);
         }
         self.generation += 1;
         let token = Token { grant: Arc::new(grant), generation: self.generation };
-        self.held = Some(Held { token: token.clone(), deadlines, retry_at: None, denied });
+        self.held = Some(Held { token: token.clone(), deadlines, retry_at: None, denied: fetch.is_for_denial() });
         token
     }
 
@@ -291,14 +344,16 @@ impl State {
             }
             None => {
                 let until = remembered(error).map(|delay| now.deadline(delay));
-                self.failed = until.map(|until| Failed { error: error.clone(), until });
+                self.failed = until.map(|until| Failed { error: error.clone(), until, refused: None });
             }
         }
     }
 }
 
-/// Longer than a fetch takes with all its retries.
-const TIMEOUT: Duration = Duration::from_secs(180);
+fn no_other() -> Error {
+    let reason = "the service refused the token, and there is no other";
+    Error::new(ErrorKind::Credentials, reason).advise("obtain a new one")
+}
 
 /// A token younger than this was valid a moment ago, so a bare denial is not about it.
 const YOUNG: Duration = Duration::from_secs(60);

@@ -13,9 +13,9 @@ use super::discovery::{BRIEF, Discovery, Issuer};
 use super::endpoint::Endpoint;
 use super::jwt::JwtTimes;
 use super::{Grant, TokenSource};
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::http::{Origin, Request, Sender, form_encoded};
+use crate::http::{Limits, Origin, Request, Sender, form_encoded};
 use crate::secret::Secret;
 
 /// An OAuth client that logs in as itself: the client-credentials grant (RFC 6749, section 4.4).
@@ -260,34 +260,29 @@ pub(crate) struct TokenEndpoint {
 }
 
 impl TokenEndpoint {
-    fn find(&self, deadline: Option<Deadline>) -> Result<Endpoint, Error> {
+    fn find(&self, limits: Limits) -> Result<Endpoint, Error> {
         match (&self.discovery, &self.endpoint) {
             (None, Some(endpoint)) => Ok(endpoint.clone()),
-            (Some(discovery), None) => discovery.token_endpoint(deadline),
-            (Some(discovery), Some(fallback)) => {
-                let brief = self.clock.now().deadline(BRIEF);
-                let sooner = deadline.map_or(brief, |deadline| deadline.min(brief));
-                discovery.token_endpoint(Some(sooner)).or_else(|error| {
-                    log::warn!("discovery failed; using the given token endpoint: {error}");
-                    Ok(fallback.clone())
-                })
-            }
+            (Some(discovery), None) => discovery.token_endpoint(limits, None),
+            (Some(discovery), Some(fallback)) => discovery.token_endpoint(limits, Some(BRIEF)).or_else(|error| {
+                log::warn!("discovery failed; using the given token endpoint: {error}");
+                Ok(fallback.clone())
+            }),
             (None, None) => Err(missing("an issuer or a token endpoint")),
         }
     }
 }
 
 impl TokenSource for TokenEndpoint {
-    fn fetch(&self, deadline: Option<Deadline>) -> Result<Grant, Error> {
-        let endpoint = self.find(deadline)?;
+    fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
+        let endpoint = self.find(limits)?;
         let form = self.client.form();
-        let mut request =
-            Request::new(Method::POST, endpoint.path.as_str(), format!("get an access token at {endpoint}"))
-                .query(endpoint.query.clone())
-                .body("application/x-www-form-urlencoded", form.as_bytes());
+        let request = Request::new(Method::POST, endpoint.path.as_str(), format!("get an access token at {endpoint}"))
+            .query(endpoint.query.clone())
+            .body("application/x-www-form-urlencoded", form.as_bytes())
+            .within(limits);
         let authorization = self.client.authorization()?;
         let asked = self.clock.now();
-        request.timeout = deadline.map(|deadline| deadline.left(asked));
         let response = endpoint.send(&self.sender, &request, authorization)?;
         let issued =
             response::read(&response, &self.client.secret).map_err(|error| error.attempting(&*request.attempted))?;
@@ -306,7 +301,7 @@ impl TokenSource for TokenEndpoint {
                 None => ASSUMED_LIFETIME,
             },
         };
-        Ok(Grant { bearer: issued.token, origin: self.origin.clone(), lifetime, asked })
+        Ok(Grant { bearer: issued.token, origin: self.origin.clone(), lifetime, asked, reread_after: None })
     }
 }
 

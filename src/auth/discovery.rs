@@ -6,9 +6,9 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::endpoint::Endpoint;
-use crate::clock::{Clock, Deadline, Expiry, Moment};
+use crate::clock::{Clock, Expiry, Moment};
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::{Request, Response, Sender};
+use crate::http::{Limits, Request, Response, Sender};
 
 /// Finds the token endpoint of an issuer (OpenID Connect Discovery 1.0, section 4) and caches it.
 #[derive(Debug)]
@@ -33,17 +33,16 @@ impl Discovery {
         Discovery { issuer, sender, clock, cached: Mutex::new(None) }
     }
 
-    /// Callers that know another token endpoint pass a deadline sooner than the retry budget.
-    pub(crate) fn token_endpoint(&self, deadline: Option<Deadline>) -> Result<Endpoint, Error> {
+    /// `limits` are those of the call that needs it; callers that know another token endpoint pass a timeout, too.
+    pub(crate) fn token_endpoint(&self, limits: Limits, timeout: Option<Duration>) -> Result<Endpoint, Error> {
         let now = self.clock.now();
         let cached = self.cached.lock().clone();
         if let Some(cached) = cached.as_ref().filter(|cached| !cached.fresh_until.is_past(now)) {
             return Ok(cached.token_endpoint.clone());
         }
         let stale = cached.as_ref().filter(|cached| !cached.stale_until.is_past(now));
-        let timeout = deadline.map(|deadline| deadline.left(now));
         let brief = stale.map(|_| timeout.map_or(BRIEF, |timeout| timeout.min(BRIEF)));
-        match (self.read(brief.or(timeout)), stale) {
+        match (self.read(limits, brief.or(timeout)), stale) {
             (Ok((endpoint, lifetime)), _) => self.keep(endpoint, lifetime, cached.as_ref(), now),
             (Err(error), Some(stale)) if error.is_retryable() => {
                 log::warn!("discovery failed; using the cached token endpoint: {error}");
@@ -53,9 +52,9 @@ impl Discovery {
         }
     }
 
-    fn read(&self, timeout: Option<Duration>) -> Result<(Endpoint, Duration), Error> {
+    fn read(&self, limits: Limits, timeout: Option<Duration>) -> Result<(Endpoint, Duration), Error> {
         let attempted = format!("find the token endpoint of {}", clean(&self.issuer.text));
-        let mut request = Request::new(Method::GET, self.issuer.document.path.as_str(), attempted);
+        let mut request = Request::new(Method::GET, self.issuer.document.path.as_str(), attempted).within(limits);
         request.timeout = timeout;
         let response = self.issuer.document.send(&self.sender, &request, HeaderMap::new())?;
         let endpoint = document(&response).and_then(|document| document.checked(&self.issuer));

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use crate::clock::{ClockOffset, Deadline, ServerClock};
 use crate::error::{Error, ErrorKind};
+use crate::http::Limits;
 use crate::session::Session;
 use crate::snowflake::api::{self, PipeName};
 use crate::snowflake::exchange::TokenExchange;
@@ -157,7 +158,7 @@ impl fmt::Display for CheckOutcome {
 pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange, clock: &ServerClock) -> CheckReport {
     let mut report = CheckReport::of_no_step();
     let deadline = exchange.context.clock.now().deadline(CheckReport::TIMEOUT);
-    let login = match control.tokens().get(Some(deadline)) {
+    let login = match control.tokens().get(Limits::until(deadline)) {
         Ok(token) => token,
         Err(error) => {
             report.failed(CheckStep::LoginToken, error);
@@ -165,7 +166,7 @@ pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange,
         }
     };
     report.passed(CheckStep::LoginToken, format!("{}: {}", exchange.login, control.identity()));
-    let host = exchange.ingest_host(Some(deadline));
+    let host = exchange.ingest_host(Limits::until(deadline));
     if let Err(error) = &host
         && !is_from_service(error)
     {
@@ -190,7 +191,7 @@ fn run_with_scoped_token(
     exchange: &TokenExchange,
     deadline: Deadline,
 ) -> CheckReport {
-    if let Err(error) = ingest.tokens().get(Some(deadline)) {
+    if let Err(error) = ingest.tokens().get(Limits::until(deadline)) {
         report.failed(CheckStep::Exchange, error);
         return report;
     }

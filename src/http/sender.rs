@@ -5,7 +5,7 @@ use ::http::HeaderMap;
 
 use super::retry::{Action, MAX_BRIEF_ATTEMPTS, judge};
 use super::{Call, Failure, Origin, Request, Response, RetryPolicy, Stage, Transport};
-use crate::clock::{Clock, Deadline, ServerClock};
+use crate::clock::{Clock, Deadline, Moment, ServerClock};
 
 /// Sends a request until its response is final or the retry budget ends. It knows neither tokens nor services.
 #[derive(Debug)]
@@ -40,6 +40,23 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// Those of a caller that waits until the deadline.
+    pub(crate) fn until(deadline: Deadline) -> Limits {
+        Limits { retries: deadline, deadline: Some(deadline) }
+    }
+
+    /// Half of the time that is left of each.
+    pub(crate) fn half(self, now: Moment) -> Limits {
+        let half = |deadline: Deadline| now.deadline(deadline.left(now) / 2);
+        Limits { retries: half(self.retries), deadline: self.deadline.map(half) }
+    }
+
+    /// Of a caller with all the time there is.
+    #[cfg(test)]
+    pub(crate) fn unlimited() -> Limits {
+        Limits { retries: crate::clock::SystemClock.now().deadline(Duration::MAX), deadline: None }
+    }
+
     /// What is left of these inside those of a larger call.
     fn within(self, outer: Limits) -> Limits {
         let deadline = match (self.deadline, outer.deadline) {
@@ -79,6 +96,11 @@ impl Sender {
         let budget = now.deadline(self.policy.budget);
         let own = Limits { retries: deadline.map_or(budget, |deadline| deadline.min(budget)), deadline };
         request.within.map_or(own, |outer| own.within(outer))
+    }
+
+    /// Those of a call without a timeout that starts now.
+    pub(crate) fn call_limits(&self) -> Limits {
+        Limits { retries: self.clock.now().deadline(self.policy.budget), deadline: None }
     }
 
     pub(crate) fn server_clock(&self) -> &ServerClock {

@@ -14,9 +14,9 @@ use super::request::{Append, Ask, ORIGIN};
 use super::schedule::{Event, Fault, Schedule, What};
 use super::service::{Answer, Service};
 use crate::auth::{Grant, TokenCache, TokenSource};
-use crate::clock::{Clock, Deadline, FakeClock, ServerClock};
+use crate::clock::{Clock, FakeClock, ServerClock};
 use crate::error::Error;
-use crate::http::{Call, Failure, Origin, Response, RetryPolicy, Sender, Stage, Transport};
+use crate::http::{Call, Failure, Limits, Origin, Response, RetryPolicy, Sender, Stage, Transport};
 use crate::pipe::Pipe;
 use crate::session::{Principal, Session};
 use crate::snowflake::api::PipeName;
@@ -346,7 +346,7 @@ struct Tokens {
 }
 
 impl TokenSource for Tokens {
-    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
+    fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
         let bearer = format!("token-{}", fastrand::u32(..));
         let origin = Origin::parse(ORIGIN, "URL of the model")?;
         Ok(Grant {
@@ -354,6 +354,7 @@ impl TokenSource for Tokens {
             origin,
             lifetime: Duration::from_secs(3600),
             asked: self.clock.now(),
+            reread_after: None,
         })
     }
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::auth::{Grant, TokenSource};
-use crate::clock::{Clock, Deadline, FakeClock};
+use crate::clock::{Clock, FakeClock};
 use crate::http::{Origin, Script, Stage};
 
 /// An API that takes a bearer token and nothing else.
@@ -23,10 +23,11 @@ struct Tokens {
 }
 
 impl TokenSource for Tokens {
-    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
+    fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
         let bearer = self.results.lock().pop_front().unwrap()?;
         let origin = Origin::parse("https://api.example", "test URL").unwrap();
-        Ok(Grant { bearer: bearer.into(), origin, lifetime: Duration::from_secs(3600), asked: self.clock.now() })
+        let (lifetime, asked) = (Duration::from_secs(3600), self.clock.now());
+        Ok(Grant { bearer: bearer.into(), origin, lifetime, asked, reread_after: None })
     }
 }
 
@@ -37,10 +38,10 @@ struct Slow {
 }
 
 impl TokenSource for Slow {
-    fn fetch(&self, deadline: Option<Deadline>) -> Result<Grant, Error> {
-        assert_eq!(deadline.unwrap().left(self.clock.now()), Duration::from_secs(5));
+    fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
+        assert_eq!(limits.deadline.unwrap().left(self.clock.now()), Duration::from_secs(5));
         self.clock.pass(Duration::from_secs(6));
-        Tokens { results: Mutex::new([Ok("token-1")].into()), clock: self.clock.clone() }.fetch(None)
+        Tokens { results: Mutex::new([Ok("token-1")].into()), clock: self.clock.clone() }.fetch(Limits::unlimited())
     }
 }
 
@@ -134,12 +135,26 @@ fn a_failed_renewal_is_the_error_of_the_request() {
 }
 
 #[test]
-fn a_renewal_that_failed_without_a_request_leaves_the_refusal_as_the_error() {
+fn without_another_token_the_refusal_is_the_error_and_is_reported_again_without_a_request() {
     let script = Script::default();
     script.respond(401, r#"{"message":"unknown token"}"#);
-    let local = Error::new(ErrorKind::Credentials, "there is no other token");
+    let session = session_with(&script, [Ok("token-1"), Ok("token-1")]);
+    for _ in 0..3 {
+        let error = session.send(&list_roles()).unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Credentials, Some(401)));
+        assert!(error.to_string().contains("unknown token (HTTP 401)"), "{error}");
+    }
+    assert_eq!(script.lines().len(), 1);
+}
+
+#[test]
+fn a_renewal_that_failed_without_a_request_is_the_error_with_the_facts_of_the_refusal() {
+    let script = Script::default();
+    script.respond(401, r#"{"message":"unknown token"}"#);
+    let local = Error::new(ErrorKind::Config, "the key file cannot be read");
     let error = session_with(&script, [Ok("token-1"), Err(local)]).send(&list_roles()).unwrap_err();
-    assert!(error.to_string().contains("unknown token (HTTP 401)"), "{error}");
+    assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Config, Some(401), 1));
+    assert_eq!(error.to_string(), "could not list the roles: the key file cannot be read (HTTP 401)");
 }
 
 #[test]

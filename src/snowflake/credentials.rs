@@ -228,7 +228,7 @@ impl Credentials {
         let account = Account::parse(account)?;
         let origin = account_origin(&format!("https://{}", account.host()))?;
         let context = LoginContext { origin, clock: Arc::new(SystemClock), server_clock: Arc::default() };
-        Ok(self.key_pair_source(user, key, &account, context)?.fetch(None)?.bearer)
+        Ok(self.key_pair_source(user, key, &account, context)?.mint_now()?.bearer)
     }
 
     fn of(login: Login) -> Credentials {
@@ -351,6 +351,7 @@ impl fmt::Debug for Credentials {
 mod tests {
     use super::*;
     use crate::clock::FakeClock;
+    use crate::http::Limits;
 
     fn key() -> PrivateKey {
         PrivateKey::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/plain.p8")).unwrap()
@@ -374,7 +375,7 @@ mod tests {
             (Credentials::programmatic_access_token("t"), TokenKind::ProgrammaticAccessToken),
             (Credentials::oauth_token("t"), TokenKind::OAuth),
         ] {
-            let grant = source(&credentials).unwrap().fetch(None).unwrap();
+            let grant = source(&credentials).unwrap().fetch(Limits::unlimited()).unwrap();
             assert_eq!((credentials.kind(), grant.origin.to_string().as_str()), (kind, "https://a.example"));
         }
     }

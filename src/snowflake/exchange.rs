@@ -4,9 +4,8 @@ use std::time::{Duration, SystemTime};
 use ::http::Method;
 
 use crate::auth::{Grant, JwtTimes, TokenSource};
-use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::{Origin, Request, form_encoded};
+use crate::http::{Limits, Origin, Request, form_encoded};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::snowflake::credentials::LoginContext;
@@ -26,10 +25,9 @@ pub(crate) struct TokenExchange {
 }
 
 impl TokenExchange {
-    /// `deadline` is the caller's.
-    pub(crate) fn ingest_host(&self, deadline: Option<Deadline>) -> Result<Origin, Error> {
-        let mut request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host");
-        request.timeout = self.time_left(deadline);
+    /// `limits` are those of the call that needs it.
+    pub(crate) fn ingest_host(&self, limits: Limits) -> Result<Origin, Error> {
+        let request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host").within(limits);
         let response = self.control.send(&request)?;
         let host = text_or_field(&response.body, &["hostname"])
             .and_then(|host| validated(&host, &self.context.origin))
@@ -37,18 +35,14 @@ impl TokenExchange {
         Ok(self.context.origin.at_host(&host))
     }
 
-    fn scoped_token(&self, ingest: &Origin, deadline: Option<Deadline>) -> Result<String, Error> {
+    fn scoped_token(&self, ingest: &Origin, limits: Limits) -> Result<String, Error> {
         let attempted = format!("get a token for the ingest host {}", ingest.host());
         let form = self.form(ingest);
-        let mut request = Request::new(Method::POST, "/oauth/token", attempted)
-            .body("application/x-www-form-urlencoded", form.as_bytes());
-        request.timeout = self.time_left(deadline);
+        let request = Request::new(Method::POST, "/oauth/token", attempted)
+            .body("application/x-www-form-urlencoded", form.as_bytes())
+            .within(limits);
         let response = self.control.send(&request)?;
         text_or_field(&response.body, &["token", "access_token"]).map_err(|error| error.attempting(&*request.attempted))
-    }
-
-    fn time_left(&self, deadline: Option<Deadline>) -> Option<Duration> {
-        deadline.map(|deadline| deadline.left(self.context.clock.now()))
     }
 
     fn form(&self, ingest: &Origin) -> String {
@@ -73,12 +67,12 @@ impl TokenExchange {
 }
 
 impl TokenSource for Arc<TokenExchange> {
-    fn fetch(&self, deadline: Option<Deadline>) -> Result<Grant, Error> {
-        let ingest = self.ingest_host(deadline)?;
+    fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
+        let ingest = self.ingest_host(limits)?;
         let asked = self.context.clock.now();
-        let token = self.scoped_token(&ingest, deadline)?;
+        let token = self.scoped_token(&ingest, limits)?;
         let lifetime = lifetime(&token, self.context.server_clock.at(asked.wall));
-        Ok(Grant { bearer: Secret::new(token), origin: ingest, lifetime, asked })
+        Ok(Grant { bearer: Secret::new(token), origin: ingest, lifetime, asked, reread_after: None })
     }
 }
 

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::{Grant, TokenCache, TokenSource};
-use crate::clock::{Clock, Deadline, FakeClock};
-use crate::http::{Origin, Script};
+use crate::clock::{Clock, FakeClock};
+use crate::http::{Limits, Origin, Script};
 use crate::pipe::Pipe;
 use crate::session::{Principal, Session};
 use crate::snowflake::api::PipeName;
@@ -20,9 +20,10 @@ const UNCOMMITTED: &str = r#"{"code":"ERR_CHANNEL_HAS_UNCOMMITTED_DATA","message
 struct OneToken(Arc<FakeClock>);
 
 impl TokenSource for OneToken {
-    fn fetch(&self, _: Option<Deadline>) -> Result<Grant, Error> {
+    fn fetch(&self, _: Limits) -> Result<Grant, Error> {
         let origin = Origin::parse("https://ingest.example", "test URL").unwrap();
-        Ok(Grant { bearer: "token".into(), origin, lifetime: Duration::from_secs(3600), asked: self.0.now() })
+        let (lifetime, asked) = (Duration::from_secs(3600), self.0.now());
+        Ok(Grant { bearer: "token".into(), origin, lifetime, asked, reread_after: None })
     }
 }
 

@@ -8,8 +8,9 @@ use parking_lot::{Condvar, MutexGuard};
 
 use super::TokenCache;
 use crate::auth::Token;
-use crate::clock::Deadline;
+use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
+use crate::http::Limits;
 
 /// A fetch in progress, and its result for all threads that wait for it.
 #[derive(Debug)]
@@ -17,32 +18,52 @@ pub(super) struct Fetch {
     thread: ThreadId,
     process: u32,
     for_denial: AtomicBool,
-    /// Of the caller that fetches; `None` is the latest.
-    deadline: Option<Deadline>,
-    result: OnceLock<Result<Token, Error>>,
+    /// A token was refused after it began: what it brings may be as old as the refused one.
+    outdated: AtomicBool,
+    /// Of the call that fetches.
+    limits: Limits,
+    result: OnceLock<Fetched>,
 }
+
+/// A token, or `None` if there is no other than the refused one.
+pub(super) type Fetched = Result<Option<Token>, Error>;
 
 /// How waiting for another thread's fetch ended.
 pub(super) enum Waited {
-    Finished(Result<Token, Error>),
-    /// It failed, and the thread that fetched had less time than this one.
-    CutShort,
+    Finished(Fetched),
+    /// It failed, and the call that fetched had less time than this one; or a token was refused while it went on.
+    Unusable,
     GaveUp(Error),
 }
 
 impl Fetch {
     /// A fetch by this thread.
-    pub(super) fn begin(deadline: Option<Deadline>) -> Arc<Fetch> {
-        Fetch::in_process(process::id(), deadline)
+    pub(super) fn begin(limits: Limits) -> Arc<Fetch> {
+        Fetch::in_process(process::id(), limits)
     }
 
-    pub(super) fn in_process(process: u32, deadline: Option<Deadline>) -> Arc<Fetch> {
-        let thread = thread::current().id();
-        Arc::new(Fetch { thread, process, for_denial: AtomicBool::new(false), deadline, result: OnceLock::new() })
+    pub(super) fn in_process(process: u32, limits: Limits) -> Arc<Fetch> {
+        Arc::new(Fetch {
+            thread: thread::current().id(),
+            process,
+            for_denial: AtomicBool::default(),
+            outdated: AtomicBool::default(),
+            limits,
+            result: OnceLock::new(),
+        })
     }
 
-    pub(super) fn deadline(&self) -> Option<Deadline> {
-        self.deadline
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether a failure now may be due to its limits, and a call with these ones has more time.
+    pub(super) fn had_less_time_than(&self, limits: Limits, now: Moment) -> bool {
+        let is_sooner = match (self.limits.deadline, limits.deadline) {
+            (Some(ours), Some(theirs)) => ours < theirs,
+            (ours, _) => ours.is_some(),
+        };
+        is_sooner || limits.retries.left(now) > self.limits.retries.left(now) + AT_ONCE
     }
 
     pub(super) fn is_of_another_process(&self) -> bool {
@@ -58,23 +79,42 @@ impl Fetch {
         self.for_denial.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_result(&self, result: Result<Token, Error>) {
+    /// Only the thread that fetches uses its token.
+    pub(super) fn mark_outdated(&self) {
+        self.outdated.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_result(&self, result: Fetched) {
         // Only the thread that began it sets the result, once.
         let _ = self.result.set(result);
     }
 
-    /// Gives up the lock on the state while it waits. Every waiting thread has a timeout of its own.
-    pub(super) fn wait<S>(&self, fetched: &Condvar, state: &mut MutexGuard<'_, S>, timeout: Duration) -> Waited {
+    /// Gives up the lock on the state while it waits. Without a timeout it waits for the end: the limits of the call that
+    /// fetches bound it.
+    pub(super) fn wait<S>(
+        &self,
+        fetched: &Condvar,
+        state: &mut MutexGuard<'_, S>,
+        timeout: Option<Duration>,
+    ) -> Waited {
         if self.thread == thread::current().id() {
             let reason = "a token source asked its own cache for the token that it is to fetch";
             return Waited::GaveUp(Error::new(ErrorKind::Config, reason).advise("fetch it without the cache"));
         }
-        let deadline = Instant::now() + timeout;
+        let timeout = timeout.map(|timeout| (timeout, Instant::now() + timeout));
         loop {
             if let Some(result) = self.result.get() {
                 return Waited::Finished(result.clone());
             }
-            if fetched.wait_until(state, deadline).timed_out() && self.result.get().is_none() {
+            let Some((timeout, end)) = timeout else {
+                fetched.wait(state);
+                continue;
+            };
+            if fetched.wait_until(state, end).timed_out() && self.result.get().is_none() {
                 let reason = format!("another thread was still fetching the token after {timeout:.1?}");
                 return Waited::GaveUp(Error::new(ErrorKind::Timeout, reason).advise("wait longer, or try again"));
             }
@@ -93,6 +133,9 @@ impl Drop for FetchGuard<'_> {
         let reason = "the thread that was fetching the token for all threads panicked";
         let error = Error::new(ErrorKind::Unavailable, reason).advise("see its message, then try again");
         // The thread itself goes on panicking.
-        let _ = self.cache.finish(self.fetch, Err(error));
+        let _ = self.cache.finish(self.fetch, None, Err(error));
     }
 }
+
+/// Calls that begin within this time of each other began at once: the failure of one is that of all.
+const AT_ONCE: Duration = Duration::from_secs(1);

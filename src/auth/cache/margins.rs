@@ -20,7 +20,8 @@ impl Deadlines {
     pub(super) fn of(grant: &Grant, random: f64) -> Deadlines {
         let soft = (grant.lifetime / 5).min(MAX_SOFT_MARGIN).mul_f64(1.0 - JITTER * random);
         let hard = (grant.lifetime / 20).min(MAX_HARD_MARGIN);
-        Deadlines { soft: grant.asked.expiry(grant.lifetime - soft), hard: grant.asked.expiry(grant.lifetime - hard) }
+        let fresh = grant.reread_after.unwrap_or(Duration::MAX).min(grant.lifetime - soft);
+        Deadlines { soft: grant.asked.expiry(fresh), hard: grant.asked.expiry(grant.lifetime - hard) }
     }
 }
 
@@ -35,7 +36,7 @@ pub(super) fn remembered(error: &Error) -> Option<Duration> {
         // The time ran out for the caller that fetched; another may have more.
         ErrorKind::Timeout => None,
         // The same request would get the same response, and repeated refusals may lock the user out.
-        ErrorKind::Config | ErrorKind::Credentials | ErrorKind::Refused => Some(PERMANENT),
+        ErrorKind::Config | ErrorKind::Credentials | ErrorKind::Clock | ErrorKind::Refused => Some(PERMANENT),
         _ => error.retry_after().map(|delay| delay.min(MAX_DELAY)),
     }
 }
@@ -64,7 +65,7 @@ mod tests {
     fn margins(lifetime: Duration, random: f64) -> (Duration, Duration) {
         let asked = FakeClock::new().now();
         let origin = Origin::parse("https://a.example", "test URL").unwrap();
-        let grant = Grant { bearer: "x".into(), origin, lifetime, asked };
+        let grant = Grant { bearer: "x".into(), origin, lifetime, asked, reread_after: None };
         let Deadlines { soft, hard } = Deadlines::of(&grant, random);
         let left = |expiry: Expiry| lifetime.min(FOREVER) - expiry.left(asked);
         (left(soft), left(hard))
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn permanent_failures_are_remembered_and_transient_ones_only_as_long_as_the_service_asks() {
         let of = |kind, delay| remembered(&Error::new(kind, "x").with_retry_after(delay));
-        for permanent in [ErrorKind::Config, ErrorKind::Credentials, ErrorKind::Refused] {
+        for permanent in [ErrorKind::Config, ErrorKind::Credentials, ErrorKind::Clock, ErrorKind::Refused] {
             assert_eq!(of(permanent, None), Some(PERMANENT));
         }
         assert_eq!(of(ErrorKind::Timeout, Some(Duration::from_secs(7))), None, "another caller may have more time");

@@ -28,7 +28,7 @@ impl fmt::Debug for Scripted {
 }
 
 impl TokenSource for Scripted {
-    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
+    fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
         let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         (self.script)(number)
     }
@@ -93,7 +93,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn grant(clock: &dyn Clock, number: u32, lifetime: Duration) -> Grant {
     let origin = Origin::parse("https://a.example", "test URL").unwrap();
-    Grant { bearer: format!("token-{number}").into(), origin, lifetime, asked: clock.now() }
+    Grant { bearer: format!("token-{number}").into(), origin, lifetime, asked: clock.now(), reread_after: None }
 }
 
 fn unavailable() -> Error {

@@ -35,7 +35,7 @@ fn of_issuer() -> ClientCredentials {
 fn the_client_sends_form_encoded_basic_credentials_and_nothing_more_than_needed() {
     let setup = Setup::new();
     setup.script.respond(200, ISSUED);
-    let grant = setup.source(&client()).unwrap().fetch(None).unwrap();
+    let grant = setup.source(&client()).unwrap().fetch(Limits::unlimited()).unwrap();
     let sent = &setup.script.sent()[0];
     assert_eq!(sent.line, "POST https://auth.example/oauth2/token");
     assert_eq!(sent.body, "grant_type=client_credentials");
@@ -55,8 +55,8 @@ fn scope_and_audience_are_sent_when_given() {
     let setup = Setup::new();
     setup.script.respond(200, ISSUED).respond(200, ISSUED);
     let scoped = client().scope("session:role:INGEST offline").audience("https://api.example");
-    setup.source(&scoped).unwrap().fetch(None).unwrap();
-    setup.source(&client().scope("").audience(" ")).unwrap().fetch(None).unwrap();
+    setup.source(&scoped).unwrap().fetch(Limits::unlimited()).unwrap();
+    setup.source(&client().scope("").audience(" ")).unwrap().fetch(Limits::unlimited()).unwrap();
     let bodies: Vec<_> = setup.script.sent().into_iter().map(|sent| sent.body).collect();
     assert_eq!(
         bodies,
@@ -71,8 +71,12 @@ fn scope_and_audience_are_sent_when_given() {
 fn credentials_are_sent_in_the_body_or_unencoded_only_if_so_configured() {
     let setup = Setup::new();
     setup.script.respond(200, ISSUED).respond(200, ISSUED);
-    setup.source(&client().authentication(ClientAuthentication::Body)).unwrap().fetch(None).unwrap();
-    setup.source(&client().authentication(ClientAuthentication::BasicUnencoded)).unwrap().fetch(None).unwrap();
+    setup.source(&client().authentication(ClientAuthentication::Body)).unwrap().fetch(Limits::unlimited()).unwrap();
+    setup
+        .source(&client().authentication(ClientAuthentication::BasicUnencoded))
+        .unwrap()
+        .fetch(Limits::unlimited())
+        .unwrap();
     let sent = setup.script.sent();
     assert_eq!(sent[0].body, "grant_type=client_credentials&client_id=my+id&client_secret=s3cr3t%3A%2F+%2B%C3%BC");
     assert!(!sent[0].headers.contains_key("authorization"), "never two methods at once");
@@ -86,8 +90,8 @@ fn the_token_endpoint_is_discovered_once_and_its_query_kept() {
     let document = r#"{"issuer":"https://auth.example","token_endpoint":"https://auth.example/t?tenant=1"}"#;
     setup.script.respond(200, document).respond(200, ISSUED).respond(200, ISSUED);
     let source = setup.source(&of_issuer()).unwrap();
-    source.fetch(None).unwrap();
-    source.fetch(None).unwrap();
+    source.fetch(Limits::unlimited()).unwrap();
+    source.fetch(Limits::unlimited()).unwrap();
     assert_eq!(
         setup.script.lines(),
         [
@@ -102,7 +106,7 @@ fn the_token_endpoint_is_discovered_once_and_its_query_kept() {
 fn the_given_endpoint_is_used_when_discovery_fails() {
     let setup = Setup::new();
     setup.script.respond(404, "{}").respond(200, ISSUED);
-    setup.source(&of_issuer().fallback("https://auth.example/given")).unwrap().fetch(None).unwrap();
+    setup.source(&of_issuer().fallback("https://auth.example/given")).unwrap().fetch(Limits::unlimited()).unwrap();
     assert_eq!(setup.script.lines()[1], "POST https://auth.example/given");
 }
 
@@ -110,7 +114,7 @@ fn the_given_endpoint_is_used_when_discovery_fails() {
 fn without_a_given_endpoint_the_failed_discovery_is_the_error() {
     let setup = Setup::new();
     setup.script.respond(404, "{}");
-    let error = setup.source(&of_issuer()).unwrap().fetch(None).unwrap_err();
+    let error = setup.source(&of_issuer()).unwrap().fetch(Limits::unlimited()).unwrap_err();
     assert_eq!((error.kind(), setup.script.lines().len()), (ErrorKind::Config, 1));
 }
 
@@ -128,7 +132,7 @@ fn a_refused_client_sends_one_request_even_for_many_callers() {
         setup.script.respond(400, &format!(r#"{{"error":"{code}"}}"#));
         let cache = TokenCache::new(Box::new(setup.source(&client()).unwrap()), setup.clock.clone());
         for _ in 0..5 {
-            let error = cache.get(None).unwrap_err();
+            let error = cache.get(Limits::unlimited()).unwrap_err();
             assert!(!error.is_retryable() && error.code() == Some(code), "{error}");
         }
         assert_eq!(setup.script.lines().len(), 1, "{code}");
@@ -148,7 +152,7 @@ fn a_failing_server_is_tried_again_and_a_lost_response_does_no_harm() {
     let origin = Origin::parse("https://account.example", "account URL").unwrap();
     let connect = |_: &Origin| Ok(setup.script.sender(&setup.clock, Duration::from_secs(120)));
     let source = client.source(origin, setup.clock.clone(), &connect).unwrap();
-    assert_eq!(source.fetch(None).unwrap().bearer.expose(), "abc");
+    assert_eq!(source.fetch(Limits::unlimited()).unwrap().bearer.expose(), "abc");
     assert_eq!(setup.script.lines().len(), 4);
 }
 
@@ -156,7 +160,7 @@ fn a_failing_server_is_tried_again_and_a_lost_response_does_no_harm() {
 fn a_redirect_is_not_followed() {
     let setup = Setup::new();
     setup.script.respond_with(307, &[("location", "https://evil.example/")], "");
-    let error = setup.source(&client()).unwrap().fetch(None).unwrap_err();
+    let error = setup.source(&client()).unwrap().fetch(Limits::unlimited()).unwrap_err();
     assert_eq!((error.kind(), setup.script.lines().len()), (ErrorKind::Protocol, 1));
 }
 
@@ -169,9 +173,9 @@ fn an_unknown_lifetime_is_read_from_the_token_or_assumed_to_be_short() {
     let response = |token: &str| format!(r#"{{"access_token":"{token}","token_type":"bearer"}}"#);
     setup.script.respond(200, &response(&jwt)).respond(200, &response("opaque"));
     let source = setup.source(&client()).unwrap();
-    let lifetime = source.fetch(None).unwrap().lifetime.as_secs();
+    let lifetime = source.fetch(Limits::unlimited()).unwrap().lifetime.as_secs();
     assert!((1799..=1800).contains(&lifetime), "{lifetime}");
-    assert_eq!(source.fetch(None).unwrap().lifetime, ASSUMED_LIFETIME);
+    assert_eq!(source.fetch(Limits::unlimited()).unwrap().lifetime, ASSUMED_LIFETIME);
 }
 
 #[test]

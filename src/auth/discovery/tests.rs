@@ -20,7 +20,7 @@ impl Setup {
     }
 
     fn find(&self) -> Result<String, Error> {
-        self.discovery.token_endpoint(None).map(|endpoint| endpoint.to_string())
+        self.discovery.token_endpoint(Limits::unlimited(), None).map(|endpoint| endpoint.to_string())
     }
 }
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::LoginContext;
 use crate::auth::{Grant, PrivateKey, TokenSource};
-use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind, clean};
+use crate::http::Limits;
 use crate::secret::Secret;
 use crate::snowflake::account::Account;
 
@@ -67,13 +67,20 @@ impl KeyPair {
     }
 }
 
-impl TokenSource for KeyPair {
-    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
+impl KeyPair {
+    /// A new token, made at once and without a request.
+    pub(crate) fn mint_now(&self) -> Result<Grant, Error> {
         let asked = self.context.clock.now();
         let bearer = self.mint(self.context.server_clock.at(asked.wall))?;
         // The service's clock may be a little ahead of what we know of it, and then the token expires earlier.
         let lifetime = self.lifetime - SKEW.min(self.lifetime / 10);
-        Ok(Grant { bearer, origin: self.context.origin.clone(), lifetime, asked })
+        Ok(Grant { bearer, origin: self.context.origin.clone(), lifetime, asked, reread_after: None })
+    }
+}
+
+impl TokenSource for KeyPair {
+    fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
+        self.mint_now()
     }
 }
 
@@ -177,7 +184,7 @@ mod tests {
     #[test]
     fn a_jwt_names_user_and_key_and_its_times() {
         let setup = Setup::new();
-        let grant = setup.key_pair(" loader ", MAX_LIFETIME).unwrap().fetch(None).unwrap();
+        let grant = setup.key_pair(" loader ", MAX_LIFETIME).unwrap().mint_now().unwrap();
         let token = grant.bearer.expose();
         assert_eq!(part(token, 0), serde_json::json!({"alg": "RS256", "typ": "JWT"}));
         let claims = part(token, 1);
@@ -199,7 +206,7 @@ mod tests {
 
         let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/public.pem");
         let public = rsa::RsaPublicKey::read_public_key_pem_file(pem).unwrap();
-        let grant = Setup::new().key_pair("u", MAX_LIFETIME).unwrap().fetch(None).unwrap();
+        let grant = Setup::new().key_pair("u", MAX_LIFETIME).unwrap().mint_now().unwrap();
         let (signed, signature) = grant.bearer.expose().rsplit_once('.').unwrap();
         let signature = Signature::try_from(&URL_SAFE_NO_PAD.decode(signature).unwrap()[..]).unwrap();
         VerifyingKey::<rsa::sha2::Sha256>::new(public).verify(signed.as_bytes(), &signature).unwrap();
@@ -208,13 +215,13 @@ mod tests {
     #[test]
     fn an_audience_is_claimed_only_if_one_is_set() {
         let source = Setup::new().key_pair("u", MAX_LIFETIME).unwrap().audience(Some("https://proxy.example".into()));
-        assert_eq!(part(source.fetch(None).unwrap().bearer.expose(), 1)["aud"], "https://proxy.example");
+        assert_eq!(part(source.mint_now().unwrap().bearer.expose(), 1)["aud"], "https://proxy.example");
     }
 
     #[test]
     fn no_two_tokens_are_equal() {
         let source = Setup::new().key_pair("u", MAX_LIFETIME).unwrap();
-        assert!(source.fetch(None).unwrap().bearer != source.fetch(None).unwrap().bearer);
+        assert!(source.mint_now().unwrap().bearer != source.mint_now().unwrap().bearer);
     }
 
     #[test]
@@ -225,7 +232,7 @@ mod tests {
             let skew = Duration::from_secs(ahead.unsigned_abs());
             let date = if ahead < 0 { now.wall - skew } else { now.wall + skew };
             setup.server_clock.observe(date, now, now);
-            let claims = part(setup.key_pair("u", MAX_LIFETIME).unwrap().fetch(None).unwrap().bearer.expose(), 1);
+            let claims = part(setup.key_pair("u", MAX_LIFETIME).unwrap().mint_now().unwrap().bearer.expose(), 1);
             let error = claims["iat"].as_u64().unwrap().abs_diff(setup.now().saturating_add_signed(ahead));
             assert!(error <= 1, "{error}");
             assert_eq!(claims["exp"].as_u64(), claims["iat"].as_u64().map(|issued| issued + 3600));
@@ -236,7 +243,7 @@ mod tests {
     fn it_is_given_up_a_minute_or_a_tenth_of_its_lifetime_early() {
         let setup = Setup::new();
         for (lifetime, good) in [(3600, 3540.0), (600, 540.0), (60, 54.0), (1, 0.9)] {
-            let grant = setup.key_pair("u", Duration::from_secs(lifetime)).unwrap().fetch(None).unwrap();
+            let grant = setup.key_pair("u", Duration::from_secs(lifetime)).unwrap().mint_now().unwrap();
             assert_eq!(grant.lifetime.as_secs_f64(), good);
         }
     }

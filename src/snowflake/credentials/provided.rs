@@ -3,8 +3,8 @@ use std::time::{Duration, SystemTime};
 use super::LoginContext;
 use super::key_pair::MAX_LIFETIME;
 use crate::auth::{Grant, JwtTimes, TokenSource};
-use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind};
+use crate::http::Limits;
 use crate::secret::Secret;
 use crate::snowflake::token_kind::TokenKind;
 
@@ -27,7 +27,7 @@ impl Provided {
 }
 
 impl TokenSource for Provided {
-    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
+    fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
         let asked = self.context.clock.now();
         let lifetime = match time_left(self.expiry, self.context.server_clock.at(asked.wall)) {
             TimeLeft::Left(lifetime) => lifetime,
@@ -38,17 +38,13 @@ impl TokenSource for Provided {
                     .advise("obtain a new one and build a new client; check the clock"));
             }
         };
-        Ok(Grant { bearer: self.bearer.clone(), origin: self.context.origin.clone(), lifetime, asked })
+        let (bearer, origin) = (self.bearer.clone(), self.context.origin.clone());
+        Ok(Grant { bearer, origin, lifetime, asked, reread_after: None })
     }
 
-    fn replace(&self, refused: &Grant, deadline: Option<Deadline>) -> Result<Grant, Error> {
-        if refused.bearer == self.bearer {
-            let reason = format!("the service refused the {} that was given, and it cannot be renewed", self.kind);
-            return Err(
-                Error::new(ErrorKind::Credentials, reason).advise("obtain a new one and build a new client with it")
-            );
-        }
-        self.fetch(deadline)
+    /// The one that was given is all there is.
+    fn replace(&self, _refused: &Grant, _limits: Limits) -> Result<Option<Grant>, Error> {
+        Ok(None)
     }
 }
 
@@ -132,7 +128,7 @@ mod tests {
     }
 
     fn lifetime(claims: &str, clock: &Arc<FakeClock>) -> Result<Duration, Error> {
-        provided(&jwt(claims), TokenKind::KeyPairJwt, clock)?.fetch(None).map(|grant| grant.lifetime)
+        provided(&jwt(claims), TokenKind::KeyPairJwt, clock)?.fetch(Limits::unlimited()).map(|grant| grant.lifetime)
     }
 
     #[test]
@@ -160,11 +156,15 @@ mod tests {
         let source =
             provided(&jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 10)), TokenKind::KeyPairJwt, &clock);
         let source = source.unwrap();
-        assert!(source.fetch(None).is_ok());
+        assert!(source.fetch(Limits::unlimited()).is_ok());
         clock.pass(Duration::from_secs(60));
-        assert_eq!(source.fetch(None).unwrap().lifetime, Duration::ZERO, "clocks may differ by a minute");
+        assert_eq!(
+            source.fetch(Limits::unlimited()).unwrap().lifetime,
+            Duration::ZERO,
+            "clocks may differ by a minute"
+        );
         clock.pass(Duration::from_secs(60));
-        let error = source.fetch(None).unwrap_err();
+        let error = source.fetch(Limits::unlimited()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Credentials);
         assert!(
             error.to_string().contains("expired 110 s ago") || error.to_string().contains("expired 109 s ago"),
@@ -206,7 +206,7 @@ mod tests {
     fn white_space_around_a_token_is_left_out() {
         let clock = Arc::new(FakeClock::new());
         let source = provided(" token\r\n", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
-        let grant = source.fetch(None).unwrap();
+        let grant = source.fetch(Limits::unlimited()).unwrap();
         assert_eq!((grant.bearer.expose(), grant.lifetime), ("token", Duration::MAX));
     }
 
@@ -214,9 +214,10 @@ mod tests {
     fn an_access_token_that_happens_to_be_a_jwt_says_when_it_expires() {
         let clock = Arc::new(FakeClock::new());
         let token = jwt(&format!(r#"{{"exp":{}}}"#, seconds(clock.now().wall) + 7200));
-        let lifetime = provided(&token, TokenKind::OAuth, &clock).unwrap().fetch(None).unwrap().lifetime.as_secs();
+        let lifetime =
+            provided(&token, TokenKind::OAuth, &clock).unwrap().fetch(Limits::unlimited()).unwrap().lifetime.as_secs();
         assert!((7199..=7200).contains(&lifetime), "{lifetime}");
-        let opaque = provided("opaque", TokenKind::OAuth, &clock).unwrap().fetch(None).unwrap();
+        let opaque = provided("opaque", TokenKind::OAuth, &clock).unwrap().fetch(Limits::unlimited()).unwrap();
         assert_eq!(opaque.lifetime, Duration::MAX);
     }
 
@@ -225,24 +226,22 @@ mod tests {
         let clock = Arc::new(FakeClock::new());
         let source = provided("token", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
         let cache = TokenCache::new(Box::new(source), clock.clone());
-        let first = cache.get(None).unwrap();
+        let first = cache.get(Limits::unlimited()).unwrap();
         for _ in 0..3 {
-            assert_eq!(cache.renew_after(&first, None).unwrap_err().kind(), ErrorKind::Credentials);
-            assert_eq!(cache.get(None).unwrap_err().kind(), ErrorKind::Credentials);
+            assert!(cache.renew_after(&first, Limits::unlimited()).unwrap().is_none());
+            assert_eq!(cache.get(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Credentials);
         }
         clock.pass(Duration::from_secs(10));
-        let again = cache.get(None).unwrap();
+        let again = cache.get(Limits::unlimited()).unwrap();
         assert_eq!(again.grant.bearer.expose(), "token", "a refusal need not last");
-        assert_eq!(cache.renew_after(&again, None).unwrap_err().kind(), ErrorKind::Credentials);
+        assert!(cache.renew_after(&again, Limits::unlimited()).unwrap().is_none());
     }
 
     #[test]
     fn a_refused_token_cannot_be_replaced() {
         let clock = Arc::new(FakeClock::new());
         let source = provided("token", TokenKind::ProgrammaticAccessToken, &clock).unwrap();
-        let grant = source.fetch(None).unwrap();
-        let error = source.replace(&grant, None).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Credentials);
-        assert!(error.to_string().contains("refused the programmatic access token"), "{error}");
+        let grant = source.fetch(Limits::unlimited()).unwrap();
+        assert!(source.replace(&grant, Limits::unlimited()).unwrap().is_none());
     }
 }

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use super::LoginContext;
 use super::provided::{TimeLeft, expiry, time_left, trimmed};
 use crate::auth::{Grant, TokenSource};
-use crate::clock::Deadline;
 use crate::error::{Error, ErrorKind};
+use crate::http::Limits;
 use crate::secret::Secret;
 use crate::snowflake::token_kind::TokenKind;
 
@@ -54,14 +54,14 @@ impl TokenFile {
 }
 
 impl TokenSource for TokenFile {
-    fn fetch(&self, _deadline: Option<Deadline>) -> Result<Grant, Error> {
+    fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
         let asked = self.context.clock.now();
         let bearer = self.read()?;
         let expiry = expiry(&bearer, self.kind).map_err(|error| error.attempting(self.attempted()))?;
         match time_left(expiry, self.context.server_clock.at(asked.wall)) {
-            TimeLeft::Left(left) => {
-                let lifetime = left.min(READ_AGAIN_AFTER);
-                Ok(Grant { bearer, origin: self.context.origin.clone(), lifetime, asked })
+            TimeLeft::Left(lifetime) => {
+                let (origin, reread_after) = (self.context.origin.clone(), Some(READ_AGAIN_AFTER));
+                Ok(Grant { bearer, origin, lifetime, asked, reread_after })
             }
             TimeLeft::Expired(ago) => {
                 let (kind, path, ago) = (self.kind, self.path.display(), ago.as_secs());
@@ -72,13 +72,10 @@ impl TokenSource for TokenFile {
         }
     }
 
-    fn replace(&self, refused: &Grant, deadline: Option<Deadline>) -> Result<Grant, Error> {
-        let grant = self.fetch(deadline)?;
-        if grant.bearer == refused.bearer {
-            let reason = format!("the service refused the {} that {} still holds", self.kind, self.path.display());
-            return Err(Error::new(ErrorKind::Credentials, reason).advise("check the process that renews the file"));
-        }
-        Ok(grant)
+    /// Read again at once; `None` if it holds the same token.
+    fn replace(&self, refused: &Grant, limits: Limits) -> Result<Option<Grant>, Error> {
+        let grant = self.fetch(limits)?;
+        Ok((grant.bearer != refused.bearer).then_some(grant))
     }
 }
 
@@ -126,41 +123,43 @@ mod tests {
     fn a_changed_file_is_noticed_within_a_minute() {
         let setup = Setup::new("changed", "first\n");
         let cache = TokenCache::new(Box::new(setup.source(TokenKind::OAuth)), setup.clock.clone());
-        let first = cache.get(None).unwrap();
+        let first = cache.get(Limits::unlimited()).unwrap();
         assert_eq!(first.grant.bearer.expose(), "first");
         setup.clock.pass(Duration::from_secs(60));
-        assert_eq!(cache.get(None).unwrap().generation, first.generation, "read again and unchanged");
+        assert_eq!(cache.get(Limits::unlimited()).unwrap().generation, first.generation, "read again and unchanged");
         fs::write(&setup.path, "second").unwrap();
-        assert_eq!(cache.get(None).unwrap().grant.bearer.expose(), "first");
+        assert_eq!(cache.get(Limits::unlimited()).unwrap().grant.bearer.expose(), "first");
         setup.clock.pass(Duration::from_secs(60));
-        assert_eq!(cache.get(None).unwrap().grant.bearer.expose(), "second");
+        assert_eq!(cache.get(Limits::unlimited()).unwrap().grant.bearer.expose(), "second");
     }
 
     #[test]
     fn after_a_refusal_the_file_is_read_at_once() {
         let setup = Setup::new("refused", "first");
         let cache = TokenCache::new(Box::new(setup.source(TokenKind::ProgrammaticAccessToken)), setup.clock.clone());
-        let first = cache.get(None).unwrap();
+        let first = cache.get(Limits::unlimited()).unwrap();
         fs::write(&setup.path, "second").unwrap();
-        let second = cache.renew_after(&first, None).unwrap();
+        let second = cache.renew_after(&first, Limits::unlimited()).unwrap().unwrap();
         assert_eq!(second.grant.bearer.expose(), "second");
-        let error = cache.renew_after(&second, None).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Credentials);
-        assert!(error.to_string().contains("still holds"), "{error}");
+        assert!(cache.renew_after(&second, Limits::unlimited()).unwrap().is_none(), "it still holds the same token");
     }
 
     #[test]
     fn a_file_that_vanishes_does_no_harm_while_its_token_is_valid() {
         let setup = Setup::new("vanished", "first");
         let cache = TokenCache::new(Box::new(setup.source(TokenKind::OAuth)), setup.clock.clone());
-        cache.get(None).unwrap();
+        cache.get(Limits::unlimited()).unwrap();
         fs::remove_file(&setup.path).unwrap();
-        setup.clock.pass(Duration::from_secs(55));
-        assert_eq!(cache.get(None).unwrap().grant.bearer.expose(), "first");
-        setup.clock.pass(Duration::from_secs(5));
-        let error = cache.get(None).unwrap_err();
+        for _ in 0..24 {
+            setup.clock.pass(Duration::from_secs(3600));
+            assert_eq!(cache.get(Limits::unlimited()).unwrap().grant.bearer.expose(), "first");
+        }
+        let error = cache.refresh(Limits::unlimited()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("token-vanished"), "{error}");
+        fs::write(&setup.path, "second").unwrap();
+        setup.clock.pass(Duration::from_secs(60));
+        assert_eq!(cache.get(Limits::unlimited()).unwrap().grant.bearer.expose(), "second");
     }
 
     #[test]
@@ -169,7 +168,7 @@ mod tests {
             [("", TokenKind::OAuth), ("open sesame", TokenKind::OAuth), ("open-sesame", TokenKind::KeyPairJwt)]
         {
             let setup = Setup::new("bad", content);
-            let error = setup.source(kind).fetch(None).unwrap_err();
+            let error = setup.source(kind).fetch(Limits::unlimited()).unwrap_err();
             let shown = format!("{error} {error:?}");
             assert!(shown.contains("token-bad") && !shown.contains("sesame"), "{shown}");
         }

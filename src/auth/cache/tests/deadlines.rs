@@ -31,9 +31,10 @@ fn a_waiting_thread_gives_up_at_its_deadline_and_the_fetch_goes_on_for_the_other
     });
     let soon = bench.clock.now().deadline(Duration::from_millis(5));
     thread::scope(|scope| {
-        let patient: Vec<_> = (0..2).map(|_| scope.spawn(|| bench.cache.get(None).unwrap().generation)).collect();
+        let patient: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| bench.cache.get(Limits::unlimited()).unwrap().generation)).collect();
         bench.wait_for_waiters(1);
-        assert_eq!(bench.cache.get(Some(soon)).unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(bench.cache.get(Limits::until(soon)).unwrap_err().kind(), ErrorKind::Timeout);
         gate.open();
         assert!(patient.into_iter().all(|thread| thread.join().unwrap() == 1));
     });
@@ -46,13 +47,13 @@ fn a_fetch_that_one_callers_deadline_cuts_short_fails_for_no_caller_with_more_ti
     let bench = cut_off_at_first(&gate);
     let (soon, later) = (bench.clock.now().deadline(SECOND), bench.clock.now().deadline(HOUR));
     thread::scope(|scope| {
-        let hasty = scope.spawn(|| bench.cache.get(Some(soon)));
+        let hasty = scope.spawn(|| bench.cache.get(Limits::until(soon)));
         bench.wait_for_waiters(0);
-        let patient = [None, Some(later)].map(|deadline| {
+        let patient = [Limits::unlimited(), Limits::until(later)].map(|limits| {
             let bench = &bench;
-            scope.spawn(move || bench.cache.get(deadline).unwrap().generation)
+            scope.spawn(move || bench.cache.get(limits).unwrap().generation)
         });
-        let refreshing = scope.spawn(|| bench.cache.refresh().is_ok());
+        let refreshing = scope.spawn(|| bench.cache.refresh(Limits::unlimited()).is_ok());
         bench.wait_for_waiters(3);
         gate.open();
         // By then another thread may have fetched a token, which serves this one, too.
@@ -69,7 +70,7 @@ fn a_fetch_that_fails_in_time_fails_for_all_with_no_more_time() {
     let bench = cut_off_at_first(&gate);
     let soon = bench.clock.now().deadline(HOUR);
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| bench.cache.get(Some(soon)).is_err())).collect();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| bench.cache.get(Limits::until(soon)).is_err())).collect();
         bench.wait_for_waiters(7);
         gate.open();
         assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
@@ -86,8 +87,8 @@ fn a_timeout_is_not_remembered_for_callers_that_have_time() {
         _ => Ok(grant(&*ours, number, HOUR)),
     });
     let soon = bench.clock.now().deadline(SECOND);
-    assert_eq!(bench.cache.get(Some(soon)).unwrap_err().kind(), ErrorKind::Timeout);
-    assert_eq!(bench.cache.get(None).unwrap().generation, 1);
+    assert_eq!(bench.cache.get(Limits::until(soon)).unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 1);
 }
 
 #[test]
@@ -98,14 +99,14 @@ fn a_renewal_for_a_denial_that_ends_for_lack_of_time_is_not_the_one_that_the_tok
         2 => Err(too_late()),
         _ => Ok(grant(&*ours, number, HOUR)),
     });
-    let token = bench.cache.get(None).unwrap();
+    let token = bench.cache.get(Limits::unlimited()).unwrap();
     bench.clock.pass(2 * MINUTE);
     let soon = bench.clock.now().deadline(SECOND);
-    assert_eq!(bench.cache.renew_after_denial(&token, Some(soon)).unwrap_err().kind(), ErrorKind::Timeout);
-    let renewed = bench.cache.renew_after_denial(&token, None).unwrap();
+    assert_eq!(bench.cache.renew_after_denial(&token, Limits::until(soon)).unwrap_err().kind(), ErrorKind::Timeout);
+    let renewed = bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().unwrap();
     bench.clock.pass(2 * MINUTE);
-    let again = bench.cache.renew_after_denial(&renewed, None).unwrap();
-    assert_eq!((renewed.generation, again.generation), (2, 2), "the second token comes from a renewal for a denial");
+    let again = bench.cache.renew_after_denial(&renewed, Limits::unlimited()).unwrap();
+    assert_eq!((renewed.generation, again.is_none()), (2, true), "the second token comes from a renewal for a denial");
 }
 
 /// Fetches one token, then takes all the time that a caller has.
@@ -115,8 +116,8 @@ struct SlowRenewal {
 }
 
 impl TokenSource for SlowRenewal {
-    fn fetch(&self, deadline: Option<Deadline>) -> Result<Grant, Error> {
-        let Some(deadline) = deadline else { return Ok(grant(&*self.clock, 1, HOUR)) };
+    fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
+        let Some(deadline) = limits.deadline else { return Ok(grant(&*self.clock, 1, HOUR)) };
         self.clock.pass(deadline.left(self.clock.now()));
         Err(too_late())
     }
@@ -126,10 +127,10 @@ impl TokenSource for SlowRenewal {
 fn an_early_renewal_that_gets_no_response_leaves_half_of_the_time_for_the_request() {
     let clock = Arc::new(FakeClock::new());
     let cache = TokenCache::new(Box::new(SlowRenewal { clock: clock.clone() }), clock.clone());
-    cache.get(None).unwrap();
+    cache.get(Limits::unlimited()).unwrap();
     clock.pass(56 * MINUTE);
     let deadline = clock.now().deadline(10 * SECOND);
-    assert_eq!(cache.get(Some(deadline)).unwrap().generation, 1);
+    assert_eq!(cache.get(Limits::until(deadline)).unwrap().generation, 1);
     assert_eq!(deadline.left(clock.now()), 5 * SECOND);
 }
 
@@ -137,7 +138,7 @@ fn an_early_renewal_that_gets_no_response_leaves_half_of_the_time_for_the_reques
 fn a_wall_clock_stepped_forward_does_not_repeat_a_refused_login() {
     let bench = Bench::scripted(Arc::new(FakeClock::new()), |_| Err(Error::new(ErrorKind::Credentials, "refused")));
     for _ in 0..3 {
-        assert!(bench.cache.get(None).is_err());
+        assert!(bench.cache.get(Limits::unlimited()).is_err());
         bench.clock.step_wall(3600);
     }
     assert_eq!(bench.fetches(), 1, "repeated refusals can lock a user out");

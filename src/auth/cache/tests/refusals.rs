@@ -8,7 +8,7 @@ fn a_permanent_failure_is_reported_again_for_some_seconds_without_a_fetch() {
     let bench = Bench::scripted(clock, |_| Err(Error::new(ErrorKind::Credentials, "refused")));
     for (passed, fetches) in [(0, 1), (0, 1), (9, 1), (1, 2), (5, 2)] {
         bench.clock.pass(Duration::from_secs(passed));
-        assert_eq!(bench.cache.get(None).unwrap_err().kind(), ErrorKind::Credentials);
+        assert_eq!(bench.cache.get(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Credentials);
         assert_eq!(bench.fetches(), fetches);
     }
 }
@@ -22,13 +22,13 @@ fn a_transient_failure_is_reported_again_as_long_as_the_service_asked_to_wait() 
         2 => Err(Error::new(ErrorKind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(30)))),
         _ => Ok(grant(&*ours, number, HOUR)),
     });
-    assert_eq!(bench.cache.get(None).unwrap_err().kind(), ErrorKind::Unavailable);
-    assert_eq!(bench.cache.get(None).unwrap_err().kind(), ErrorKind::Throttled, "fetched again at once");
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Throttled, "fetched again at once");
     bench.clock.pass(Duration::from_secs(20));
-    let again = bench.cache.get(None).unwrap_err();
+    let again = bench.cache.get(Limits::unlimited()).unwrap_err();
     assert_eq!((again.retry_after(), bench.fetches()), (Some(Duration::from_secs(10)), 2));
     bench.clock.pass(Duration::from_secs(10));
-    assert_eq!(bench.cache.get(None).unwrap().generation, 1);
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 1);
 }
 
 #[test]
@@ -39,27 +39,27 @@ fn a_refused_token_is_not_returned_again_even_if_its_renewal_fails() {
         2 | 3 => Err(unavailable()),
         _ => Ok(grant(&*ours, number, HOUR)),
     });
-    let first = bench.cache.get(None).unwrap();
-    assert!(bench.cache.renew_after(&first, None).is_err());
-    assert!(bench.cache.get(None).is_err());
-    assert_eq!(bench.cache.get(None).unwrap().generation, 2);
+    let first = bench.cache.get(Limits::unlimited()).unwrap();
+    assert!(bench.cache.renew_after(&first, Limits::unlimited()).is_err());
+    assert!(bench.cache.get(Limits::unlimited()).is_err());
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 2);
 }
 
 #[test]
 fn a_storm_of_denials_costs_one_fetch_in_a_tokens_lifetime() {
     let bench = Bench::with_lifetime(HOUR);
-    bench.cache.get(None).unwrap();
+    bench.cache.get(Limits::unlimited()).unwrap();
     bench.clock.pass(2 * MINUTE);
     let request = || {
-        let token = bench.cache.get(None).unwrap();
-        bench.cache.renew_after_denial(&token, None).unwrap().generation != token.generation
+        let token = bench.cache.get(Limits::unlimited()).unwrap();
+        bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().is_some()
     };
     let renewed: Vec<_> = in_threads(64, || (0..10).filter(|_| request()).count());
     assert_eq!(bench.fetches(), 2, "{renewed:?}");
     bench.clock.pass(40 * MINUTE);
     assert!(!request(), "the new token comes from a renewal for a denial");
     bench.clock.pass(20 * MINUTE);
-    assert_eq!(bench.cache.get(None).unwrap().generation, 3);
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 3);
     bench.clock.pass(2 * MINUTE);
     assert!(request(), "the next token may be renewed for a denial again");
     assert_eq!(bench.fetches(), 4);
@@ -68,27 +68,27 @@ fn a_storm_of_denials_costs_one_fetch_in_a_tokens_lifetime() {
 #[test]
 fn a_young_token_is_not_renewed_for_a_denial() {
     let bench = Bench::with_lifetime(HOUR);
-    let token = bench.cache.get(None).unwrap();
+    let token = bench.cache.get(Limits::unlimited()).unwrap();
     bench.clock.pass(Duration::from_secs(59));
-    assert_eq!(bench.cache.renew_after_denial(&token, None).unwrap().generation, 1);
+    assert!(bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().is_none());
     bench.clock.pass(Duration::from_secs(1));
-    assert_eq!(bench.cache.renew_after_denial(&token, None).unwrap().generation, 2);
+    assert_eq!(bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().unwrap().generation, 2);
 }
 
 #[test]
 fn a_young_token_that_expires_soon_is_renewed_for_a_denial() {
     let bench = Bench::with_lifetime(Duration::from_secs(10));
-    let token = bench.cache.get(None).unwrap();
+    let token = bench.cache.get(Limits::unlimited()).unwrap();
     bench.clock.pass(Duration::from_secs(9));
-    assert_eq!(bench.cache.renew_after_denial(&token, None).unwrap().generation, 2);
+    assert_eq!(bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().unwrap().generation, 2);
 }
 
 #[test]
 fn a_late_denial_of_an_old_token_gets_the_current_one_without_a_fetch() {
     let bench = Bench::with_lifetime(HOUR);
-    let old = bench.cache.get(None).unwrap();
-    bench.cache.refresh().unwrap();
-    assert_eq!(bench.cache.renew_after_denial(&old, None).unwrap().generation, 2);
+    let old = bench.cache.get(Limits::unlimited()).unwrap();
+    bench.cache.refresh(Limits::unlimited()).unwrap();
+    assert_eq!(bench.cache.renew_after_denial(&old, Limits::unlimited()).unwrap().unwrap().generation, 2);
     assert_eq!(bench.fetches(), 2);
 }
 
@@ -100,11 +100,11 @@ fn a_failed_renewal_for_a_denial_is_not_repeated_and_keeps_the_valid_token() {
         1 => Ok(grant(&*ours, number, HOUR)),
         _ => Err(unavailable()),
     });
-    let token = bench.cache.get(None).unwrap();
+    let token = bench.cache.get(Limits::unlimited()).unwrap();
     bench.clock.pass(2 * MINUTE);
-    assert!(bench.cache.renew_after_denial(&token, None).is_err());
-    assert_eq!(bench.cache.renew_after_denial(&token, None).unwrap().generation, 1);
-    assert_eq!((bench.cache.get(None).unwrap().generation, bench.fetches()), (1, 2));
+    assert!(bench.cache.renew_after_denial(&token, Limits::unlimited()).is_err());
+    assert!(bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().is_none());
+    assert_eq!((bench.cache.get(Limits::unlimited()).unwrap().generation, bench.fetches()), (1, 2));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_source_with_only_one_token_stays_at_one_generation() {
     // Always the same token, whose remaining lifetime shrinks.
     let bench = Bench::scripted(clock, move |_| Ok(grant(&*ours, 7, HOUR - ours.now().since(asked))));
     for minute in 0..60 {
-        assert_eq!(bench.cache.get(None).unwrap().generation, 1, "minute {minute}");
+        assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 1, "minute {minute}");
         bench.clock.pass(MINUTE);
     }
     assert!((2..10).contains(&bench.fetches()), "{}", bench.fetches());

@@ -11,7 +11,8 @@ fn sixty_four_threads_and_an_empty_cache_make_one_fetch() {
         Ok(grant(&*ours, number, HOUR))
     });
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..64).map(|_| scope.spawn(|| bench.cache.get(None).unwrap().generation)).collect();
+        let threads: Vec<_> =
+            (0..64).map(|_| scope.spawn(|| bench.cache.get(Limits::unlimited()).unwrap().generation)).collect();
         bench.wait_for_waiters(63);
         gate.open();
         assert!(threads.into_iter().all(|thread| thread.join().unwrap() == 1));
@@ -22,10 +23,10 @@ fn sixty_four_threads_and_an_empty_cache_make_one_fetch() {
 #[test]
 fn sixty_four_threads_refused_on_one_generation_make_one_fetch_and_a_late_refusal_none() {
     let bench = Bench::with_lifetime(HOUR);
-    let first = bench.cache.get(None).unwrap();
-    let renewed = in_threads(64, || bench.cache.renew_after(&first, None).unwrap().generation);
+    let first = bench.cache.get(Limits::unlimited()).unwrap();
+    let renewed = in_threads(64, || bench.cache.renew_after(&first, Limits::unlimited()).unwrap().unwrap().generation);
     assert_eq!((renewed, bench.fetches()), (vec![2; 64], 2));
-    assert_eq!(bench.cache.renew_after(&first, None).unwrap().generation, 2);
+    assert_eq!(bench.cache.renew_after(&first, Limits::unlimited()).unwrap().unwrap().generation, 2);
     assert_eq!(bench.fetches(), 2);
 }
 
@@ -39,17 +40,17 @@ fn shortly_before_the_expiry_one_caller_renews_and_the_others_go_on() {
         }
         Ok(grant(&*ours, number, HOUR))
     });
-    bench.cache.get(None).unwrap();
+    bench.cache.get(Limits::unlimited()).unwrap();
     bench.clock.pass(56 * MINUTE);
     thread::scope(|scope| {
-        let renewing = scope.spawn(|| bench.cache.get(None).unwrap().generation);
+        let renewing = scope.spawn(|| bench.cache.get(Limits::unlimited()).unwrap().generation);
         bench.wait_for_waiters(0);
         // The gate is still closed: a thread that waited for the renewal would wait for ever.
-        assert_eq!(in_threads(8, || bench.cache.get(None).unwrap().generation), vec![1; 8]);
+        assert_eq!(in_threads(8, || bench.cache.get(Limits::unlimited()).unwrap().generation), vec![1; 8]);
         gate.open();
         assert_eq!(renewing.join().unwrap(), 2);
     });
-    assert_eq!((bench.cache.get(None).unwrap().generation, bench.fetches()), (2, 2));
+    assert_eq!((bench.cache.get(Limits::unlimited()).unwrap().generation, bench.fetches()), (2, 2));
 }
 
 #[test]
@@ -64,7 +65,8 @@ fn a_panic_in_a_fetch_wakes_the_waiting_threads() {
         Ok(grant(&*ours, number, HOUR))
     });
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| bench.cache.get(None))).collect();
+        let (cache, limits) = (&bench.cache, Limits::unlimited());
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(move || cache.get(limits))).collect();
         bench.wait_for_waiters(7);
         gate.open();
         let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
@@ -73,21 +75,21 @@ fn a_panic_in_a_fetch_wakes_the_waiting_threads() {
             assert!(error.is_retryable() && error.to_string().contains("panicked"), "{error}");
         }
     });
-    assert_eq!(bench.cache.get(None).unwrap().generation, 1);
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 1);
 }
 
 #[test]
 fn two_refreshes_make_two_fetches_whatever_is_held_or_remembered() {
     let bench = Bench::with_lifetime(HOUR);
-    bench.cache.get(None).unwrap();
-    assert_eq!(bench.cache.refresh().unwrap().generation, 2);
-    assert_eq!(bench.cache.refresh().unwrap().generation, 3);
+    bench.cache.get(Limits::unlimited()).unwrap();
+    assert_eq!(bench.cache.refresh(Limits::unlimited()).unwrap().generation, 2);
+    assert_eq!(bench.cache.refresh(Limits::unlimited()).unwrap().generation, 3);
     assert_eq!(bench.fetches(), 3);
 
     let clock = Arc::new(FakeClock::new());
     let bench = Bench::scripted(clock, |_| Err(Error::new(ErrorKind::Credentials, "refused")));
     for fetches in 1..=3 {
-        assert_eq!(bench.cache.refresh().unwrap_err().kind(), ErrorKind::Credentials);
+        assert_eq!(bench.cache.refresh(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Credentials);
         assert_eq!(bench.fetches(), fetches);
     }
 }
@@ -103,9 +105,9 @@ fn a_refresh_does_not_settle_for_a_fetch_that_began_before_it() {
         Ok(grant(&*ours, number, HOUR))
     });
     thread::scope(|scope| {
-        let getting = scope.spawn(|| bench.cache.get(None).unwrap().generation);
+        let getting = scope.spawn(|| bench.cache.get(Limits::unlimited()).unwrap().generation);
         bench.wait_for_waiters(0);
-        let refreshing = scope.spawn(|| bench.cache.refresh().unwrap().generation);
+        let refreshing = scope.spawn(|| bench.cache.refresh(Limits::unlimited()).unwrap().generation);
         bench.wait_for_waiters(1);
         gate.open();
         assert_eq!((getting.join().unwrap(), refreshing.join().unwrap()), (1, 2));
@@ -120,9 +122,9 @@ fn a_failed_refresh_is_an_error_and_keeps_the_valid_token() {
         1 => Ok(grant(&*ours, number, HOUR)),
         _ => Err(unavailable()),
     });
-    bench.cache.get(None).unwrap();
-    assert_eq!(bench.cache.refresh().unwrap_err().kind(), ErrorKind::Unavailable);
-    assert_eq!(bench.cache.get(None).unwrap().generation, 1);
+    bench.cache.get(Limits::unlimited()).unwrap();
+    assert_eq!(bench.cache.refresh(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 1);
 }
 
 #[test]
@@ -134,7 +136,8 @@ fn waiting_threads_share_the_failure_instead_of_provoking_it_one_after_another()
         Err(unavailable())
     });
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| bench.cache.get(None).unwrap_err().kind())).collect();
+        let (cache, limits) = (&bench.cache, Limits::unlimited());
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(move || cache.get(limits).unwrap_err().kind())).collect();
         bench.wait_for_waiters(15);
         gate.open();
         assert!(threads.into_iter().all(|thread| thread.join().unwrap() == ErrorKind::Unavailable));
@@ -148,12 +151,12 @@ fn a_source_that_asks_its_own_cache_gets_an_error_instead_of_a_deadlock() {
     let theirs = Arc::clone(&own);
     let bench = Bench::scripted(clock, move |number| {
         let cache = theirs.get().unwrap().upgrade().unwrap();
-        let token = if number == 1 { cache.get(None)? } else { cache.refresh()? };
+        let token = if number == 1 { cache.get(Limits::unlimited())? } else { cache.refresh(Limits::unlimited())? };
         Ok(Grant::clone(&token.grant))
     });
     own.set(Arc::downgrade(&bench.cache)).unwrap();
     for _ in 0..2 {
-        assert_eq!(bench.cache.refresh().unwrap_err().kind(), ErrorKind::Config);
+        assert_eq!(bench.cache.refresh(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Config);
     }
 }
 
@@ -172,7 +175,7 @@ fn a_logger_may_ask_for_a_token_itself() {
 
         fn log(&self, _: &log::Record<'_>) {
             if let Some(cache) = ASKED.take() {
-                cache.get(None).unwrap();
+                cache.get(Limits::unlimited()).unwrap();
             }
         }
 
@@ -187,43 +190,25 @@ fn a_logger_may_ask_for_a_token_itself() {
         1 => Ok(grant(&*ours, number, HOUR)),
         _ => Err(unavailable()),
     });
-    bench.cache.get(None).unwrap();
+    bench.cache.get(Limits::unlimited()).unwrap();
     bench.clock.pass(56 * MINUTE);
     ASKED.set(Some(Arc::clone(&bench.cache)));
-    assert_eq!(bench.cache.get(None).unwrap().generation, 1);
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 1);
     assert!(ASKED.take().is_none(), "the warning was logged");
-}
-
-#[test]
-fn each_waiting_thread_has_its_own_timeout() {
-    let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
-    let (ours, theirs) = (Arc::clone(&clock), gate.clone());
-    let mut bench = Bench::scripted(clock, move |number| {
-        theirs.pass();
-        Ok(grant(&*ours, number, HOUR))
-    });
-    Arc::get_mut(&mut bench.cache).unwrap().timeout = Duration::from_millis(5);
-    thread::scope(|scope| {
-        let getting = scope.spawn(|| bench.cache.get(None).unwrap().generation);
-        bench.wait_for_waiters(0);
-        assert_eq!(bench.cache.get(None).unwrap_err().kind(), ErrorKind::Timeout);
-        gate.open();
-        assert_eq!(getting.join().unwrap(), 1);
-    });
 }
 
 #[test]
 fn a_fetch_that_was_in_progress_before_a_fork_is_not_waited_for() {
     let bench = Bench::with_lifetime(HOUR);
-    bench.cache.state.lock().fetch = Some(Fetch::in_process(std::process::id().wrapping_add(1), None));
-    assert_eq!(bench.cache.get(None).unwrap().generation, 1);
+    bench.cache.state.lock().fetch = Some(Fetch::in_process(std::process::id().wrapping_add(1), Limits::unlimited()));
+    assert_eq!(bench.cache.get(Limits::unlimited()).unwrap().generation, 1);
 }
 
 #[test]
 fn an_empty_cache_and_a_full_one_print_no_token() {
     let bench = Bench::with_lifetime(HOUR);
-    let token = bench.cache.get(None).unwrap();
-    bench.cache.renew_after(&token, None).unwrap();
+    let token = bench.cache.get(Limits::unlimited()).unwrap();
+    bench.cache.renew_after(&token, Limits::unlimited()).unwrap().unwrap();
     let shown = format!("{:?} {token:?}", bench.cache);
     assert!(!shown.contains("token-"), "{shown}");
 }
@@ -263,12 +248,13 @@ fn under_stress_no_thread_hangs_no_refused_token_comes_back_and_no_fetched_one_i
 fn hammer(cache: &TokenCache, rounds: usize) {
     let mut newest = 0;
     for _ in 0..rounds {
-        let result = if fastrand::u8(..10) == 0 { cache.refresh() } else { cache.get(None) };
+        let result =
+            if fastrand::u8(..10) == 0 { cache.refresh(Limits::unlimited()) } else { cache.get(Limits::unlimited()) };
         let Ok(token) = result else { continue };
         assert!(token.generation >= newest, "time runs backwards");
         newest = token.generation;
         if fastrand::u8(..20) == 0
-            && let Ok(renewed) = cache.renew_after(&token, None)
+            && let Ok(Some(renewed)) = cache.renew_after(&token, Limits::unlimited())
         {
             assert!(renewed.generation > token.generation, "a refused token came back");
             newest = renewed.generation;
