@@ -148,7 +148,7 @@ impl Client {
     /// How far the server's clock is from this machine's, by its latest response. Login tokens are minted by the server's
     /// clock, so a difference does no harm here; it may elsewhere.
     pub fn clock_offset(&self) -> ClockOffset {
-        self.server_clock.offset()
+        self.server_clock.offset(self.clock.now())
     }
 
     /// Logs in step by step and reports how far it got, for a person who needs to know why a login fails.

@@ -1,6 +1,7 @@
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 /// The time, and waiting; tests use a clock that does not wait.
 pub(crate) trait Clock: Send + Sync + fmt::Debug {
@@ -68,6 +69,16 @@ impl Moment {
     pub(crate) fn age_of(self, earlier: Moment) -> Duration {
         self.since(earlier).max(self.wall.duration_since(earlier.wall).unwrap_or(Duration::ZERO))
     }
+
+    /// Whether the wall clock has gone another way than the monotonic one since: it was stepped, or the machine suspended.
+    fn has_diverged_since(self, earlier: Moment) -> bool {
+        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let passed = match self.monotonic.checked_duration_since(earlier.monotonic) {
+            Some(passed) => ms(passed),
+            None => -ms(earlier.monotonic.saturating_duration_since(self.monotonic)),
+        };
+        signed_ms(self.wall, earlier.wall).abs_diff(passed) > MAX_DRIFT_MS
+    }
 }
 
 impl Deadline {
@@ -114,10 +125,17 @@ impl Clock for SystemClock {
 
 /// How far the server's clock is ahead of this machine's, by the `Date` of its responses (RFC 9110, section 6.6.1).
 ///
-/// A difference counts if it is larger than network delay and the one-second resolution of `Date` explain.
+/// A difference counts if it is larger than network delay and the one-second resolution of `Date` explain. It is forgotten when
+/// this machine's clock has been stepped since: what was wrong with it may have been set right.
 #[derive(Debug, Default)]
 pub(crate) struct ServerClock {
-    ahead_ms: AtomicI64,
+    measured: Mutex<Option<Measured>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    ahead_ms: i64,
+    at: Moment,
 }
 
 impl ServerClock {
@@ -129,18 +147,19 @@ impl ServerClock {
         let server = date + Duration::from_millis(500);
         let ahead = signed_ms(server, sent.wall + round_trip / 2);
         let noise = i64::try_from(round_trip.as_millis() / 2).unwrap_or(i64::MAX).saturating_add(1000);
-        let believed = if ahead.abs() > noise { ahead } else { 0 };
-        self.ahead_ms.store(believed, Ordering::Relaxed);
+        let ahead_ms = if ahead.abs() > noise { ahead } else { 0 };
+        *self.measured.lock() = Some(Measured { ahead_ms, at: received });
     }
 
-    /// In milliseconds; negative if the server's clock is behind, zero if no difference is known.
-    pub(crate) fn ahead_ms(&self) -> i64 {
-        self.ahead_ms.load(Ordering::Relaxed)
+    /// In milliseconds; negative if the server's clock is behind, zero if no difference is known now.
+    pub(crate) fn ahead_ms(&self, now: Moment) -> i64 {
+        let measured = *self.measured.lock();
+        measured.filter(|measured| !now.has_diverged_since(measured.at)).map_or(0, |measured| measured.ahead_ms)
     }
 
     /// The same for callers.
-    pub(crate) fn offset(&self) -> ClockOffset {
-        let ahead = self.ahead_ms();
+    pub(crate) fn offset(&self, now: Moment) -> ClockOffset {
+        let ahead = self.ahead_ms(now);
         let difference = Duration::from_millis(ahead.unsigned_abs());
         match ahead {
             0 => ClockOffset::NotDetected,
@@ -149,12 +168,12 @@ impl ServerClock {
         }
     }
 
-    /// A time of this machine's wall clock, by the server's clock.
-    pub(crate) fn at(&self, wall: SystemTime) -> SystemTime {
-        let ahead = self.ahead_ms();
+    /// What the server's clock shows now.
+    pub(crate) fn at(&self, now: Moment) -> SystemTime {
+        let ahead = self.ahead_ms(now);
         let difference = Duration::from_millis(ahead.unsigned_abs());
-        let shifted = if ahead < 0 { wall.checked_sub(difference) } else { wall.checked_add(difference) };
-        shifted.unwrap_or(wall)
+        let shifted = if ahead < 0 { now.wall.checked_sub(difference) } else { now.wall.checked_add(difference) };
+        shifted.unwrap_or(now.wall)
     }
 }
 
@@ -165,6 +184,9 @@ fn signed_ms(later: SystemTime, earlier: SystemTime) -> i64 {
     }
 }
 
+/// More than the two clocks of a machine drift apart by themselves between two responses, and less than matters for a token.
+const MAX_DRIFT_MS: u64 = 2000;
+
 /// Longer than any wait or lifetime, and short enough to be added to any clock without overflow.
 pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -172,15 +194,15 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct FakeClock {
-    now: parking_lot::Mutex<Moment>,
-    slept: parking_lot::Mutex<Vec<Duration>>,
+    now: Mutex<Moment>,
+    slept: Mutex<Vec<Duration>>,
 }
 
 #[cfg(test)]
 impl FakeClock {
     pub(crate) fn new() -> FakeClock {
         let now = Moment { monotonic: Instant::now(), wall: SystemTime::now() };
-        FakeClock { now: parking_lot::Mutex::new(now), slept: parking_lot::Mutex::default() }
+        FakeClock { now: Mutex::new(now), slept: Mutex::default() }
     }
 
     /// Moves both clocks.
@@ -227,7 +249,7 @@ mod tests {
         let shift = Duration::from_millis(ahead.unsigned_abs());
         let true_time = if ahead < 0 { middle - shift } else { middle + shift };
         server.observe(true_time - Duration::from_millis(500), sent, clock.now());
-        server.ahead_ms()
+        server.ahead_ms(clock.now())
     }
 
     #[test]
@@ -236,6 +258,25 @@ mod tests {
         assert_eq!(measure(-600_000, Duration::from_millis(80)), -600_000);
         assert_eq!(measure(900, Duration::from_millis(80)), 0);
         assert_eq!(measure(3_000, Duration::from_secs(10)), 0);
+    }
+
+    #[test]
+    fn a_difference_is_known_until_the_wall_clock_is_stepped() {
+        let (clock, server) = (FakeClock::new(), ServerClock::default());
+        let sent = clock.now();
+        server.observe(sent.wall + Duration::from_secs(3 * 3600), sent, sent);
+        clock.pass(Duration::from_secs(24 * 3600));
+        let ahead = Duration::from_millis(3 * 3_600_000 + 500);
+        assert_eq!(server.offset(clock.now()), ClockOffset::ServerAhead(ahead));
+        assert_eq!(server.at(clock.now()), clock.now().wall + ahead);
+        clock.step_wall(3 * 3600);
+        assert_eq!(server.offset(clock.now()), ClockOffset::NotDetected, "it was set right");
+        assert_eq!(server.at(clock.now()), clock.now().wall);
+        let before = Moment { monotonic: sent.monotonic - Duration::from_secs(1), ..sent };
+        assert_eq!(
+            server.at(Moment { wall: sent.wall - Duration::from_secs(1), ..before }),
+            before.wall + ahead - Duration::from_secs(1)
+        );
     }
 
     #[test]

@@ -123,11 +123,13 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
     /// An earlier attempt of the same request got a 429.
     pub(crate) was_throttled: bool,
+    /// How often the request was sent in all.
+    pub(crate) attempts: u32,
 }
 
 impl Response {
     pub(crate) fn new(status: u16, headers: HeaderMap, body: Vec<u8>) -> Response {
-        Response { status, headers, body, was_throttled: false }
+        Response { status, headers, body, was_throttled: false, attempts: 1 }
     }
 
     pub(crate) fn is_success(&self) -> bool {

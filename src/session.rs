@@ -110,8 +110,9 @@ impl Session {
     }
 
     fn result(&self, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
-        problem::into_result(&*self.dialect, request, outcome).map_err(|error| match error.kind() {
-            ErrorKind::Credentials if error.status().is_some() => error.advise(self.diagnosis()),
+        problem::into_result(&*self.dialect, request, outcome).map_err(|error| match (error.kind(), error.status()) {
+            (ErrorKind::Credentials, Some(_)) => error.advise(self.diagnosis()),
+            (ErrorKind::Clock, Some(_)) => error.advise(format!("{}; {SET_CLOCK}", self.clock_difference())),
             _ => error,
         })
     }
@@ -154,13 +155,18 @@ impl Session {
 
     /// What a person needs to find out why credentials were refused; the service does not say.
     fn diagnosis(&self) -> String {
-        let clock = match self.sender.server_clock().ahead_ms() {
+        format!("{}; {}; {}", self.principal.identity, self.clock_difference(), self.principal.advice)
+    }
+
+    fn clock_difference(&self) -> String {
+        match self.sender.clock_ahead_ms() {
             0 => "no clock difference found".to_string(),
             ahead => format!("the server's clock is {:+} s from this machine's", ahead / 1000),
-        };
-        format!("{}; {clock}; {}", self.principal.identity, self.principal.advice)
+        }
     }
 }
+
+const SET_CLOCK: &str = "set this machine's clock by NTP";
 
 #[cfg(test)]
 mod tests;

@@ -284,8 +284,8 @@ impl TokenSource for TokenEndpoint {
         let authorization = self.client.authorization()?;
         let asked = self.clock.now();
         let response = endpoint.send(&self.sender, &request, authorization)?;
-        let issued =
-            response::read(&response, &self.client.secret).map_err(|error| error.attempting(&*request.attempted))?;
+        let issued = response::read(&response, &self.client.secret)
+            .map_err(|error| error.with_attempts(response.attempts).attempting(&*request.attempted))?;
         let missing =
             response::missing_scopes(self.client.scope.as_deref().unwrap_or_default(), issued.scope.as_deref());
         if !missing.is_empty() {
@@ -295,7 +295,7 @@ impl TokenSource for TokenEndpoint {
             Some(lifetime) => lifetime,
             None => match JwtTimes::of(issued.token.expose()) {
                 Some(times) => {
-                    let now = self.sender.server_clock().at(asked.wall);
+                    let now = self.sender.server_clock().at(asked);
                     times.expiry().duration_since(now).unwrap_or(Duration::ZERO)
                 }
                 None => ASSUMED_LIFETIME,

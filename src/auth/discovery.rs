@@ -58,7 +58,8 @@ impl Discovery {
         request.timeout = timeout;
         let response = self.issuer.document.send(&self.sender, &request, HeaderMap::new())?;
         let endpoint = document(&response).and_then(|document| document.checked(&self.issuer));
-        let endpoint = endpoint.map_err(|error| error.with_attempts(1).attempting(&*request.attempted))?;
+        let endpoint =
+            endpoint.map_err(|error| error.with_attempts(response.attempts).attempting(&*request.attempted))?;
         Ok((endpoint, lifetime(&response)))
     }
 

@@ -174,7 +174,8 @@ pub(super) fn run(control: &Session, ingest: &Session, exchange: &TokenExchange,
         return report;
     }
     report.passed(CheckStep::AccountHost, login.grant.origin.to_string());
-    report.outcomes[CheckStep::Clock as usize] = judge_clock(clock.offset(), host.as_ref().err());
+    let now = exchange.context.clock.now();
+    report.outcomes[CheckStep::Clock as usize] = judge_clock(clock.offset(now), host.as_ref().err());
     match host {
         Ok(host) => report.passed(CheckStep::IngestHost, host.host()),
         Err(error) => {

@@ -103,6 +103,11 @@ impl Sender {
         Limits { retries: self.clock.now().deadline(self.policy.budget), deadline: None }
     }
 
+    /// How far the server's clock is ahead of this machine's, as far as its responses show.
+    pub(crate) fn clock_ahead_ms(&self) -> i64 {
+        self.server_clock.ahead_ms(self.clock.now())
+    }
+
     pub(crate) fn server_clock(&self) -> &ServerClock {
         &self.server_clock
     }
@@ -120,6 +125,7 @@ impl Sender {
             let mut result = self.round_trip(outgoing, sent);
             if let Ok(response) = &mut result {
                 response.was_throttled = was_throttled;
+                response.attempts = sent + 1;
                 was_throttled |= response.status == 429;
             }
             sent += 1;
@@ -221,7 +227,7 @@ mod tests {
             sent: 3,
             limits: sender.limits(&request),
         });
-        let (slept, passed, ahead_ms) = (clock.slept(), clock.now().since(began), sender.server_clock().ahead_ms());
+        let (slept, passed, ahead_ms) = (clock.slept(), clock.now().since(began), sender.clock_ahead_ms());
         Sent { outcome, lines: script.lines(), slept, passed, ahead_ms }
     }
 

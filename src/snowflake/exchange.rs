@@ -1,11 +1,13 @@
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ::http::Method;
+use zeroize::Zeroizing;
 
 use crate::auth::{Grant, JwtTimes, TokenSource};
 use crate::error::{Error, ErrorKind, clean};
-use crate::http::{Limits, Origin, Request, form_encoded};
+use crate::http::{Limits, Origin, Request, Response, form_encoded};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::snowflake::credentials::LoginContext;
@@ -31,18 +33,22 @@ impl TokenExchange {
         let response = self.control.send(&request)?;
         let host = text_or_field(&response.body, &["hostname"])
             .and_then(|host| validated(&host, &self.context.origin))
-            .map_err(|error| error.attempting(&*request.attempted))?;
+            .map_err(|error| of_response(error, &response, &request))?;
         Ok(self.context.origin.at_host(&host))
     }
 
-    fn scoped_token(&self, ingest: &Origin, limits: Limits) -> Result<String, Error> {
+    fn scoped_token(&self, ingest: &Origin, limits: Limits) -> Result<Secret, Error> {
         let attempted = format!("get a token for the ingest host {}", ingest.host());
         let form = self.form(ingest);
         let request = Request::new(Method::POST, "/oauth/token", attempted)
             .body("application/x-www-form-urlencoded", form.as_bytes())
             .within(limits);
-        let response = self.control.send(&request)?;
-        text_or_field(&response.body, &["token", "access_token"]).map_err(|error| error.attempting(&*request.attempted))
+        let mut response = self.control.send(&request)?;
+        let body = Zeroizing::new(mem::take(&mut response.body));
+        let token = text_or_field(&body, &["token", "access_token"]);
+        token
+            .map(|mut token| Secret::new(mem::take(&mut *token)))
+            .map_err(|error| of_response(error, &response, &request))
     }
 
     fn form(&self, ingest: &Origin) -> String {
@@ -71,31 +77,45 @@ impl TokenSource for Arc<TokenExchange> {
         let ingest = self.ingest_host(limits)?;
         let asked = self.context.clock.now();
         let token = self.scoped_token(&ingest, limits)?;
-        let lifetime = lifetime(&token, self.context.server_clock.at(asked.wall));
-        Ok(Grant { bearer: Secret::new(token), origin: ingest, lifetime, asked, reread_after: None })
+        let lifetime = lifetime(token.expose(), self.context.server_clock.at(asked));
+        Ok(Grant { bearer: token, origin: ingest, lifetime, asked, reread_after: None })
     }
 }
 
+/// The error of a response that was not understood, with what was sent.
+fn of_response(error: Error, response: &Response, request: &Request<'_>) -> Error {
+    error
+        .with_status(response.status)
+        .with_attempts(response.attempts)
+        .with_request_id(request.request_id.to_string())
+        .attempting(&*request.attempted)
+}
+
 /// Responses are bare text on the live service and objects in its documentation; some are quoted strings.
-fn text_or_field(body: &[u8], names: &[&str]) -> Result<String, Error> {
+fn text_or_field(body: &[u8], names: &[&str]) -> Result<Zeroizing<String>, Error> {
     let unclear = || {
         let reason = format!("the response has no {}", names.join(" or "));
         Error::new(ErrorKind::Protocol, reason).advise("check the account URL")
     };
     let text = std::str::from_utf8(body).map_err(|_| unclear())?.trim();
-    let value = match serde_json::from_str(text) {
-        Ok(serde_json::Value::Object(fields)) => {
-            names.iter().find_map(|name| fields.get(*name)?.as_str()).ok_or_else(unclear)?.to_string()
+    // The text may be a token: no copy of it is left unwiped.
+    let value = Zeroizing::new(match serde_json::from_str(text) {
+        Ok(serde_json::Value::Object(mut fields)) => {
+            let found = names.iter().find_map(|name| match fields.remove(*name)? {
+                serde_json::Value::String(value) => Some(value),
+                _ => None,
+            });
+            found.ok_or_else(unclear)?
         }
         Ok(serde_json::Value::String(value)) => value,
-        _ => text.to_string(),
-    };
-    let value = value.trim();
-    let is_markup = value.starts_with('<') || value.starts_with('{') || value.starts_with('[');
-    if value.is_empty() || is_markup || value.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        _ => text.to_owned(),
+    });
+    let trimmed = value.trim();
+    let is_markup = trimmed.starts_with(['<', '{', '[']);
+    if trimmed.is_empty() || is_markup || trimmed.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(unclear());
     }
-    Ok(value.to_string())
+    Ok(if trimmed.len() == value.len() { value } else { Zeroizing::new(trimmed.to_owned()) })
 }
 
 /// The host that will receive tokens and rows: within the service's domains, or the account's own host.
@@ -124,13 +144,19 @@ fn is_subdomain_prefix(prefix: &str) -> bool {
 /// Until the `exp` of a token that has one, by the server's clock; otherwise an assumption.
 fn lifetime(token: &str, server_now: SystemTime) -> Duration {
     match JwtTimes::of(token) {
-        Some(times) => times.expiry().duration_since(server_now).unwrap_or(Duration::ZERO),
+        Some(times) => times.expiry().duration_since(server_now).unwrap_or(Duration::ZERO).min(MAX_LIFETIME),
         None => ASSUMED_LIFETIME,
     }
 }
 
+/// The service's tokens live for about an hour. An `exp` far beyond that is a mistake, and the host is asked for again in time.
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
 /// The service documents no lifetime for an opaque token; its own clients assume 50 to 55 minutes.
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(50 * 60);
+
+#[cfg(test)]
+mod whole_call;
 
 #[cfg(test)]
 mod tests {
@@ -183,7 +209,11 @@ mod tests {
     #[test]
     fn a_token_is_read_from_text_string_or_object_and_never_repeated() {
         for response in ["tok", " tok\n", "\"tok\"", r#"{"token":"tok"}"#, r#"{"access_token":"tok"}"#] {
-            assert_eq!(text_or_field(response.as_bytes(), &["token", "access_token"]).unwrap(), "tok", "{response}");
+            assert_eq!(
+                text_or_field(response.as_bytes(), &["token", "access_token"]).unwrap().as_str(),
+                "tok",
+                "{response}"
+            );
         }
         let error = text_or_field(b"{\"secret\":\"hunter2\"}", &["token"]).unwrap_err();
         assert!(!format!("{error:?}").contains("hunter2"));
@@ -197,7 +227,13 @@ mod tests {
         for expired in [r#"{"exp":999999}"#, r#"{"exp":0}"#, r#"{"exp":-1}"#] {
             assert_eq!(lifetime(&token(expired), now), Duration::ZERO, "{expired}");
         }
-        assert!(lifetime(&token(r#"{"exp":1e300}"#), now) > Duration::from_secs(3600));
+        assert_eq!(
+            lifetime(&token(r#"{"exp":1000000600000}"#), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
+            Duration::from_secs(600)
+        );
+        for far in [r#"{"exp":1e300}"#, r#"{"exp":99999999999}"#, r#"{"exp":9999999}"#] {
+            assert_eq!(lifetime(&token(far), now), MAX_LIFETIME, "{far}");
+        }
         for other in ["opaque", &token("{}"), &token(r#"{"exp":"soon"}"#), "a.b.c", ""] {
             assert_eq!(lifetime(other, now), ASSUMED_LIFETIME, "{other}");
         }

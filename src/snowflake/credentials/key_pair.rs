@@ -71,7 +71,7 @@ impl KeyPair {
     /// A new token, made at once and without a request.
     pub(crate) fn mint_now(&self) -> Result<Grant, Error> {
         let asked = self.context.clock.now();
-        let bearer = self.mint(self.context.server_clock.at(asked.wall))?;
+        let bearer = self.mint(self.context.server_clock.at(asked))?;
         // The service's clock may be a little ahead of what we know of it, and then the token expires earlier.
         let lifetime = self.lifetime - SKEW.min(self.lifetime / 10);
         Ok(Grant { bearer, origin: self.context.origin.clone(), lifetime, asked, reread_after: None })

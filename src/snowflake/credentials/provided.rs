@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 use super::LoginContext;
 use super::key_pair::MAX_LIFETIME;
 use crate::auth::{Grant, JwtTimes, TokenSource};
+use crate::clock::{Moment, ServerClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::Limits;
 use crate::secret::Secret;
@@ -29,7 +30,7 @@ impl Provided {
 impl TokenSource for Provided {
     fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
         let asked = self.context.clock.now();
-        let lifetime = match time_left(self.expiry, self.context.server_clock.at(asked.wall)) {
+        let lifetime = match time_left(self.expiry, asked, &self.context.server_clock) {
             TimeLeft::Left(lifetime) => lifetime,
             TimeLeft::Expired(ago) => {
                 let ago = ago.as_secs();
@@ -65,13 +66,17 @@ pub(super) enum TimeLeft {
     Expired(Duration),
 }
 
-pub(super) fn time_left(expiry: Option<SystemTime>, now: SystemTime) -> TimeLeft {
+/// By the server's clock as far as it is known; what is expired by that alone is left to the service to judge.
+pub(super) fn time_left(expiry: Option<SystemTime>, now: Moment, server: &ServerClock) -> TimeLeft {
     let Some(expiry) = expiry else { return TimeLeft::Left(Duration::MAX) };
-    match expiry.duration_since(now) {
-        Ok(left) => TimeLeft::Left(left),
-        // The service may still accept it; a refusal costs one request.
-        Err(past) if past.duration() <= TOLERANCE => TimeLeft::Left(Duration::ZERO),
-        Err(past) => TimeLeft::Expired(past.duration()),
+    match (expiry.duration_since(server.at(now)), expiry.duration_since(now.wall)) {
+        (Ok(left), _) => TimeLeft::Left(left),
+        // The service may still accept it; a refusal costs one request, and its response shows the time.
+        (Err(_), Ok(_)) => TimeLeft::Left(Duration::ZERO),
+        (Err(past), Err(here)) => match past.duration().min(here.duration()) {
+            past if past <= TOLERANCE => TimeLeft::Left(Duration::ZERO),
+            past => TimeLeft::Expired(past),
+        },
     }
 }
 
@@ -170,6 +175,39 @@ mod tests {
             error.to_string().contains("expired 110 s ago") || error.to_string().contains("expired 109 s ago"),
             "{error}"
         );
+    }
+
+    /// Good for two hours, on a machine that was three hours slow when it last had a response.
+    fn after_a_slow_clock() -> (Arc<FakeClock>, TokenCache, Arc<ServerClock>) {
+        let clock = Arc::new(FakeClock::new());
+        let now = clock.now();
+        let exp = seconds(now.wall) + 5 * 3600;
+        let source = provided(&jwt(&format!(r#"{{"exp":{exp}}}"#)), TokenKind::OAuth, &clock).unwrap();
+        let server_clock = source.context.server_clock.clone();
+        server_clock.observe(now.wall + Duration::from_secs(3 * 3600), now, now);
+        (clock.clone(), TokenCache::new(Box::new(source), clock), server_clock)
+    }
+
+    #[test]
+    fn a_clock_that_is_set_right_does_not_make_a_valid_token_an_expired_one() {
+        let (clock, cache, _) = after_a_slow_clock();
+        cache.get(Limits::unlimited()).unwrap();
+        clock.step_wall(3 * 3600);
+        let left = cache.get(Limits::unlimited()).unwrap().grant.lifetime.as_secs();
+        assert!((7199..=7200).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_token_that_is_expired_only_by_what_responses_showed_is_left_to_the_service_to_judge() {
+        let (clock, cache, server_clock) = after_a_slow_clock();
+        clock.pass(Duration::from_secs(3 * 3600));
+        for _ in 0..2 {
+            assert_eq!(cache.get(Limits::unlimited()).unwrap().grant.lifetime, Duration::ZERO);
+            assert_eq!(cache.refresh(Limits::unlimited()).unwrap().grant.lifetime, Duration::ZERO);
+        }
+        let now = clock.now();
+        server_clock.observe(now.wall, now, now);
+        assert!(cache.get(Limits::unlimited()).unwrap().grant.lifetime > Duration::from_secs(3600));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl TokenSource for TokenFile {
         let asked = self.context.clock.now();
         let bearer = self.read()?;
         let expiry = expiry(&bearer, self.kind).map_err(|error| error.attempting(self.attempted()))?;
-        match time_left(expiry, self.context.server_clock.at(asked.wall)) {
+        match time_left(expiry, asked, &self.context.server_clock) {
             TimeLeft::Left(lifetime) => {
                 let (origin, reread_after) = (self.context.origin.clone(), Some(READ_AGAIN_AFTER));
                 Ok(Grant { bearer, origin, lifetime, asked, reread_after })
