@@ -1,10 +1,12 @@
+mod chaos;
 mod deadlines;
 mod lifetimes;
 mod refusals;
+mod renewals;
 mod sharing;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{OnceLock, Weak};
 use std::thread;
 
