@@ -37,9 +37,10 @@ use crate::snowflake::target::Target;
 /// # Blocking
 ///
 /// Every call that needs the service waits for it. While the service is busy or unreachable, a request is sent again, with
-/// growing pauses, until the retry budget ends: two minutes by default ([`ClientBuilder::retry_budget`]). By default a
-/// connection may take ten seconds ([`ClientBuilder::connect_timeout`]), and a response may take one minute to begin
-/// ([`ClientBuilder::response_timeout`]) and as long again to arrive. A request in progress when the budget ends is finished
+/// growing pauses, until the retry budget ends: two minutes by default ([`ClientBuilder::retry_budget`]), in which logging in
+/// and renewing a token count too. By default a connection may take ten seconds ([`ClientBuilder::connect_timeout`]), and a
+/// response may take one minute to begin ([`ClientBuilder::response_timeout`]) and as long again to arrive. A request in
+/// progress when the budget ends is finished
 /// first. Looking up a host name takes as long as the system's resolver takes.
 ///
 /// A call with a timeout of its own, such as [`Channel::wait_for_commit`](crate::Channel::wait_for_commit), ends within about

@@ -158,6 +158,18 @@ fn a_renewal_that_failed_without_a_request_is_the_error_with_the_facts_of_the_re
 }
 
 #[test]
+fn a_connection_that_breaks_while_sending_does_not_make_the_only_token_a_refused_one() {
+    let script = Script::default();
+    for _ in 0..4 {
+        script.fail(Stage::Sending);
+    }
+    script.respond(200, "[]");
+    let session = session_with(&script, [Ok("token-1"), Ok("token-1"), Ok("token-1")]);
+    assert_eq!(session.send(&list_roles()).unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(session.send(&list_roles()).is_ok());
+}
+
+#[test]
 fn a_request_whose_time_ends_during_the_renewal_is_a_timeout_and_not_a_refusal() {
     let script = Script::default();
     script.respond(401, r#"{"message":"unknown token"}"#);

@@ -208,6 +208,7 @@ fn check_json(response: &Response, request: &Request<'_>) -> Result<(), Error> {
 fn not_understood(response: &Response, request: &Request<'_>, happened: &str) -> Error {
     let error = Error::new(ErrorKind::Protocol, happened)
         .with_status(response.status)
+        .with_attempts(response.attempts)
         .with_request_id(request.request_id.to_string());
     let error = match request.replay {
         Replay::Safe => error,

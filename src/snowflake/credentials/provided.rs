@@ -73,10 +73,10 @@ pub(super) fn time_left(expiry: Option<SystemTime>, now: Moment, server: &Server
         (Ok(left), _) => TimeLeft::Left(left),
         // The service may still accept it; a refusal costs one request, and its response shows the time.
         (Err(_), Ok(_)) => TimeLeft::Left(Duration::ZERO),
-        (Err(past), Err(here)) => match past.duration().min(here.duration()) {
-            past if past <= TOLERANCE => TimeLeft::Left(Duration::ZERO),
-            past => TimeLeft::Expired(past),
-        },
+        (Err(there), Err(here)) if there.duration().min(here.duration()) > TOLERANCE => {
+            TimeLeft::Expired(here.duration())
+        }
+        (Err(_), Err(_)) => TimeLeft::Left(Duration::ZERO),
     }
 }
 
