@@ -132,7 +132,7 @@ impl TokenCache {
 
     /// The result of the fetch in progress, or of one by this thread.
     fn share(&self, mut state: MutexGuard<'_, State>, limits: Limits) -> Fetched {
-        let (own, generation) = (Fetch::begin(limits), state.generation);
+        let (own, generation, failures) = (Fetch::begin(limits), state.generation, state.failures);
         while let Some(fetch) = state.running() {
             match self.wait(&fetch, &mut state, limits) {
                 Waited::Finished(result) => return result,
@@ -140,9 +140,9 @@ impl TokenCache {
                 Waited::Unusable if fetch.is_for_denial() => own.mark_for_denial(),
                 Waited::Unusable => {}
             }
-            // Another thread may have fetched one before this one got the lock again.
-            if let Some(token) = state.fresh(self.clock.now()).filter(|token| token.generation > generation) {
-                return Ok(Some(token.clone()));
+            // Another thread may have made the next fetch before this one got the lock again.
+            if let Some(result) = state.result_since(generation, failures, self.clock.now()) {
+                return result;
             }
         }
         self.fetch(state, own)
@@ -221,6 +221,8 @@ struct State {
     held: Option<Held>,
     /// How many different tokens there have been.
     generation: u64,
+    /// How many fetches have brought no token.
+    failures: u64,
     fetch: Option<Arc<Fetch>>,
     failed: Option<Failed>,
     /// The token that the service refused, until the next fetch passes it to the source.
@@ -284,6 +286,16 @@ impl State {
         Err(error.clone().with_retry_after(left))
     }
 
+    /// What fetches have led to since there were so many, if it can be used.
+    fn result_since(&self, generation: u64, failures: u64, now: Moment) -> Option<Fetched> {
+        match self.fresh(now).filter(|token| token.generation > generation) {
+            Some(token) => Some(Ok(Some(token.clone()))),
+            None if self.failures == failures => None,
+            None if self.has_no_other(now) => Some(Ok(None)),
+            None => self.remembered_failure(now).err().map(Err),
+        }
+    }
+
     fn running(&mut self) -> Option<Arc<Fetch>> {
         // After a fork, the thread that would finish it does not exist in this process.
         self.fetch.take_if(|fetch| fetch.is_of_another_process());
@@ -307,6 +319,7 @@ impl State {
 
     /// The source has no other token than the refused one.
     fn note_no_other(&mut self, refused: Arc<Grant>, now: Moment) -> Fetched {
+        self.failures += 1;
         let error = no_other();
         let until = now.deadline(remembered(&error).unwrap_or_default());
         self.failed = Some(Failed { error, until, refused: Some(refused) });
@@ -337,6 +350,7 @@ impl State {
     }
 
     fn note_failure(&mut self, error: &Error, now: Moment) {
+        self.failures += 1;
         match self.held.as_mut().filter(|held| !held.deadlines.hard.is_past(now)) {
             Some(held) => {
                 let left = held.deadlines.hard.left(now);

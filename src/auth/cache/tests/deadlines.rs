@@ -65,6 +65,31 @@ fn a_fetch_that_one_callers_deadline_cuts_short_fails_for_no_caller_with_more_ti
 }
 
 #[test]
+fn after_a_fetch_that_is_cut_short_a_refused_login_is_made_once_for_all_that_waited() {
+    let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
+    let theirs = gate.clone();
+    let bench = Bench::scripted(clock, move |number| match number {
+        1 => {
+            theirs.pass();
+            Err(too_late())
+        }
+        _ => Err(Error::new(ErrorKind::Credentials, "refused")),
+    });
+    let (cache, soon) = (&bench.cache, Limits::until(bench.clock.now().deadline(SECOND)));
+    thread::scope(|scope| {
+        let hasty = scope.spawn(move || cache.get(soon).unwrap_err().kind());
+        bench.wait_for_waiters(0);
+        let patient: Vec<_> =
+            (0..64).map(|_| scope.spawn(|| cache.get(Limits::unlimited()).unwrap_err().kind())).collect();
+        bench.wait_for_waiters(64);
+        gate.open();
+        assert_eq!(hasty.join().unwrap(), ErrorKind::Timeout);
+        assert!(patient.into_iter().all(|thread| thread.join().unwrap() == ErrorKind::Credentials));
+    });
+    assert_eq!(bench.fetches(), 2, "repeated refusals can lock a user out");
+}
+
+#[test]
 fn a_fetch_that_fails_in_time_fails_for_all_with_no_more_time() {
     let gate = Gate::default();
     let bench = cut_off_at_first(&gate);
