@@ -283,7 +283,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{Deadline, SystemClock};
-    use crate::http::{Notice, Request};
+    use crate::http::{Notice, Persistence, Request};
 
     /// Responds to every request on every connection; counts the connections.
     fn server() -> (String, Arc<AtomicUsize>) {
@@ -407,6 +407,75 @@ mod tests {
             let failure = fetch(&server_of(pieces), [HOUR, HOUR], Some(300)).unwrap_err();
             assert_eq!(failure.stage, Stage::Receiving, "{pieces:?}");
         }
+    }
+
+    #[test]
+    fn the_body_of_an_error_is_cut_and_that_of_a_success_is_not() {
+        let respond = |line: &str, length: usize| -> String {
+            format!("HTTP/1.1 {line}\r\nContent-Length: {length}\r\n\r\n{}", "x".repeat(length))
+        };
+        for (line, length, read) in [
+            ("403 X", 1_000_000, MAX_SHORT_BYTES),
+            ("302 X", 1_000_000, MAX_SHORT_BYTES),
+            ("503 X", 10, 10),
+            ("200 X", 1_000_000, 1_000_000),
+        ] {
+            let response: &str = respond(line, length).leak();
+            let response = fetch(&server_of(vec![(0, response)].leak()), [HOUR, HOUR], None).unwrap();
+            assert_eq!(response.body.len(), read, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_success_is_as_long_as_its_request_allows() {
+        let request = Request::new(Method::GET, "/", "try").expect_short();
+        let transport = transport(Timeouts::default());
+        let answer = |length: usize| {
+            let text = format!("HTTP/1.1 200 X\r\nContent-Length: {length}\r\n\r\n{}", "x".repeat(length));
+            call(&transport, &request, &server_of(vec![(0, &*text.leak())].leak()), None)
+        };
+        assert_eq!(answer(MAX_SHORT_BYTES).unwrap().body.len(), MAX_SHORT_BYTES);
+        assert_eq!(
+            answer(MAX_SHORT_BYTES + 1).unwrap_err(),
+            Failure::new(Stage::Overlong, "is longer than 65536 bytes")
+        );
+    }
+
+    #[test]
+    fn what_ends_before_the_body_of_the_request_was_taken_leaves_no_doubt() {
+        let post = |url: &str| {
+            let body = vec![b'x'; 1_000_000];
+            let request = Request::new(Method::POST, "/", "try").body("text/plain", &body);
+            call(&transport(Timeouts::default()), &request, url, None).unwrap_err()
+        };
+        let failure = post(&closing_server(0).replace("http:", "https:"));
+        assert_eq!(failure.stage, Stage::Connecting, "the handshake was cut: {failure:?}");
+        let failure = post(&server_of(&[(0, "HTTP/1.1 400 X\r\n\r\n")]).replace("http:", "https:"));
+        assert_eq!((failure.stage, failure.persistence), (Stage::Connecting, Persistence::FewAttempts), "{failure:?}");
+        let failure = post(&closing_server(1000));
+        assert!(matches!(failure.stage, Stage::Sending | Stage::Receiving), "a part was sent: {failure:?}");
+    }
+
+    #[test]
+    fn a_short_budget_shortens_the_time_for_a_body_but_not_below_ten_seconds() {
+        let body = |response, budget| {
+            let [response, budget] = [response, budget].map(Duration::from_secs);
+            Timeouts { response, budget, ..Timeouts::default() }.body().as_secs()
+        };
+        assert_eq!((body(60, 120), body(60, 40), body(60, 1), body(60, 0)), (60, 40, 10, 10));
+        assert_eq!((body(1, 120), body(300, 120), body(300, 3600)), (30, 120, 300));
+    }
+
+    /// Reads so many bytes of each connection, and closes it.
+    fn closing_server(read: usize) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                connection.unwrap().read_exact(&mut vec![0; read]).unwrap();
+            }
+        });
+        url
     }
 
     #[test]

@@ -118,7 +118,8 @@ fn a_host_name_and_a_token_are_short_and_what_is_longer_is_not_asked_for_again()
 #[test]
 fn a_long_error_is_cut_and_its_status_counts() {
     for (status, kind) in [(400, ErrorKind::Refused), (429, ErrorKind::Throttled), (503, ErrorKind::Unavailable)] {
-        let page = || format!("<html>{}</html>", "too much ".repeat(400_000));
+        // More than any response may have.
+        let page = || format!("<html>{}</html>", "too much ".repeat(2_000_000));
         let service = service(move |line| line.contains("/channels/").then(|| Reply::Response(status, page())));
         let client = service.builder().retry_budget(Duration::ZERO).response_timeout(Duration::from_secs(20));
         let pipe = client.build().unwrap().table("DB", "PUBLIC", "EVENTS");
