@@ -1,5 +1,6 @@
 mod kind;
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -246,12 +247,7 @@ impl StdError for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.details.to_string();
-        // Names may hold anything, and a log is read line by line.
-        if !text.contains(char::is_control) {
-            return f.write_str(&text);
-        }
-        f.write_str(&text.replace(char::is_control, " "))
+        f.write_str(&one_line(&self.details.to_string()))
     }
 }
 
@@ -268,6 +264,14 @@ impl fmt::Debug for Error {
 
 fn is_transient(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable)
+}
+
+/// The text without line ends and other control characters: names may hold anything, and a log is read line by line.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    match text.contains(char::is_control) {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(text.replace(char::is_control, " ")),
+    }
 }
 
 /// A text of the server's, cleaned for a message: one line, no control characters, at most [`MAX_SERVER_TEXT`] characters.

@@ -2,10 +2,15 @@
 //!
 //! Below the session a status code is not an error: a response with any status is a [`Response`].
 
+mod bypass;
+mod certificate;
+mod failure;
 mod form;
+mod notice;
 mod origin;
 mod proxy;
 mod retry;
+mod route;
 #[cfg(test)]
 mod scripted;
 mod sender;
@@ -17,20 +22,28 @@ use std::time::{Duration, SystemTime};
 use ::http::{HeaderMap, HeaderValue, Method, header};
 use uuid::Uuid;
 
+pub(crate) use self::bypass::Bypass;
+pub(crate) use self::failure::{Failure, Persistence, Stage};
 pub(crate) use self::form::form_encoded;
+pub(crate) use self::notice::Notice;
 pub(crate) use self::origin::Origin;
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::retry::RetryPolicy;
+pub(crate) use self::route::Route;
 #[cfg(test)]
 pub(crate) use self::scripted::Script;
 pub(crate) use self::sender::{AuthorizedRequest, Limits, Outcome, Sender};
 pub(crate) use self::ureq::{Timeouts, UreqTransport};
 use crate::clock::Deadline;
-use crate::error::{Error, ErrorKind};
 
 /// One blocking round trip: sends the request and reads the whole response.
 pub(crate) trait Transport: Send + Sync + fmt::Debug {
     fn call(&self, call: &Call<'_>) -> Result<Response, Failure>;
+
+    /// How a request to this origin goes.
+    fn route(&self, origin: &Origin) -> Route {
+        Route::direct(origin)
+    }
 }
 
 /// What to send, without the host and the credentials.
@@ -54,6 +67,8 @@ pub(crate) struct Request<'r> {
     pub(crate) timeout: Option<Duration>,
     /// Those of the call that this request is a part of; it has no more than them.
     pub(crate) within: Option<Limits>,
+    /// The longest body of a success that is read. A longer one is an error; that of any other response is cut.
+    pub(crate) max_response: usize,
 }
 
 impl<'r> Request<'r> {
@@ -69,6 +84,7 @@ impl<'r> Request<'r> {
             request_id: Uuid::new_v4(),
             timeout: None,
             within: None,
+            max_response: MAX_RESPONSE_BYTES,
         }
     }
 
@@ -85,6 +101,12 @@ impl<'r> Request<'r> {
 
     pub(crate) fn within(mut self, limits: Limits) -> Request<'r> {
         self.within = Some(limits);
+        self
+    }
+
+    /// A success has a few kilobytes at most: a name, a token, a document.
+    pub(crate) fn expect_short(mut self) -> Request<'r> {
+        self.max_response = MAX_SHORT_BYTES;
         self
     }
 
@@ -111,6 +133,9 @@ pub(crate) struct Call<'c> {
     pub(crate) url: &'c str,
     pub(crate) headers: &'c HeaderMap,
     pub(crate) body: Option<&'c [u8]>,
+    pub(crate) route: &'c Route,
+    pub(crate) max_response: usize,
+    pub(crate) notice: &'c Notice<'c>,
     /// When the round trip is cut off, whatever it has achieved.
     pub(crate) deadline: Option<Deadline>,
 }
@@ -125,11 +150,13 @@ pub(crate) struct Response {
     pub(crate) was_throttled: bool,
     /// How often the request was sent in all.
     pub(crate) attempts: u32,
+    /// Where it comes from.
+    pub(crate) route: Route,
 }
 
 impl Response {
     pub(crate) fn new(status: u16, headers: HeaderMap, body: Vec<u8>) -> Response {
-        Response { status, headers, body, was_throttled: false, attempts: 1 }
+        Response { status, headers, body, was_throttled: false, attempts: 1, route: Route::default() }
     }
 
     pub(crate) fn is_success(&self) -> bool {
@@ -149,48 +176,8 @@ impl Response {
     }
 }
 
-/// Why there is no response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) stage: Stage,
-    /// For people; holds no URL and no header.
-    pub(crate) reason: String,
-    /// The caller's time was over: another caller may get a response.
-    pub(crate) timed_out: bool,
-}
+/// The longest known response is the status of 2000 channels, less than 2 MB.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
-impl Failure {
-    pub(crate) fn new(stage: Stage, reason: impl Into<String>) -> Failure {
-        Failure { stage, reason: reason.into(), timed_out: false }
-    }
-
-    /// The caller's time was over.
-    pub(crate) fn out_of_time(stage: Stage) -> Failure {
-        let reason = "the time allowed for waiting ended before a response had arrived";
-        Failure { timed_out: true, ..Failure::new(stage, reason) }
-    }
-
-    /// The error for a request whose last attempt got no response. `advice` is for an unreachable server.
-    pub(crate) fn into_error(self, advice: &str) -> Error {
-        match self.stage {
-            Stage::Misconfigured => Error::new(ErrorKind::Config, self.reason)
-                .advise("check the host name, the trust roots and the proxy; nothing was sent"),
-            _ if self.timed_out => Error::new(ErrorKind::Timeout, self.reason).advise("wait longer, or try again"),
-            _ => Error::new(ErrorKind::Unavailable, self.reason).advise(advice),
-        }
-    }
-}
-
-/// How far a failed round trip got, which decides whether it may be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// No connection; nothing was sent. Trying again may help.
-    Connecting,
-    /// No connection, and trying again will not help: an untrusted certificate, a wrong proxy. Nothing was sent.
-    Misconfigured,
-    /// The connection broke while the body was being sent. It also looks like this when a server refuses a request before
-    /// it has read the body.
-    Sending,
-    /// Everything was sent, but no complete response arrived.
-    Receiving,
-}
+/// The longest tokens have about ten kilobytes, and so has a page that explains an error.
+const MAX_SHORT_BYTES: usize = 64 * 1024;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::channel::Channel;
 use crate::clock::Moment;
 use crate::delivery::Delivery;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::rows::OffsetToken;
 use crate::rows::{Batch, Compressor, Payload, Payloads};
 
@@ -358,7 +358,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let rows = self.delivery.uncommitted_rows() + self.batch.rows() as u64;
         if rows > 0 {
-            let channel = self.delivery.channel().name();
+            let channel = one_line(self.delivery.channel().name());
             log::warn!("a writer of channel {channel} was dropped with {rows} rows that are not known to be committed");
         }
     }

@@ -278,6 +278,7 @@ impl TokenSource for TokenEndpoint {
         let endpoint = self.find(limits)?;
         let form = self.client.form();
         let request = Request::new(Method::POST, endpoint.path.as_str(), format!("get an access token at {endpoint}"))
+            .expect_short()
             .query(endpoint.query.clone())
             .body("application/x-www-form-urlencoded", form.as_bytes())
             .within(limits);

@@ -54,7 +54,8 @@ impl Discovery {
 
     fn read(&self, limits: Limits, timeout: Option<Duration>) -> Result<(Endpoint, Duration), Error> {
         let attempted = format!("find the token endpoint of {}", clean(&self.issuer.text));
-        let mut request = Request::new(Method::GET, self.issuer.document.path.as_str(), attempted).within(limits);
+        let request = Request::new(Method::GET, self.issuer.document.path.as_str(), attempted);
+        let mut request = request.expect_short().within(limits);
         request.timeout = timeout;
         let response = self.issuer.document.send(&self.sender, &request, HeaderMap::new())?;
         let endpoint = document(&response).and_then(|document| document.checked(&self.issuer));

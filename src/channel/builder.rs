@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::commits::status_of;
 use super::{Channel, Wait};
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind, clean, one_line};
 use crate::pipe::Pipe;
 use crate::rows::{OffsetToken, offset_or_none};
 use crate::snowflake::api::{self, Opened};
@@ -170,7 +170,7 @@ impl ChannelBuilder {
             if !is_busy && (losses > MAX_LOSSES || !is_lost(&error)) {
                 return Err(error);
             }
-            log::debug!("channel {} cannot be opened yet: {error}", self.name);
+            log::debug!("channel {} cannot be opened yet: {error}", one_line(&self.name));
             if !wait.pause(clock) {
                 return Err(if is_busy { self.still_busy(&error) } else { error });
             }

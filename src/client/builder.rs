@@ -153,7 +153,7 @@ impl ClientBuilder {
     }
 
     /// How long a response may take to begin after the request was sent; its body may then take as long again, at least
-    /// thirty seconds. Default: one minute.
+    /// thirty seconds; with a shorter retry budget no longer than that, at least ten seconds. Default: one minute.
     pub fn response_timeout(mut self, timeout: Duration) -> ClientBuilder {
         self.timeouts.response = timeout;
         self
@@ -198,7 +198,8 @@ impl ClientBuilder {
 
     fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {
         let proxy = self.proxy.toward(origin, Environment::of_process())?;
-        let transport = UreqTransport::new(self.timeouts, self.extra_roots.as_deref(), proxy.as_ref(), clock.clone())?;
+        let timeouts = Timeouts { budget: self.retry.budget, ..self.timeouts };
+        let transport = UreqTransport::new(timeouts, self.extra_roots.as_deref(), proxy, clock.clone())?;
         Ok(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock))
     }
 }

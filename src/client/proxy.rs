@@ -1,6 +1,6 @@
 use crate::client::environment::Environment;
 use crate::error::Error;
-use crate::http::{Origin, Proxy};
+use crate::http::{Bypass, Origin, Proxy};
 use crate::secret::Secret;
 
 /// Which proxy to use, as configured by the caller.
@@ -23,11 +23,7 @@ impl ProxyChoice {
             ProxyChoice::Environment if origin.is_loopback() => None,
             ProxyChoice::Environment => of_environment(environment)?,
         };
-        let proxy = proxy.filter(|_| !origin.is_loopback());
-        Ok(proxy.map(|mut proxy| {
-            proxy.bypass.extend(LOOPBACK.map(str::to_owned));
-            proxy
-        }))
+        Ok(proxy.filter(|_| !origin.is_loopback()))
     }
 }
 
@@ -35,7 +31,7 @@ impl ProxyChoice {
 /// bypass the configured proxy.
 fn of_environment(environment: Environment<'_>) -> Result<Option<Proxy>, Error> {
     let bypass = bypass(environment)?;
-    if bypass.iter().any(|name| name == "*") {
+    if bypass.is_for_all() {
         return Ok(None);
     }
     for name in VARIABLES {
@@ -47,24 +43,17 @@ fn of_environment(environment: Environment<'_>) -> Result<Option<Proxy>, Error> 
     Ok(None)
 }
 
-/// Reads NO_PROXY as curl does: a name matches itself and all names below it, with or without a leading dot.
-fn bypass(environment: Environment<'_>) -> Result<Vec<String>, Error> {
+/// The variable in lower case goes first, as with curl.
+fn bypass(environment: Environment<'_>) -> Result<Bypass, Error> {
     let list = match environment.text("no_proxy")? {
         Some(list) => list,
         None => environment.text("NO_PROXY")?.unwrap_or_default(),
     };
-    let names = list.split([',', ' ']).filter(|name| !name.is_empty());
-    let both = names.flat_map(|name| match name.trim_start_matches("*.").trim_start_matches('.') {
-        "*" => vec!["*".to_owned()],
-        name => vec![name.to_ascii_lowercase(), format!(".{}", name.to_ascii_lowercase())],
-    });
-    Ok(both.collect())
+    Ok(Bypass::parse(&list))
 }
 
 /// Without HTTP_PROXY, which is for plain http: only this machine is reached over that.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-
-const LOOPBACK: [&str; 4] = ["localhost", "127.0.0.1", "::1", "[::1]"];
 
 #[cfg(test)]
 mod tests {
@@ -121,13 +110,19 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_are_read_as_curl_reads_them() {
-        let with = |list| [("HTTPS_PROXY", "http://proxy.example"), ("NO_PROXY", list)];
-        let proxy = toward(&ProxyChoice::Environment, "https://a.example", &with("Intra.example, .b.example,*.c"));
-        let expected = ["intra.example", ".intra.example", "b.example", ".b.example", "c", ".c"];
-        let bypass = proxy.unwrap().unwrap().bypass;
-        assert_eq!(bypass[..6], expected);
-        assert_eq!(bypass[6..], LOOPBACK);
-        assert_eq!(host(&with("*")), None);
+    fn the_hosts_of_no_proxy_are_reached_directly() {
+        for name in ["no_proxy", "NO_PROXY"] {
+            let set = [("HTTPS_PROXY", "http://proxy.example"), (name, "intra.example., 10.0.0.0/8")];
+            let proxy = toward(&ProxyChoice::Environment, "https://a.example", &set).unwrap().unwrap();
+            for (url, expected) in [
+                ("https://a.example", true),
+                ("https://x.intra.example", false),
+                ("https://10.1.2.3", false),
+                ("https://localhost", false),
+            ] {
+                assert_eq!(proxy.is_for(&origin(url)), expected, "{name} {url}");
+            }
+            assert_eq!(host(&[set[0], (name, "*")]), None);
+        }
     }
 }

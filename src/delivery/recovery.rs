@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Delivery;
 use crate::channel::{Channel, Uncommitted, Wait, needs_reopening};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, one_line};
 
 impl Delivery {
     /// Reopens the channel after `Channel` or `Unconfirmed`, takes its committed offset as authoritative and requeues the
@@ -64,7 +64,7 @@ impl Delivery {
         cause: &Error,
         reconcile: impl Fn(&mut Channel) -> Result<Uncommitted, Error>,
     ) -> Result<(), Error> {
-        log::info!("reopening channel {}: {cause}", self.channel.name());
+        log::info!("reopening channel {}: {cause}", one_line(self.channel.name()));
         let pause = self.setbacks.pause_before_reopening(cause, self.committed_requests());
         let attempted = format!("deliver rows through channel {}", self.channel.name());
         self.channel.pipe().clock().sleep(pause.map_err(|error| error.attempting(attempted))?);

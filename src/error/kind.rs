@@ -28,7 +28,8 @@ pub enum ErrorKind {
     /// Stop, and find out who else uses the channel: it has rows of another source, another writer, or of another
     /// number of channels. Nothing was appended after them.
     Conflict,
-    /// Correct the set-up: the service refused the request because of a name, a grant or its content.
+    /// Correct the set-up: the service refused the request because of a name, a grant or its content, its certificate is not
+    /// accepted, or a proxy refuses.
     Refused,
     /// Reopen the channel, read its committed offset and resume after it: this handle can no longer append.
     Channel,

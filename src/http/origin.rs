@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::http::Uri;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, clean};
 
 /// Scheme, host and port: what a credential is bound to.
 ///
@@ -50,9 +50,16 @@ impl Origin {
         Ok(Origin { scheme, host: host.into(), port: uri.port_u16() })
     }
 
-    /// The same scheme and port at another host; the caller has validated the host.
-    pub(crate) fn at_host(&self, host: &str) -> Origin {
-        Origin { scheme: self.scheme, host: host.into(), port: self.port }
+    /// The same scheme and port at another host; the caller has validated the host. Unencrypted, there is no other host: its
+    /// name might lead to another machine.
+    pub(crate) fn at_host(&self, host: &str) -> Result<Origin, Error> {
+        if !self.is_encrypted() && *host != *self.host {
+            let reason = format!("the connection to the host {:?} would not be encrypted", clean(host));
+            return Err(Error::new(ErrorKind::Protocol, reason).advise(
+                "no token was sent there; use https:// in the account URL, or check which server responds at it",
+            ));
+        }
+        Ok(Origin { scheme: self.scheme, host: host.into(), port: self.port })
     }
 
     /// Whether the host is this machine itself.
@@ -62,6 +69,15 @@ impl Origin {
 
     pub(crate) fn is_encrypted(&self) -> bool {
         self.scheme == "https"
+    }
+
+    /// With the port, also where the URL leaves it out.
+    pub(crate) fn host_and_port(&self) -> String {
+        format!("{}:{}", self.host, self.port())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.is_encrypted() { 443 } else { 80 })
     }
 
     /// Lower case, without the port.
@@ -140,8 +156,23 @@ mod tests {
     }
 
     #[test]
-    fn another_host_keeps_scheme_and_port() {
-        let account = Origin::parse("http://127.0.0.1:8080", "account URL").unwrap();
-        assert_eq!(account.at_host("localhost").to_string(), "http://localhost:8080");
+    fn another_host_keeps_scheme_and_port_and_is_encrypted() {
+        let at = |url, host| Origin::parse(url, "account URL").unwrap().at_host(host);
+        assert_eq!(at("https://a.example:8443", "b.example").unwrap().to_string(), "https://b.example:8443");
+        assert_eq!(at("http://127.0.0.1:8080", "127.0.0.1").unwrap().to_string(), "http://127.0.0.1:8080");
+        for host in ["x.snowflakecomputing.com", "localhost", "127.0.0.2"] {
+            let error = at("http://127.0.0.1:8080", host).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Protocol);
+            assert!(error.to_string().contains(host) && error.to_string().contains("not be encrypted"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_place_has_a_port() {
+        for (url, place) in
+            [("https://A.example", "a.example:443"), ("http://[::1]", "[::1]:80"), ("https://a:8443", "a:8443")]
+        {
+            assert_eq!(Origin::parse(url, "account URL").unwrap().host_and_port(), place);
+        }
     }
 }

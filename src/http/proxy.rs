@@ -4,6 +4,7 @@ use ::http::Uri;
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
+use super::{Bypass, Origin};
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
@@ -15,8 +16,8 @@ pub(crate) struct Proxy {
     pub(crate) port: Option<u16>,
     pub(crate) user: Option<Secret>,
     pub(crate) password: Option<Secret>,
-    /// Host names to reach directly; one that begins with a dot matches all names that end with it.
-    pub(crate) bypass: Vec<String>,
+    /// What is reached directly; this machine always is.
+    pub(crate) bypass: Bypass,
 }
 
 impl Proxy {
@@ -50,7 +51,19 @@ impl Proxy {
         });
         let decode = |text: Option<&str>| text.map(decoded).transpose().map_err(|()| refuse("is not a URL"));
         let (user, password) = (decode(user)?, decode(password)?);
-        Ok(Proxy { speaks_tls, host: host.to_owned(), port: uri.port_u16(), user, password, bypass: Vec::new() })
+        Ok(Proxy { speaks_tls, host: host.to_owned(), port: uri.port_u16(), user, password, bypass: Bypass::default() })
+    }
+}
+
+impl Proxy {
+    /// Whether requests to this origin go through the proxy.
+    pub(crate) fn is_for(&self, origin: &Origin) -> bool {
+        !origin.is_loopback() && !self.bypass.covers(origin.host(), origin.port())
+    }
+
+    /// With the port, also where the URL leaves it out; without user and password.
+    pub(crate) fn host_and_port(&self) -> String {
+        format!("{}:{}", self.host, self.port.unwrap_or(if self.speaks_tls { 443 } else { 80 }))
     }
 }
 
@@ -83,6 +96,24 @@ mod tests {
         assert!(proxy.user.is_none() && proxy.password.is_none());
         assert_eq!(Proxy::parse("http://[::1]:8080", "x").unwrap().host, "[::1]");
         assert!(Proxy::parse("HTTP://joe@proxy.example:1", "x").unwrap().user.is_some());
+    }
+
+    #[test]
+    fn a_proxy_is_for_all_hosts_but_this_machine_and_those_of_its_list() {
+        let bypass = Bypass::parse("b.example");
+        let proxy = Proxy { bypass, ..Proxy::parse("http://joe:sesame@proxy.example", "x").unwrap() };
+        for (url, expected) in [
+            ("https://a.example", true),
+            ("https://x.b.example", false),
+            ("https://localhost", false),
+            ("http://127.0.0.1:1", false),
+            ("http://[::1]:1", false),
+        ] {
+            assert_eq!(proxy.is_for(&Origin::parse(url, "test URL").unwrap()), expected, "{url}");
+        }
+        assert_eq!(proxy.host_and_port(), "proxy.example:80");
+        assert_eq!(Proxy::parse("https://p.example", "x").unwrap().host_and_port(), "p.example:443");
+        assert_eq!(Proxy::parse("http://[::1]:3128", "x").unwrap().host_and_port(), "[::1]:3128");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use ::http::header;
 
-use super::{Failure, Response, Stage};
+use super::{Failure, Persistence, Response, Stage};
 
 /// How long and how often a request is retried.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +29,8 @@ impl RetryPolicy {
     ///
     /// `retry` counts from zero; `random` is in `0.0..1.0`.
     pub(crate) fn wait(&self, retry: u32, random: f64) -> Duration {
-        let ceiling = self.base.saturating_mul(1 << retry.min(16)).min(self.cap);
-        ceiling.mul_f64(random)
+        let ceiling = self.base.max(MIN_PAUSE).saturating_mul(1 << retry.min(16)).min(self.cap);
+        ceiling.mul_f64(random).max(MIN_PAUSE)
     }
 }
 
@@ -50,6 +50,8 @@ pub(crate) enum Action {
     Retry(Option<Duration>),
     /// Send again, at most [`MAX_BRIEF_ATTEMPTS`] times: more attempts are unlikely to help.
     RetryBriefly,
+    /// Send again while the budget lasts, but at most for [`UNKNOWN_HOST_PATIENCE`] if the server has never responded.
+    RetryUnlessUnknown,
 }
 
 /// One arm for each row of the table. `is_final` is asked about failures of the server only.
@@ -65,13 +67,22 @@ pub(crate) fn judge(result: &Result<Response, Failure>, is_final: &dyn Fn(&Respo
             _ => (Action::Return, false),
         },
         Err(failure) => match failure.stage {
-            Stage::Connecting => (Action::Retry(None), false),
-            Stage::Misconfigured => (Action::Return, false),
+            Stage::Connecting => (persisting(failure), false),
+            Stage::Rejected | Stage::Misconfigured => (Action::Return, false),
             Stage::Sending => (Action::RetryBriefly, true),
-            Stage::Receiving => (Action::Retry(None), true),
+            Stage::Receiving => (persisting(failure), true),
+            Stage::Overlong => (Action::Return, true),
         },
     };
     Verdict { action, in_doubt }
+}
+
+fn persisting(failure: &Failure) -> Action {
+    match failure.persistence {
+        Persistence::Budget => Action::Retry(None),
+        Persistence::FewAttempts => Action::RetryBriefly,
+        Persistence::FewSeconds => Action::RetryUnlessUnknown,
+    }
 }
 
 /// How long the server asks to wait: `Retry-After` in seconds or as a date, or `retry_after` in a JSON body, in seconds.
@@ -108,6 +119,13 @@ fn is_json(body: &[u8]) -> bool {
 /// route that is just being set up, few enough not to upload a refused body for minutes.
 pub(crate) const MAX_BRIEF_ATTEMPTS: u32 = 4;
 
+/// How long a name that does not exist is looked up again: longer than a hiccup of the look-up, short enough for a person who
+/// has mistyped it.
+pub(crate) const UNKNOWN_HOST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A retry follows no sooner, whatever the caller chose: a failure that comes at once must not occupy a core.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+
 #[cfg(test)]
 mod tests {
     use ::http::HeaderMap;
@@ -128,7 +146,11 @@ mod tests {
     }
 
     fn failed(stage: Stage) -> (Action, bool) {
-        let verdict = judge(&Err(Failure::new(stage, "")), &|_| false);
+        failed_with(Failure::new(stage, ""))
+    }
+
+    fn failed_with(failure: Failure) -> (Action, bool) {
+        let verdict = judge(&Err(failure), &|_| false);
         (verdict.action, verdict.in_doubt)
     }
 
@@ -174,6 +196,25 @@ mod tests {
         assert_eq!(failed(Stage::Misconfigured), (Action::Return, false));
         assert_eq!(failed(Stage::Sending), (Action::RetryBriefly, true));
         assert_eq!(failed(Stage::Receiving), (Action::Retry(None), true));
+        assert_eq!(failed(Stage::Rejected), (Action::Return, false));
+        for (stage, in_doubt) in [(Stage::Connecting, false), (Stage::Receiving, true)] {
+            let failure = |persistence| Failure::new(stage, "").worth(persistence);
+            assert_eq!(failed_with(failure(Persistence::FewAttempts)), (Action::RetryBriefly, in_doubt));
+            assert_eq!(failed_with(failure(Persistence::FewSeconds)), (Action::RetryUnlessUnknown, in_doubt));
+        }
+    }
+
+    #[test]
+    fn a_success_that_is_too_long_would_be_again_and_its_request_may_have_been_applied() {
+        assert_eq!(failed(Stage::Overlong), (Action::Return, true));
+    }
+
+    #[test]
+    fn a_pause_of_zero_is_no_busy_loop() {
+        let policy = RetryPolicy { base: Duration::ZERO, ..RetryPolicy::default() };
+        assert!((0..9).all(|n| policy.wait(n, 0.0) >= MIN_PAUSE && policy.wait(n, 1.0) >= MIN_PAUSE));
+        let none = RetryPolicy { base: Duration::ZERO, cap: Duration::ZERO, ..policy };
+        assert_eq!(none.wait(9, 1.0), MIN_PAUSE);
     }
 
     #[test]
@@ -205,7 +246,7 @@ mod tests {
         let policy = RetryPolicy::default();
         let longest: Vec<f32> = (0..9).map(|n| policy.wait(n, 1.0).as_secs_f32()).collect();
         assert_eq!(longest, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
-        assert_eq!(policy.wait(3, 0.0), Duration::ZERO);
+        assert_eq!(policy.wait(3, 0.0), MIN_PAUSE);
         assert_eq!(policy.wait(u32::MAX, 0.5), Duration::from_secs(15));
     }
 }

@@ -53,6 +53,10 @@ impl Script {
         self.push(Err(Failure::new(stage, "cut off")))
     }
 
+    pub(crate) fn fail_with(&self, failure: Failure) -> &Script {
+        self.push(Err(failure))
+    }
+
     fn push(&self, response: Result<Response, Failure>) -> &Script {
         self.state.lock().responses.push_back(Some(response));
         self

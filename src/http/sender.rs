@@ -1,11 +1,14 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderMap;
+use parking_lot::Mutex;
 
-use super::retry::{Action, MAX_BRIEF_ATTEMPTS, judge};
-use super::{Call, Failure, Origin, Request, Response, RetryPolicy, Stage, Transport};
+use super::retry::{Action, MAX_BRIEF_ATTEMPTS, UNKNOWN_HOST_PATIENCE, Verdict, judge};
+use super::{Call, Failure, Notice, Origin, Request, Response, RetryPolicy, Route, Stage, Transport};
 use crate::clock::{Clock, Deadline, Moment, ServerClock};
+use crate::error::one_line;
 
 /// Sends a request until its response is final or the retry budget ends. It knows neither tokens nor services.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(crate) struct Sender {
     policy: RetryPolicy,
     clock: Arc<dyn Clock>,
     server_clock: Arc<ServerClock>,
+    /// Servers that have ever responded, with any status.
+    responded: Mutex<HashSet<Origin>>,
 }
 
 /// A request with everything that depends on the service and on the token.
@@ -86,7 +91,7 @@ impl Sender {
         clock: Arc<dyn Clock>,
         server_clock: Arc<ServerClock>,
     ) -> Sender {
-        Sender { transport, policy, clock, server_clock }
+        Sender { transport, policy, clock, server_clock, responded: Mutex::default() }
     }
 
     /// Those of a request that starts now, inside those that it was given.
@@ -114,60 +119,118 @@ impl Sender {
 
     /// Every retry is the identical request, with the same body and request id.
     pub(crate) fn send(&self, outgoing: &AuthorizedRequest<'_>) -> Outcome {
-        let mut sent = outgoing.sent;
-        let mut in_doubt = false;
-        let (mut brief, mut was_throttled) = (0, false);
+        let route = self.transport.route(outgoing.origin);
+        let notice = Notice::new(outgoing.request, &route, self.clock.now());
+        let mut attempts = Attempts { sent: outgoing.sent, in_doubt: false, brief: 0, throttled: false, unknown: None };
         loop {
             if outgoing.limits.deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now())) {
-                let result = Err(Failure::out_of_time(Stage::Connecting));
-                return Outcome { result, sent, in_doubt, retry_after: None };
+                return attempts.ended(Err(Failure::out_of_time(Stage::Connecting).on(&route)), None);
             }
-            let mut result = self.round_trip(outgoing, sent);
-            if let Ok(response) = &mut result {
-                response.was_throttled = was_throttled;
-                response.attempts = sent + 1;
-                was_throttled |= response.status == 429;
-            }
-            sent += 1;
-            let verdict = judge(&result, outgoing.is_final);
-            let Request { attempted, request_id, .. } = outgoing.request;
-            log::debug!("{attempted}: request {request_id} attempt {sent}: {}", summary(&result));
-            // A success settles what became of earlier attempts; a refusal may concern the last attempt alone.
-            in_doubt = verdict.in_doubt || in_doubt && !result.as_ref().is_ok_and(Response::is_success);
-            let hint = match verdict.action {
-                Action::Return => return Outcome { result, sent, in_doubt, retry_after: None },
+            let result = self.round_trip(outgoing, &route, &notice, attempts.sent);
+            let (result, action) = attempts.count(result, outgoing, self.clock.now());
+            let summary = summary(&result);
+            let (attempted, request_id) = (one_line(&outgoing.request.attempted), outgoing.request.request_id);
+            log::debug!("{attempted}: request {request_id} attempt {}: {summary}", attempts.sent);
+            let hint = match action {
+                Action::Return => return attempts.ended(result, None),
                 Action::Retry(hint) => hint,
-                Action::RetryBriefly => None,
+                Action::RetryBriefly | Action::RetryUnlessUnknown => None,
             };
-            brief = if verdict.action == Action::RetryBriefly { brief + 1 } else { 0 };
-            let retry = sent - outgoing.sent - 1;
+            let retry = attempts.sent - outgoing.sent - 1;
             let wait = self.policy.wait(retry, fastrand::f64()).max(hint.unwrap_or_default());
-            if brief == MAX_BRIEF_ATTEMPTS || wait >= outgoing.limits.retries.left(self.clock.now()) {
-                return Outcome { result, sent, in_doubt, retry_after: hint };
+            let now = self.clock.now();
+            let left = self.time_for_retries(outgoing, &attempts).left(now);
+            if attempts.brief == MAX_BRIEF_ATTEMPTS || wait >= left {
+                return attempts.ended(result, hint);
             }
+            notice.pausing(retry + 1, &summary, left, now);
             self.clock.sleep(wait);
         }
     }
 
-    fn round_trip(&self, outgoing: &AuthorizedRequest<'_>, sent: u32) -> Result<Response, Failure> {
-        let request = outgoing.request;
+    /// No retry starts later: a server that never responded, and whose name does not exist, is not there.
+    fn time_for_retries(&self, outgoing: &AuthorizedRequest<'_>, attempts: &Attempts) -> Deadline {
+        match attempts.unknown {
+            Some(since) if !self.responded.lock().contains(outgoing.origin) => {
+                outgoing.limits.retries.min(since.deadline(UNKNOWN_HOST_PATIENCE))
+            }
+            _ => outgoing.limits.retries,
+        }
+    }
+
+    fn round_trip(
+        &self,
+        outgoing: &AuthorizedRequest<'_>,
+        route: &Route,
+        notice: &Notice<'_>,
+        sent: u32,
+    ) -> Result<Response, Failure> {
+        let Request { method, body, max_response, .. } = outgoing.request;
         let url = outgoing.url(sent);
-        let mut headers = request.headers.clone();
+        let mut headers = outgoing.request.headers.clone();
         headers.extend(outgoing.authorization.clone());
         let deadline = outgoing.limits.deadline;
-        let call = Call { method: &request.method, url: &url, headers: &headers, body: request.body, deadline };
+        let (headers, max_response) = (&headers, *max_response);
+        let call = Call { method, url: &url, headers, body: *body, route, max_response, notice, deadline };
         let asked = self.clock.now();
-        let response = self.transport.call(&call).map_err(|failure| self.cut_off(failure, deadline))?;
+        let response = self.transport.call(&call).map_err(|failure| self.cut_off(failure, deadline).on(route))?;
+        self.note_response(outgoing.origin);
         if let Some(date) = response.date() {
             self.server_clock.observe(date, asked, self.clock.now());
         }
-        Ok(response)
+        Ok(Response { route: route.clone(), ..response })
+    }
+
+    fn note_response(&self, origin: &Origin) {
+        let mut responded = self.responded.lock();
+        if !responded.contains(origin) {
+            responded.insert(origin.clone());
+        }
     }
 
     /// What fails when the caller's time is over failed because of that, whatever the transport says of it.
     fn cut_off(&self, failure: Failure, deadline: Option<Deadline>) -> Failure {
         let is_over = deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now()));
-        if is_over && failure.stage != Stage::Misconfigured { Failure::out_of_time(failure.stage) } else { failure }
+        let may_be_late = matches!(failure.stage, Stage::Connecting | Stage::Sending | Stage::Receiving);
+        if is_over && may_be_late { Failure::out_of_time(failure.stage) } else { failure }
+    }
+}
+
+/// What is known of the attempts of one request so far.
+struct Attempts {
+    sent: u32,
+    in_doubt: bool,
+    /// In a row, and unlikely to help.
+    brief: u32,
+    throttled: bool,
+    /// Since when its attempts find no host of the name.
+    unknown: Option<Moment>,
+}
+
+impl Attempts {
+    /// Counts an attempt that ended now, and says what to do next.
+    fn count(
+        &mut self,
+        mut result: Result<Response, Failure>,
+        outgoing: &AuthorizedRequest<'_>,
+        now: Moment,
+    ) -> (Result<Response, Failure>, Action) {
+        self.sent += 1;
+        if let Ok(response) = &mut result {
+            response.was_throttled = self.throttled;
+            response.attempts = self.sent;
+            self.throttled |= response.status == 429;
+        }
+        let Verdict { action, in_doubt } = judge(&result, outgoing.is_final);
+        // A success settles what became of earlier attempts; a refusal may concern the last attempt alone.
+        self.in_doubt = in_doubt || self.in_doubt && !result.as_ref().is_ok_and(Response::is_success);
+        self.brief = if action == Action::RetryBriefly { self.brief + 1 } else { 0 };
+        self.unknown = (action == Action::RetryUnlessUnknown).then(|| self.unknown.unwrap_or(now));
+        (result, action)
+    }
+
+    fn ended(self, result: Result<Response, Failure>, retry_after: Option<Duration>) -> Outcome {
+        Outcome { result, sent: self.sent, in_doubt: self.in_doubt, retry_after }
     }
 }
 
@@ -186,7 +249,7 @@ impl AuthorizedRequest<'_> {
 
 fn summary(result: &Result<Response, Failure>) -> String {
     match result {
-        Ok(response) => format!("HTTP {}", response.status),
+        Ok(response) => format!("HTTP {} from {}", response.status, response.route),
         Err(failure) => failure.reason.clone(),
     }
 }
@@ -197,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::clock::FakeClock;
-    use crate::http::Script;
+    use crate::http::{Persistence, Script};
 
     struct Sent {
         outcome: Outcome,
@@ -326,6 +389,55 @@ mod tests {
         assert_eq!(limits(Some(20), (40, Some(30))), (end(20), Some(end(20))));
         assert_eq!(limits(Some(50), (40, None)), (end(40), Some(end(50))));
         assert_eq!(limits(Some(50), (40, Some(30))), (end(40), Some(end(30))));
+    }
+
+    fn unknown_host(script: &Script) {
+        script
+            .fail_with(Failure::new(Stage::Connecting, "there is no host of this name").worth(Persistence::FewSeconds));
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_is_looked_up_for_five_seconds_and_named() {
+        let script = Script::default();
+        (0..1000).for_each(|_| unknown_host(&script));
+        let sent = send(&script);
+        assert!(sent.lines.len() > 2 && sent.passed < Duration::from_secs(5), "{:?}", sent.passed);
+        assert_eq!(
+            sent.outcome.result.unwrap_err().reason,
+            "no connection to h.example:1: there is no host of this name"
+        );
+        assert!(!sent.outcome.in_doubt);
+    }
+
+    #[test]
+    fn a_name_that_was_there_before_is_looked_up_until_the_budget_ends() {
+        let script = Script::default();
+        script.respond(503, "");
+        (0..1000).for_each(|_| unknown_host(&script));
+        let sent = send(&script);
+        assert!(sent.passed > Duration::from_secs(60), "{:?}", sent.passed);
+    }
+
+    #[test]
+    fn the_five_seconds_begin_with_the_first_response_that_there_is_no_such_name() {
+        let script = Script::default();
+        script.hang();
+        unknown_host(&script);
+        unknown_host(&script);
+        assert_eq!(send(script.respond(200, "")).outcome.result.unwrap().status, 200);
+    }
+
+    #[test]
+    fn a_failure_and_a_response_name_the_server() {
+        let failure = send(Script::default().fail(Stage::Rejected)).outcome.result.unwrap_err();
+        assert_eq!(failure.reason, "no connection to h.example:1: cut off");
+        assert_eq!(send(Script::default().respond(403, "")).outcome.result.unwrap().route.to_string(), "h.example:1");
+    }
+
+    #[test]
+    fn a_response_that_is_too_long_is_not_asked_for_again_and_leaves_doubt() {
+        let sent = send(Script::default().fail(Stage::Overlong).respond(200, ""));
+        assert_eq!((sent.lines.len(), sent.outcome.in_doubt), (1, true));
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use super::Settings;
 use super::partition::Partition;
 use crate::channel::Channel;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::snowflake::api;
 use crate::snowflake::status::ChannelStatus;
 
@@ -58,7 +58,7 @@ impl Settings {
             api::drop_settled_channel(self.pipe.session(), self.pipe.name(), name)
         };
         let Err(error) = dropped else { return reason };
-        log::warn!("the unused channel {name} was left behind: {error}");
+        log::warn!("the unused channel {} was left behind: {error}", one_line(name));
         reason.and_advise(&format!(
             "channel {name} was opened, found empty and left behind: before loading with another number of channels, drop it \
              with Pipe::drop_channel({name:?}), unless another run uses it"

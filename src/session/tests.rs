@@ -188,7 +188,7 @@ fn a_request_whose_time_is_used_up_by_the_fetch_of_its_token_is_not_sent() {
     let error = session.send(&request).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "could not list the roles: the time allowed for waiting ended before a response had arrived; wait longer, or \
+        "could not list the roles: the time allowed for waiting ended before a response had arrived from api.example:443; wait longer, or \
          try again"
     );
     assert_eq!((error.kind(), error.attempts(), script.lines().len()), (ErrorKind::Timeout, 0, 0));

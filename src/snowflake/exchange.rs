@@ -29,18 +29,20 @@ pub(crate) struct TokenExchange {
 impl TokenExchange {
     /// `limits` are those of the call that needs it.
     pub(crate) fn ingest_host(&self, limits: Limits) -> Result<Origin, Error> {
-        let request = Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host").within(limits);
+        let request =
+            Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host").expect_short().within(limits);
         let response = self.control.send(&request)?;
-        let host = text_or_field(&response.body, &["hostname"])
+        text_or_field(&response.body, &["hostname"])
             .and_then(|host| validated(&host, &self.context.origin))
-            .map_err(|error| of_response(error, &response, &request))?;
-        Ok(self.context.origin.at_host(&host))
+            .and_then(|host| self.context.origin.at_host(&host))
+            .map_err(|error| of_response(error, &response, &request))
     }
 
     fn scoped_token(&self, ingest: &Origin, limits: Limits) -> Result<Secret, Error> {
         let attempted = format!("get a token for the ingest host {}", ingest.host());
         let form = self.form(ingest);
         let request = Request::new(Method::POST, "/oauth/token", attempted)
+            .expect_short()
             .body("application/x-www-form-urlencoded", form.as_bytes())
             .within(limits);
         let mut response = self.control.send(&request)?;

@@ -1,5 +1,6 @@
 //! What the tests share: a scripted service on httpmock, a raw one that misbehaves, and rows.
 
+mod listening;
 mod raw;
 mod scripted;
 
@@ -7,6 +8,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+pub use listening::logged;
 pub use raw::{Raw, Reply};
 pub use scripted::{OPENED, Scripted};
 use snowpipe_emulator::Emulator;

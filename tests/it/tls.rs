@@ -1,5 +1,4 @@
-//! What a client makes of certificates, and how it goes through a proxy: a credential goes only to a host that has proved
-//! its name.
+//! What a client makes of certificates: a credential goes only to a host that has proved its name.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,13 +17,13 @@ use snowpipe_streaming::{CheckOutcome, CheckStep, Client, ClientBuilder, Credent
 use crate::support::{batch, builder_of, landed, rows};
 
 /// A private authority.
-struct Authority {
+pub struct Authority {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Authority {
+    pub fn new(name: &str) -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -32,17 +31,32 @@ impl Authority {
         Authority { certificate: params.self_signed(&key).unwrap(), issuer: Issuer::new(params, key) }
     }
 
-    fn pem(&self) -> String {
-        pem::encode(&pem::Pem::new("CERTIFICATE", self.certificate.der().to_vec()))
+    pub fn pem(&self) -> String {
+        pem_of(&self.certificate)
     }
 
     /// A server for this name, whose certificate ends in this year.
-    fn serve(&self, name: &str, last_year: i32) -> Server {
+    pub fn serve(&self, name: &str, last_year: i32) -> Server {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(last_year, 12, 31);
-        let leaf = params.signed_by(&key, &self.issuer).unwrap();
+        Server::of(&params.signed_by(&key, &self.issuer).unwrap(), &key)
+    }
+}
+
+fn pem_of(certificate: &Certificate) -> String {
+    pem::encode(&pem::Pem::new("CERTIFICATE", certificate.der().to_vec()))
+}
+
+/// Speaks TLS, keeps the first line and the authorization of each request, and refuses it.
+pub struct Server {
+    pub port: u16,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn of(leaf: &Certificate, key: &KeyPair) -> Server {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -51,15 +65,7 @@ impl Authority {
             .unwrap();
         Server::start(Arc::new(config))
     }
-}
 
-/// Speaks TLS, keeps the first line and the authorization of each request, and refuses it.
-struct Server {
-    port: u16,
-    heard: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
     fn start(config: Arc<ServerConfig>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, heard) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
@@ -74,7 +80,7 @@ impl Server {
         Server { port, heard }
     }
 
-    fn heard(&self) -> Vec<String> {
+    pub fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
 }
@@ -94,11 +100,11 @@ fn refuse(stream: StreamOwned<ServerConnection, TcpStream>, heard: &Mutex<Vec<St
     let _ = stream.get_mut().write_all(response);
 }
 
-fn builder(url: String) -> ClientBuilder {
+pub fn builder(url: String) -> ClientBuilder {
     Client::builder("myorg-account1", Credentials::oauth_token("login-token")).url(url).retry_budget(Duration::ZERO)
 }
 
-fn refusal(builder: ClientBuilder) -> Error {
+pub fn refusal(builder: ClientBuilder) -> Error {
     let report = builder.build().unwrap().check();
     match report.outcome(CheckStep::AccountHost) {
         CheckOutcome::Failed(error) => error.clone(),
@@ -119,7 +125,7 @@ fn a_private_authority_is_trusted_when_it_is_given_and_only_then() {
     let error = refusal(Client::builder(service.account(), credentials).url(service.url()));
     assert_eq!(
         (error.kind(), error.attempts()),
-        (ErrorKind::Config, 1),
+        (ErrorKind::Refused, 1),
         "a certificate does not get better by waiting"
     );
     for said in ["UnknownIssuer", "extra_roots", "ca_file", "nothing was sent"] {
@@ -137,92 +143,59 @@ fn a_credential_goes_only_to_a_server_that_has_proved_its_name() {
     assert!(good.heard().contains(&"authorization: Bearer login-token".to_owned()), "{:?}", good.heard());
 
     for (server, said) in [
-        (stranger.serve("localhost", 2099), "UnknownIssuer"),
-        (authority.serve("other.example", 2099), "not valid for name"),
-        (authority.serve("localhost", 2020), "expired"),
+        (stranger.serve("localhost", 2099), "is not from a trusted authority (UnknownIssuer)"),
+        (authority.serve("other.example", 2099), "write a name of the certificate in the URL"),
+        (authority.serve("localhost", 2020), "the server's certificate has expired ("),
+        (authority.serve("localhost", 2020), "renew the certificate, or set this machine's clock right"),
     ] {
         let error = refusal(builder(format!("https://localhost:{}", server.port)).extra_roots(authority.pem()));
-        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Config, 1), "{error}");
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Refused, 1), "{error}");
         assert!(error.to_string().contains(said) && error.to_string().contains("nothing was sent"), "{error}");
+        assert!(error.to_string().contains(&format!("no connection to localhost:{}: ", server.port)), "{error}");
         assert!(server.heard().is_empty(), "{:?}", server.heard());
     }
 }
 
-/// Takes one CONNECT, keeps its head, and answers with the status; with 200 it tunnels to the port.
-struct TunnelProxy {
-    port: u16,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl TunnelProxy {
-    fn start(status: u16, to: u16) -> TunnelProxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, heads) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
-        let keep = Arc::clone(&heads);
-        thread::spawn(move || {
-            for connection in listener.incoming() {
-                let mut client = connection.unwrap();
-                keep.lock().unwrap().push(head(&mut client));
-                write!(client, "HTTP/1.1 {status} X\r\n\r\n").unwrap();
-                if status == 200 {
-                    tunnel(client, TcpStream::connect(("127.0.0.1", to)).unwrap());
-                }
+#[test]
+fn a_certificate_of_an_authority_is_refused_as_a_servers_own_and_the_cure_works() {
+    for (is_ca, said) in [
+        (IsCa::Ca(BasicConstraints::Unconstrained), Some("basicConstraints=critical,CA:FALSE")),
+        (IsCa::ExplicitNoCa, None),
+        (IsCa::NoCa, None),
+    ] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let certificate = params.self_signed(&key).unwrap();
+        let server = Server::of(&certificate, &key);
+        let trusting = builder(format!("https://localhost:{}", server.port)).extra_roots(pem_of(&certificate));
+        let error = trusting.build().unwrap().token().unwrap_err();
+        match said {
+            Some(said) => {
+                assert_eq!(error.kind(), ErrorKind::Refused);
+                assert!(error.to_string().contains(said) && error.to_string().contains("CA:TRUE"), "{error}");
             }
-        });
-        TunnelProxy { port, heads }
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
-    }
-}
-
-fn head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
-
-fn tunnel(client: TcpStream, server: TcpStream) {
-    for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
-        thread::spawn(move || std::io::copy(&mut from, &mut to));
+            None => assert_eq!(error.status(), Some(403), "{error}"),
+        }
     }
 }
 
 #[test]
-fn a_proxy_is_asked_to_connect_and_sees_no_token() {
-    let authority = Authority::new("ours");
-    let server = authority.serve("nowhere.invalid", 2099);
-    let proxy = TunnelProxy::start(200, server.port);
-    let client = builder("https://nowhere.invalid".into())
-        .extra_roots(authority.pem())
-        .proxy(format!("http://joe:open%20sesame@127.0.0.1:{}", proxy.port));
-    assert!(!format!("{client:?}").contains("sesame"));
-    let error = client.build().unwrap().token().unwrap_err();
-    assert_eq!(error.status(), Some(403), "{error}");
-    assert!(server.heard().contains(&"authorization: Bearer login-token".to_owned()));
-    let expected = concat!(
-        "CONNECT nowhere.invalid:443 HTTP/1.1\r\nHost: nowhere.invalid:443\r\nUser-Agent: snowpipe-streaming-rust/",
-        env!("CARGO_PKG_VERSION"),
-        // joe:open sesame
-        "\r\nProxy-Connection: Keep-Alive\r\nProxy-Authorization: Basic am9lOm9wZW4gc2VzYW1l\r\n\r\n"
-    );
-    assert_eq!(proxy.heads(), [expected]);
-}
-
-#[test]
-fn a_proxy_that_refuses_is_named_at_once_and_its_password_is_not() {
-    let proxy = TunnelProxy::start(407, 0);
-    let url = format!("http://joe:open%20sesame@127.0.0.1:{}", proxy.port);
-    let patient = builder("https://nowhere.invalid".into()).retry_budget(Duration::from_secs(60));
-    let error = refusal(patient.proxy(url));
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Config, 1));
-    let shown = format!("{error} {error:?}");
-    assert!(shown.contains("407") && shown.contains("proxy") && !shown.contains("sesame"), "{shown}");
+fn a_server_that_speaks_no_tls_is_asked_a_few_times_and_the_cure_names_the_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    // Ends with the test process.
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let patient = builder(url).retry_budget(Duration::from_secs(60)).retry_pause(Duration::from_millis(10));
+    let error = patient.build().unwrap().token().unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Unavailable, 4), "{error}");
+    assert!(error.to_string().contains("check host and port: what responds there speaks no TLS"), "{error}");
 }
 
 /// Passes connections on to an emulator; spoils what the server says once it is told to, one time.

@@ -6,7 +6,7 @@ use serde::de::{self, Deserializer, Visitor};
 
 use super::keys;
 use crate::client::environment::Environment;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::secret::Secret;
 
 /// Texts by key; any of them may be secret.
@@ -39,7 +39,7 @@ impl Properties {
         let mut values = BTreeMap::new();
         for (key, value) in entries {
             if keys::is_ignored(&key) {
-                log::debug!("the profile key {key} tunes another client and is ignored");
+                log::debug!("the profile key {} tunes another client and is ignored", one_line(&key));
                 continue;
             }
             if !keys::KNOWN.contains(&key.as_str()) {

@@ -1,13 +1,12 @@
 //! How a writer ends, and what becomes of the rows that it still has.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Batch, ErrorKind, Writer};
 
 use super::{PIPE, SOON, appends, impatient_writer, writer};
-use crate::support::{batch, landed, pipe_of, row, rows};
+use crate::support::{batch, landed, logged, pipe_of, row, rows};
 
 fn unmarked(ids: impl IntoIterator<Item = u64>) -> Batch {
     let mut batch = Batch::new();
@@ -128,8 +127,7 @@ fn rows_that_are_not_committed_can_be_taken_out_of_a_writer() {
 
 #[test]
 fn dropping_a_writer_with_rows_leaves_a_warning_in_the_log() {
-    log::set_logger(&WARNINGS).unwrap();
-    log::set_max_level(log::LevelFilter::Warn);
+    logged(log::Level::Warn, "dropped-");
     let service = Emulator::start().unwrap();
     let mut kept = pipe_of(&service).channel("dropped-1").open().unwrap().into_writer();
     kept.write_json(row(1).as_bytes(), 1).unwrap();
@@ -141,25 +139,6 @@ fn dropping_a_writer_with_rows_leaves_a_warning_in_the_log() {
     lost.flush().unwrap();
     lost.write_json(row(2).as_bytes(), 2).unwrap();
     drop(lost);
-    let said: Vec<_> = WARNINGS.0.lock().unwrap().iter().filter(|line| line.contains("dropped-")).cloned().collect();
+    let said = logged(log::Level::Warn, "dropped-");
     assert_eq!(said, ["a writer of channel dropped-2 was dropped with 2 rows that are not known to be committed"]);
-}
-
-static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));
-
-/// Keeps what is logged as a warning.
-struct Warnings(Mutex<Vec<String>>);
-
-impl log::Log for Warnings {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() == log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.lock().unwrap().push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
 }
