@@ -12,3 +12,4 @@ mod exit_codes;
 mod load;
 mod packed;
 mod summary;
+mod waiting;

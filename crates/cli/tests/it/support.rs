@@ -76,13 +76,15 @@ pub fn json(output: &Output) -> serde_json::Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The one line of a failure that ends with this exit code.
+/// The last line of a failure that ends with this exit code. Only warnings may stand before it.
 pub fn error(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     let text = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.starts_with("error: "), "{text}");
-    text.trim_end().to_string()
+    let (error, others) =
+        text.lines().collect::<Vec<_>>().split_last().map(|(last, others)| (*last, others.to_vec())).unwrap();
+    assert!(others.iter().all(|line| line.starts_with("warning: ")), "{text}");
+    assert!(error.starts_with("error: "), "{text}");
+    error.to_owned()
 }
 
 /// A row, as text.
