@@ -178,3 +178,48 @@ impl Failure {
         Failure { stage: Stage::Receiving, ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_does_not_exist_is_told_from_a_look_up_that_fails_on_every_system() {
+        let look_up = |text: &str| look_up_failure(&format!("{LOOKUP}: {text}"), None);
+        for text in [
+            "Name or service not known",
+            "No address associated with hostname",
+            "nodename nor servname provided, or not known",
+            "Name does not resolve",
+            "No such host is known. (os error 11001)",
+        ] {
+            let failure = look_up(text);
+            assert_eq!(failure.persistence, Persistence::FewSeconds, "{text}");
+            assert_eq!(failure.reason, "there is no host of this name");
+        }
+        for text in ["Temporary failure in name resolution", "Try again", "System error"] {
+            assert_eq!(look_up(text).persistence, Persistence::Budget, "{text}");
+        }
+        let outage = look_up("Temporary failure in name resolution").reason;
+        assert_eq!(outage, "the host name cannot be looked up: temporary failure in name resolution");
+        let proxy = Proxy::parse("http://p.example", "x").unwrap();
+        let failure = look_up_failure(&format!("{LOOKUP}: Name or service not known"), Some(&proxy));
+        assert_eq!(failure.reason, "there is no host of the proxy's name");
+    }
+
+    #[test]
+    fn a_connection_that_is_cut_leaves_doubt_only_once_the_body_was_begun() {
+        for (upload, kind, stage) in [
+            (Upload::Waiting, ErrorKind::ConnectionReset, Stage::Connecting),
+            (Upload::Waiting, ErrorKind::UnexpectedEof, Stage::Connecting),
+            (Upload::Begun, ErrorKind::ConnectionReset, Stage::Sending),
+            (Upload::Begun, ErrorKind::UnexpectedEof, Stage::Receiving),
+            (Upload::Bodiless, ErrorKind::ConnectionReset, Stage::Receiving),
+        ] {
+            let reached = Reached { upload, proxy: None };
+            assert_eq!(io_failure(&io::Error::from(kind), reached).stage, stage, "{upload:?} {kind}");
+            let late = failure(Error::Timeout(Timeout::SendBody), reached).stage;
+            assert_eq!(late == Stage::Connecting, upload == Upload::Waiting, "{upload:?}");
+        }
+    }
+}
