@@ -80,7 +80,8 @@ fn io_failure(error: &io::Error, reached: Reached<'_>) -> Failure {
         {
             Failure::new(Stage::Sending, plain(&text))
         }
-        _ if text.starts_with(LOOKUP) => look_up_failure(&text, reached.proxy),
+        // Windows does not say that it was a look-up.
+        _ if text.starts_with(LOOKUP) || is_unknown_name(&text) => look_up_failure(&text, reached.proxy),
         _ => Failure::new(reached.cut_stage(), plain(&text)),
     }
 }
@@ -88,11 +89,16 @@ fn io_failure(error: &io::Error, reached: Reached<'_>) -> Failure {
 /// A failed look-up of a name has no kind of its own in the standard library, and the system's reason is in words only.
 fn look_up_failure(text: &str, proxy: Option<&Proxy>) -> Failure {
     let reason = plain(text.strip_prefix(LOOKUP).unwrap_or(text).trim_start_matches([':', ' ']));
-    if UNKNOWN_NAME.iter().any(|words| reason.contains(words)) {
+    if is_unknown_name(&reason) {
         return unknown_host(proxy);
     }
     let whose = if proxy.is_some() { "the name of the proxy" } else { "the host name" };
     Failure::new(Stage::Connecting, format!("{whose} cannot be looked up: {reason}"))
+}
+
+fn is_unknown_name(text: &str) -> bool {
+    let text = text.to_lowercase();
+    UNKNOWN_NAME.iter().any(|words| text.contains(words))
 }
 
 /// With a proxy only its name is looked up here.
@@ -162,14 +168,14 @@ fn plain(text: &str) -> String {
 
 const LOOKUP: &str = "failed to lookup address information";
 
-/// What the systems say of a name that does not exist, after [`plain`]. What is not listed may be an outage of the look-up.
+/// What the systems say of a name that does not exist, in lower case. What is not listed may be an outage of the look-up.
 const UNKNOWN_NAME: [&str; 6] = [
     "name or service not known",
     "no address associated with",
     "nodename nor servname provided",
     "name does not resolve",
     "name has no usable address",
-    "o such host is known",
+    "no such host is known",
 ];
 
 impl Failure {
@@ -200,6 +206,9 @@ mod tests {
         for text in ["Temporary failure in name resolution", "Try again", "System error"] {
             assert_eq!(look_up(text).persistence, Persistence::Budget, "{text}");
         }
+        let windows = io::Error::other("No such host is known. (os error 11001)");
+        let failure = io_failure(&windows, Reached { upload: Upload::Bodiless, proxy: None });
+        assert_eq!(failure.persistence, Persistence::FewSeconds);
         let outage = look_up("Temporary failure in name resolution").reason;
         assert_eq!(outage, "the host name cannot be looked up: temporary failure in name resolution");
         let proxy = Proxy::parse("http://p.example", "x").unwrap();
