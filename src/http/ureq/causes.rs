@@ -80,7 +80,8 @@ fn io_failure(error: &io::Error, reached: Reached<'_>) -> Failure {
         {
             Failure::new(Stage::Sending, plain(&text))
         }
-        _ if text.starts_with(LOOKUP) => look_up_failure(&text, reached.proxy),
+        // Windows does not say that it was a look-up.
+        _ if text.starts_with(LOOKUP) || is_unknown_name(&text) => look_up_failure(&text, reached.proxy),
         _ => Failure::new(reached.cut_stage(), plain(&text)),
     }
 }
@@ -88,11 +89,16 @@ fn io_failure(error: &io::Error, reached: Reached<'_>) -> Failure {
 /// A failed look-up of a name has no kind of its own in the standard library, and the system's reason is in words only.
 fn look_up_failure(text: &str, proxy: Option<&Proxy>) -> Failure {
     let reason = plain(text.strip_prefix(LOOKUP).unwrap_or(text).trim_start_matches([':', ' ']));
-    if UNKNOWN_NAME.iter().any(|words| reason.contains(words)) {
+    if is_unknown_name(&reason) {
         return unknown_host(proxy);
     }
     let whose = if proxy.is_some() { "the name of the proxy" } else { "the host name" };
     Failure::new(Stage::Connecting, format!("{whose} cannot be looked up: {reason}"))
+}
+
+fn is_unknown_name(text: &str) -> bool {
+    let text = text.to_lowercase();
+    UNKNOWN_NAME.iter().any(|words| text.contains(words))
 }
 
 /// With a proxy only its name is looked up here.
@@ -162,19 +168,67 @@ fn plain(text: &str) -> String {
 
 const LOOKUP: &str = "failed to lookup address information";
 
-/// What the systems say of a name that does not exist, after [`plain`]. What is not listed may be an outage of the look-up.
+/// What the systems say of a name that does not exist, in lower case. What is not listed may be an outage of the look-up.
 const UNKNOWN_NAME: [&str; 6] = [
     "name or service not known",
     "no address associated with",
     "nodename nor servname provided",
     "name does not resolve",
     "name has no usable address",
-    "o such host is known",
+    "no such host is known",
 ];
 
 impl Failure {
     /// The same, when the head of the response has arrived and so everything has been sent.
     pub(super) fn while_receiving(self) -> Failure {
         Failure { stage: Stage::Receiving, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_does_not_exist_is_told_from_a_look_up_that_fails_on_every_system() {
+        let look_up = |text: &str| look_up_failure(&format!("{LOOKUP}: {text}"), None);
+        for text in [
+            "Name or service not known",
+            "No address associated with hostname",
+            "nodename nor servname provided, or not known",
+            "Name does not resolve",
+            "No such host is known. (os error 11001)",
+        ] {
+            let failure = look_up(text);
+            assert_eq!(failure.persistence, Persistence::FewSeconds, "{text}");
+            assert_eq!(failure.reason, "there is no host of this name");
+        }
+        for text in ["Temporary failure in name resolution", "Try again", "System error"] {
+            assert_eq!(look_up(text).persistence, Persistence::Budget, "{text}");
+        }
+        let windows = io::Error::other("No such host is known. (os error 11001)");
+        let failure = io_failure(&windows, Reached { upload: Upload::Bodiless, proxy: None });
+        assert_eq!(failure.persistence, Persistence::FewSeconds);
+        let outage = look_up("Temporary failure in name resolution").reason;
+        assert_eq!(outage, "the host name cannot be looked up: temporary failure in name resolution");
+        let proxy = Proxy::parse("http://p.example", "x").unwrap();
+        let failure = look_up_failure(&format!("{LOOKUP}: Name or service not known"), Some(&proxy));
+        assert_eq!(failure.reason, "there is no host of the proxy's name");
+    }
+
+    #[test]
+    fn a_connection_that_is_cut_leaves_doubt_only_once_the_body_was_begun() {
+        for (upload, kind, stage) in [
+            (Upload::Waiting, ErrorKind::ConnectionReset, Stage::Connecting),
+            (Upload::Waiting, ErrorKind::UnexpectedEof, Stage::Connecting),
+            (Upload::Begun, ErrorKind::ConnectionReset, Stage::Sending),
+            (Upload::Begun, ErrorKind::UnexpectedEof, Stage::Receiving),
+            (Upload::Bodiless, ErrorKind::ConnectionReset, Stage::Receiving),
+        ] {
+            let reached = Reached { upload, proxy: None };
+            assert_eq!(io_failure(&io::Error::from(kind), reached).stage, stage, "{upload:?} {kind}");
+            let late = failure(Error::Timeout(Timeout::SendBody), reached).stage;
+            assert_eq!(late == Stage::Connecting, upload == Upload::Waiting, "{upload:?}");
+        }
     }
 }
