@@ -2,10 +2,14 @@
 
 mod cache;
 mod client_credentials;
+mod client_secret;
+mod connections;
 mod discovery;
 mod endpoint;
+mod fields;
 mod jwt;
 mod private_key;
+mod server_words;
 mod signer;
 
 use std::fmt;
@@ -18,8 +22,10 @@ use crate::http::{Limits, Origin};
 use crate::secret::Secret;
 
 pub(crate) use self::cache::TokenCache;
-pub(crate) use self::client_credentials::Connect;
+pub(crate) use self::client_credentials::TokenEndpoint;
 pub use self::client_credentials::{ClientAuthentication, ClientCredentials};
+pub use self::client_secret::ClientSecret;
+pub(crate) use self::connections::Connect;
 pub(crate) use self::jwt::JwtTimes;
 pub use self::private_key::PrivateKey;
 

@@ -138,7 +138,7 @@ fn a_document_of_another_issuer_gets_no_secret() {
     });
     let issued = token_endpoint(&issuer);
     let error = connect(&service, client_of(&issuer)).token().unwrap_err();
-    assert_eq!((error.kind(), issued.calls()), (ErrorKind::Config, 0));
+    assert_eq!((error.kind(), issued.calls()), (ErrorKind::Refused, 0));
 }
 
 #[test]
