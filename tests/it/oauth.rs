@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -236,6 +236,8 @@ fn a_token_endpoint_elsewhere_is_reached_through_the_proxy_although_its_issuer_i
     let builder = Client::builder("myorg-account1", Credentials::client_credentials(client_of(&issuer)));
     let builder = builder.url(service.base_url()).proxy(format!("http://{place}")).retry_budget(Duration::ZERO);
     let error = builder.build().unwrap().token().unwrap_err();
+    // If nobody asked the proxy, it waits no longer.
+    drop(TcpStream::connect(place));
     assert_eq!((asked.join().unwrap().as_str(), found.calls()), ("CONNECT auth.invalid:443 HTTP/1.1\r\n", 1));
     let expected = "get an access token at https://auth.invalid/oauth2/token";
     assert!(error.to_string().contains(expected), "{error}");
