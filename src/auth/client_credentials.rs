@@ -1,14 +1,9 @@
-mod response;
-mod token_endpoint;
-
 use std::fmt;
 
 use super::client_secret::ClientSecret;
 use super::discovery::Issuer;
 use super::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
-
-pub(crate) use self::token_endpoint::TokenEndpoint;
 
 /// An OAuth client that logs in as itself: the client-credentials grant (RFC 6749, section 4.4).
 ///
@@ -24,13 +19,13 @@ pub(crate) use self::token_endpoint::TokenEndpoint;
 /// ```
 #[derive(Clone)]
 pub struct ClientCredentials {
-    id: String,
-    secret: ClientSecret,
+    pub(super) id: String,
+    pub(super) secret: ClientSecret,
     issuer: Option<String>,
     token_endpoint: Option<String>,
-    scope: Option<String>,
-    audience: Option<String>,
-    authentication: ClientAuthentication,
+    pub(super) scope: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) authentication: ClientAuthentication,
 }
 
 /// How an OAuth client sends its id and secret (RFC 6749, section 2.3.1). No other way is tried after a failure.
@@ -49,7 +44,8 @@ pub enum ClientAuthentication {
 impl ClientCredentials {
     /// A client of the issuer, whose token endpoint is read from `<issuer>/.well-known/openid-configuration`.
     ///
-    /// Give the issuer exactly as it calls itself in that document.
+    /// Give the issuer exactly as it calls itself in that document. The secret is a text, of which nothing is trimmed, or a
+    /// file ([`ClientSecret::from_file`]).
     ///
     /// ```
     /// # use snowpipe_streaming::ClientCredentials;
@@ -158,7 +154,7 @@ impl ClientCredentials {
     }
 
     /// The issuer and the token endpoint, if everything but the secret is valid.
-    fn places(&self) -> Result<(Option<Issuer>, Option<Endpoint>), Error> {
+    pub(super) fn places(&self) -> Result<(Option<Issuer>, Option<Endpoint>), Error> {
         if self.id.trim().is_empty() {
             return Err(missing("the client id"));
         }
@@ -197,9 +193,6 @@ impl fmt::Debug for ClientCredentials {
     }
 }
 
-fn missing(what: &str) -> Error {
+pub(super) fn missing(what: &str) -> Error {
     Error::new(ErrorKind::Config, format!("the OAuth client lacks {what}")).advise("add it")
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,3 +1,5 @@
+mod response;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use super::{ClientAuthentication, ClientCredentials, response};
-use crate::auth::connections::{Connect, Connections};
-use crate::auth::discovery::{BRIEF, Discovery};
-use crate::auth::endpoint::{Endpoint, Outgoing};
-use crate::auth::jwt::JwtTimes;
-use crate::auth::{Grant, TokenSource};
+use super::client_credentials::{ClientAuthentication, ClientCredentials, missing};
+use super::connections::{Connect, Connections};
+use super::discovery::{BRIEF, Discovery};
+use super::endpoint::{Endpoint, Outgoing};
+use super::jwt::JwtTimes;
+use super::{Grant, TokenSource};
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Limits, Origin, Request, Sender, form_encoded};
@@ -67,7 +69,7 @@ impl TokenEndpoint {
                     Ok((given.clone(), Some(error)))
                 })
             }
-            (None, None) => Err(super::missing("an issuer or a token endpoint")),
+            (None, None) => Err(missing("an issuer or a token endpoint")),
         }
     }
 
@@ -105,9 +107,9 @@ impl TokenEndpoint {
         let answer = endpoint.send(sender, outgoing)?;
         let issued = response::read(&answer, &attempt.redaction)?;
         let requested = self.client.scope.as_deref().unwrap_or_default();
-        let missing = response::missing_scopes(requested, issued.scope.as_deref());
-        if !missing.is_empty() {
-            log::warn!("the access token lacks the requested scopes {missing:?}");
+        let ungranted = response::missing_scopes(requested, issued.scope.as_deref());
+        if !ungranted.is_empty() {
+            log::warn!("the access token lacks the requested scopes {ungranted:?}");
         }
         let lifetime = issued.lifetime.unwrap_or_else(|| stated_lifetime(&issued.token, sender, asked));
         Ok(Grant { bearer: issued.token, origin: self.origin.clone(), lifetime, asked, reread_after: None })
@@ -166,7 +168,7 @@ impl ClientCredentials {
             ClientAuthentication::Basic => basic(&form_encoded(&self.id), &form_encoded(secret.expose())),
             ClientAuthentication::BasicUnencoded => basic(&self.id, secret.expose()),
         };
-        let mut value = HeaderValue::from_str(&basic).map_err(|_| super::missing("a client id that can be sent"))?;
+        let mut value = HeaderValue::from_str(&basic).map_err(|_| missing("a client id that can be sent"))?;
         value.set_sensitive(true);
         Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
     }
@@ -187,7 +189,7 @@ fn basic(id: &str, secret: &str) -> Zeroizing<String> {
 /// By the token's own `exp`, by the clock of the server that issued it.
 fn stated_lifetime(token: &Secret, sender: &Sender, asked: Moment) -> Duration {
     let Some(times) = JwtTimes::of(token.expose()) else { return ASSUMED_LIFETIME };
-    times.expiry().duration_since(sender.server_clock().at(asked.wall)).unwrap_or(Duration::ZERO)
+    times.expiry().duration_since(sender.server_clock().at(asked)).unwrap_or(Duration::ZERO)
 }
 
 /// Nothing is trimmed from a secret, and that cannot be seen.
@@ -199,4 +201,7 @@ fn hint(error: Error, secret: &Secret) -> Error {
 }
 
 /// For a token of unknown lifetime: short enough that it rarely expires before, and a refusal renews it at once.
-pub(super) const ASSUMED_LIFETIME: Duration = Duration::from_secs(5 * 60);
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+#[cfg(test)]
+mod tests;

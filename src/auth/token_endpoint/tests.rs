@@ -5,9 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 
-use super::token_endpoint::ASSUMED_LIFETIME;
 use super::*;
-use crate::auth::{TokenCache, TokenSource};
+use crate::auth::client_secret::ClientSecret;
+use crate::auth::{ClientAuthentication, ClientCredentials, TokenCache};
 use crate::clock::{Clock, FakeClock};
 use crate::http::{Limits, Origin, Script, Stage};
 
