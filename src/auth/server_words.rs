@@ -34,10 +34,26 @@ impl ServerWords {
         ServerWords { code, text, is_json: true }
     }
 
+    /// The same of a response with a successful status, which may hold a token anywhere: only what it calls an error, or the
+    /// title of a page.
+    pub(super) fn of_success(body: &str, redaction: &Redaction) -> ServerWords {
+        let fields = Fields::of(body);
+        if fields.as_ref().is_some_and(reports_error) {
+            return ServerWords::of(body, redaction);
+        }
+        let title = title(body, &body.to_ascii_lowercase()).filter(|_| fields.is_none()).unwrap_or_default();
+        ServerWords { code: None, text: clean(&redaction.redact(title)), is_json: fields.is_some() }
+    }
+
     /// What happened, with what the server says of it.
     pub(super) fn after(&self, happened: &str) -> String {
         if self.text.is_empty() { happened.to_owned() } else { format!("{happened}: {}", self.text) }
     }
+}
+
+/// Whether it calls itself an error. An empty member is none.
+pub(super) fn reports_error(fields: &Fields<'_>) -> bool {
+    ERRORS.iter().any(|name| fields.text(name).is_some() || fields.object(name).is_some_and(|error| !error.is_empty()))
 }
 
 /// The code of an error response; `None` if there is none.
@@ -98,6 +114,8 @@ fn title<'b>(body: &'b str, lower: &str) -> Option<&'b str> {
 
 /// RFC 6749 and most others; Okta; Azure and some gateways; Ping and gRPC; Cognito.
 const CODES: [&str; 5] = ["error", "errorCode", "error_code", "code", "__type"];
+/// Members that a response with a token does not have.
+const ERRORS: [&str; 3] = ["error", "errorCode", "error_code"];
 /// RFC 6749; Okta; Hydra; Keycloak; most gateways; RFC 9457, twice.
 const TEXTS: [&str; 8] =
     ["error_description", "errorSummary", "error_hint", "errorMessage", "message", "Message", "title", "detail"];
@@ -215,6 +233,19 @@ mod tests {
         }
         let long = ServerWords::of(&format!("<p>{}", "long ".repeat(1000)), &Redaction::default());
         assert!(long.after("refused").chars().count() < 320);
+    }
+
+    #[test]
+    fn nothing_of_a_successful_response_is_shown_but_its_error_or_the_title_of_a_page() {
+        for (body, text) in [
+            ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "odd"),
+            ("\"eyJhbGciOiJSUzI1NiJ9.e30.c2ln\"", "odd"),
+            (r#"{"token":"eyJh","id":"eyJh","code":"eyJh","message":"eyJh"}"#, "odd"),
+            (r#"{"error":"odd","message":"so it is"}"#, "odd: so it is"),
+            ("<html><title>Log in</title><p>eyJh", "odd: Log in"),
+        ] {
+            assert_eq!(ServerWords::of_success(body, &Redaction::default()).after("odd"), text, "{body}");
+        }
     }
 
     #[test]

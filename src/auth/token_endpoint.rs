@@ -88,8 +88,10 @@ impl TokenEndpoint {
                 Err(error) => return Err(error),
             };
             match self.client.secret.replacement(&attempt.secret) {
-                Ok(Some(secret)) => attempt = attempt.followed_by(secret, error.attempts()),
-                Ok(None) => return Err(hint(error, &attempt.secret)),
+                Ok(Some(secret)) if !limits.retries.is_reached(self.clock.now()) => {
+                    attempt = attempt.followed_by(secret, error.attempts());
+                }
+                Ok(_) => return Err(hint(error, &attempt.secret)),
                 Err(unreadable) => return Err(error.and_advise(&format!("{unreadable}"))),
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::auth::endpoint::Answer;
 use crate::auth::fields::Fields;
 use crate::auth::server_words::{self, ServerWords};
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind};
 use crate::http::Response;
 use crate::secret::{Redaction, Secret};
 
@@ -28,9 +28,10 @@ pub(super) fn read(answer: &Answer, redaction: &Redaction) -> Result<Issued, Err
     let token = fields.as_ref().and_then(|fields| fields.secret("access_token"));
     match (fields, token) {
         // Some servers report errors with status 200.
-        (Some(fields), Some(token)) if answer.is_success() && !reports_error(&fields) => {
+        (Some(fields), Some(token)) if answer.is_success() && !server_words::reports_error(&fields) => {
             issued(&fields, token).map_err(|what| unclear(answer, &what))
         }
+        _ if answer.is_success() => Err(refused(answer, &ServerWords::of_success(&answer.text, redaction))),
         _ => Err(refused(answer, &ServerWords::of(&answer.text, redaction))),
     }
 }
@@ -50,7 +51,7 @@ fn issued(fields: &Fields<'_>, token: Secret) -> Result<Issued, String> {
     let kind = fields.text("token_type").ok_or("has no token_type")?;
     if !kind.eq_ignore_ascii_case("bearer") {
         // Section 7.1: a token of an unknown type must not be used.
-        return Err(format!("has a token of the type {:?}, not a bearer token", clean(&kind)));
+        return Err("has a token of another type than Bearer".to_owned());
     }
     if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("has a token that a header cannot carry".to_owned());
@@ -61,11 +62,6 @@ fn issued(fields: &Fields<'_>, token: Secret) -> Result<Issued, String> {
     }
     let lifetime = seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     Ok(Issued { token, lifetime, scope: fields.text("scope") })
-}
-
-/// An empty member is none.
-fn reports_error(fields: &Fields<'_>) -> bool {
-    fields.text("error").is_some() || fields.object("error").is_some_and(|error| !error.is_empty())
 }
 
 /// Scopes that were requested and not granted (section 5.1: the server reports the scope if it differs).
@@ -219,8 +215,13 @@ mod tests {
             r#"{"access_token":"abc"}"#,
             r#"{"access_token":"abc","token_type":"mac"}"#,
             r#"{"access_token":"a\nb","token_type":"Bearer"}"#,
+            r#"{"access_token":"Bearer","token_type":"eyJhbGciOiJSUzI1NiJ9"}"#,
+            r#"{"token":"eyJhbGciOiJSUzI1NiJ9"}"#,
+            "eyJhbGciOiJSUzI1NiJ9",
         ] {
-            assert_eq!(of(200, body).unwrap_err().kind(), ErrorKind::Protocol, "{body}");
+            let error = of(200, body).unwrap_err();
+            assert_eq!((error.kind(), error.status()), (ErrorKind::Protocol, Some(200)), "{body}");
+            assert!(!format!("{error} {error:?}").contains("eyJh"), "a token is shown to nobody: {error}");
         }
         let long = format!(r#"{{"access_token":"{}","token_type":"Bearer"}}"#, "a".repeat(MAX_RESPONSE_BYTES));
         assert_eq!(of(200, &long).unwrap_err().kind(), ErrorKind::Protocol);
@@ -283,7 +284,7 @@ mod tests {
             (429, r#"{"message":"so it is"}"#),
             (500, r#"{"error":{"message":"so it is"}}"#),
             (503, "<html><title>so it is</title>"),
-            (200, r#"{"detail":"so it is"}"#),
+            (200, r#"{"error":"odd","detail":"so it is"}"#),
         ] {
             let error = of(status, body).unwrap_err();
             assert!(error.to_string().contains(&format!(": so it is (HTTP {status}, ")), "{error}");

@@ -343,7 +343,19 @@ fn a_secret_that_did_not_change_is_sent_once() {
 }
 
 #[test]
-fn an_outage_is_no_reason_to_read_the_secret_again() {
+fn a_secret_that_changed_is_not_sent_when_the_time_of_the_call_is_over() {
+    let setup = Setup::new();
+    let (file, client) = of_file();
+    let source = setup.source(&client).unwrap();
+    std::fs::write(file.path(), "other-secret").unwrap();
+    setup.script.respond(401, r#"{"error":"invalid_client"}"#);
+    let limits = Limits { retries: setup.clock.now().deadline(Duration::ZERO), deadline: None };
+    assert_eq!(source.fetch(limits).unwrap_err().kind(), ErrorKind::Credentials);
+    assert_eq!(secrets_sent(&setup), ["id:first-secret"]);
+}
+
+#[test]
+fn a_refused_request_is_no_reason_to_read_the_secret_again() {
     let setup = Setup::new();
     let (file, client) = of_file();
     let source = setup.source(&client).unwrap();
