@@ -59,7 +59,7 @@ impl Discovery {
         let request = Request::new(Method::GET, self.issuer.document.path.as_str(), attempted);
         let mut request = request.expect_short().within(limits);
         request.timeout = timeout;
-        let (authorization, is_final) = (HeaderMap::new(), &|response: &Response| response.body.len() > MAX_DOCUMENT);
+        let (authorization, is_final) = (HeaderMap::new(), &|_: &Response| false);
         let outgoing = Outgoing { request: &request, authorization, is_final, sent: 0 };
         let answer = self.issuer.document.send(&self.sender, outgoing)?;
         Ok((token_endpoint(&answer, &self.issuer)?, lifetime(&answer.headers)))
@@ -114,10 +114,6 @@ impl Issuer {
 
 /// The token endpoint in the document. Of the other members only the issuer and the grants are used.
 fn token_endpoint(answer: &Answer, issuer: &Issuer) -> Result<Endpoint, Error> {
-    if answer.text.len() > MAX_DOCUMENT {
-        let reason = format!("the document is longer than {MAX_DOCUMENT} bytes");
-        return Err(answer.error(ErrorKind::Protocol, reason).advise("check the issuer"));
-    }
     if !answer.is_success() {
         let words = ServerWords::of(&answer.text, &Redaction::default());
         return Err(answer.failure(&words).unwrap_or_else(|| {
@@ -176,8 +172,6 @@ fn lifetime(headers: &HeaderMap) -> Duration {
 
 const CHECK_ISSUER: &str = "check the issuer, or give the token endpoint itself";
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
-/// Real documents have a few kilobytes.
-const MAX_DOCUMENT: usize = 1024 * 1024;
 /// Neither standard sets one; token endpoints rarely move.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// Less would cost a request for almost every token.

@@ -102,6 +102,7 @@ impl TokenEndpoint {
         let request = Request::new(Method::POST, endpoint.path.as_str(), format!("get an access token at {endpoint}"))
             .query(endpoint.query.clone())
             .body("application/x-www-form-urlencoded", form.as_bytes())
+            .expect_short()
             .within(limits);
         let authorization = self.client.authorization(&attempt.secret)?;
         let asked = self.clock.now();

@@ -99,7 +99,6 @@ fn a_document_is_used_only_if_it_is_valid() {
         (200, r#"{"issuer":"https://a.example"}"#.into(), ErrorKind::Protocol),
         (200, r#"{"issuer":"https://a.example","token_endpoint":null}"#.into(), ErrorKind::Protocol),
         (200, "<html>".into(), ErrorKind::Protocol),
-        (200, format!("{}{}", document(issuer, "https://a.example/t"), " ".repeat(MAX_DOCUMENT)), ErrorKind::Protocol),
         (404, "{}".into(), ErrorKind::Refused),
         (403, String::new(), ErrorKind::Refused),
         (302, String::new(), ErrorKind::Protocol),
