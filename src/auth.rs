@@ -2,11 +2,16 @@
 
 mod cache;
 mod client_credentials;
+mod client_secret;
+mod connections;
 mod discovery;
 mod endpoint;
+mod fields;
 mod jwt;
 mod private_key;
+mod server_words;
 mod signer;
+mod token_endpoint;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +23,12 @@ use crate::http::{Limits, Origin};
 use crate::secret::Secret;
 
 pub(crate) use self::cache::TokenCache;
-pub(crate) use self::client_credentials::Connect;
 pub use self::client_credentials::{ClientAuthentication, ClientCredentials};
+pub use self::client_secret::ClientSecret;
+pub(crate) use self::connections::Connect;
 pub(crate) use self::jwt::JwtTimes;
 pub use self::private_key::PrivateKey;
+pub(crate) use self::token_endpoint::TokenEndpoint;
 
 /// Makes or fetches tokens. It keeps none, so that the cache is the only holder and a refresh always reaches the source.
 pub(crate) trait TokenSource: Send + Sync + fmt::Debug {

@@ -73,7 +73,7 @@ pub use snowflake::target::Target;
 mod session;
 pub use session::Counters;
 mod auth;
-pub use auth::{ClientAuthentication, ClientCredentials, PrivateKey};
+pub use auth::{ClientAuthentication, ClientCredentials, ClientSecret, PrivateKey};
 mod http;
 
 mod clock;

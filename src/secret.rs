@@ -1,7 +1,11 @@
+mod redaction;
+
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
+
+pub(crate) use self::redaction::Redaction;
 
 /// A text that is never printed, and wiped from memory when its last clone is dropped.
 ///

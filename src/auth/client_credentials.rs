@@ -1,22 +1,9 @@
-mod response;
-
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, Method, header};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
-
-use super::discovery::{BRIEF, Discovery, Issuer};
+use super::client_secret::ClientSecret;
+use super::discovery::Issuer;
 use super::endpoint::Endpoint;
-use super::jwt::JwtTimes;
-use super::{Grant, TokenSource};
-use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::http::{Limits, Origin, Request, Sender, form_encoded};
-use crate::secret::Secret;
 
 /// An OAuth client that logs in as itself: the client-credentials grant (RFC 6749, section 4.4).
 ///
@@ -32,13 +19,13 @@ use crate::secret::Secret;
 /// ```
 #[derive(Clone)]
 pub struct ClientCredentials {
-    id: String,
-    secret: Secret,
+    pub(super) id: String,
+    pub(super) secret: ClientSecret,
     issuer: Option<String>,
     token_endpoint: Option<String>,
-    scope: Option<String>,
-    audience: Option<String>,
-    authentication: ClientAuthentication,
+    pub(super) scope: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) authentication: ClientAuthentication,
 }
 
 /// How an OAuth client sends its id and secret (RFC 6749, section 2.3.1). No other way is tried after a failure.
@@ -57,13 +44,18 @@ pub enum ClientAuthentication {
 impl ClientCredentials {
     /// A client of the issuer, whose token endpoint is read from `<issuer>/.well-known/openid-configuration`.
     ///
-    /// Give the issuer exactly as it calls itself in that document.
+    /// Give the issuer exactly as it calls itself in that document. The secret is a text, of which nothing is trimmed, or a
+    /// file ([`ClientSecret::from_file`]).
     ///
     /// ```
     /// # use snowpipe_streaming::ClientCredentials;
     /// let client = ClientCredentials::of_issuer("https://auth.example.com", "loader", "open sesame");
     /// ```
-    pub fn of_issuer(issuer: impl Into<String>, id: impl Into<String>, secret: impl Into<Secret>) -> ClientCredentials {
+    pub fn of_issuer(
+        issuer: impl Into<String>,
+        id: impl Into<String>,
+        secret: impl Into<ClientSecret>,
+    ) -> ClientCredentials {
         ClientCredentials { issuer: Some(issuer.into()), ..ClientCredentials::new(id.into(), secret.into()) }
     }
 
@@ -76,7 +68,7 @@ impl ClientCredentials {
     pub fn at(
         token_endpoint: impl Into<String>,
         id: impl Into<String>,
-        secret: impl Into<Secret>,
+        secret: impl Into<ClientSecret>,
     ) -> ClientCredentials {
         ClientCredentials::new(id.into(), secret.into()).fallback(token_endpoint)
     }
@@ -136,7 +128,7 @@ impl ClientCredentials {
         self
     }
 
-    fn new(id: String, secret: Secret) -> ClientCredentials {
+    fn new(id: String, secret: ClientSecret) -> ClientCredentials {
         let authentication = ClientAuthentication::Basic;
         ClientCredentials {
             id,
@@ -151,31 +143,20 @@ impl ClientCredentials {
 }
 
 impl ClientCredentials {
-    /// Finds everything that is wrong with the client; sends nothing yet. Its tokens are sent to `origin` only.
-    pub(crate) fn source(
-        &self,
-        origin: Origin,
-        clock: Arc<dyn Clock>,
-        connect: &Connect<'_>,
-    ) -> Result<TokenEndpoint, Error> {
-        let (issuer, endpoint) = self.check()?;
-        let contact = match (&issuer, &endpoint) {
-            (Some(issuer), _) => &issuer.document.origin,
-            (None, Some(endpoint)) => &endpoint.origin,
-            (None, None) => return Err(missing("an issuer or a token endpoint")),
-        };
-        let sender = Arc::new(connect(contact)?);
-        let discovery = issuer.map(|issuer| Discovery::new(issuer, Arc::clone(&sender), Arc::clone(&clock)));
-        Ok(TokenEndpoint { client: self.clone(), endpoint, discovery, sender, origin, clock })
+    /// Finds everything that is wrong with the client.
+    ///
+    /// # Blocking
+    ///
+    /// While it reads the file of the secret, if it has one.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.places()?;
+        self.secret.read().map(drop)
     }
 
-    /// The issuer and the token endpoint, if everything about the client is valid.
-    pub(crate) fn check(&self) -> Result<(Option<Issuer>, Option<Endpoint>), Error> {
+    /// The issuer and the token endpoint, if everything but the secret is valid.
+    pub(super) fn places(&self) -> Result<(Option<Issuer>, Option<Endpoint>), Error> {
         if self.id.trim().is_empty() {
             return Err(missing("the client id"));
-        }
-        if self.secret.expose().trim().is_empty() {
-            return Err(missing("the client secret"));
         }
         let is_split = self.authentication == ClientAuthentication::BasicUnencoded && self.id.contains(':');
         if is_split || self.id.chars().any(char::is_control) {
@@ -187,6 +168,9 @@ impl ClientCredentials {
         }
         let endpoint = self.token_endpoint.as_deref().map(|url| Endpoint::parse(url, "token endpoint")).transpose()?;
         let issuer = self.issuer.as_deref().map(Issuer::parse).transpose()?;
+        if issuer.is_none() && endpoint.is_none() {
+            return Err(missing("an issuer or a token endpoint"));
+        }
         Ok((issuer, endpoint))
     }
 
@@ -195,41 +179,6 @@ impl ClientCredentials {
         let place = self.issuer.as_deref().or(self.token_endpoint.as_deref()).unwrap_or_default();
         let place = place.split(['?', '@']).next().unwrap_or_default();
         format!("OAuth client {} of {place}", self.id)
-    }
-
-    /// Each parameter at most once, and none that is empty (RFC 6749, section 3.2).
-    fn form(&self) -> Zeroizing<String> {
-        let mut form = Zeroizing::new(String::from("grant_type=client_credentials"));
-        let in_body = self.authentication == ClientAuthentication::Body;
-        let pairs = [
-            ("scope", self.scope.as_deref()),
-            ("audience", self.audience.as_deref()),
-            ("client_id", in_body.then_some(&*self.id)),
-            ("client_secret", in_body.then_some(self.secret.expose())),
-        ];
-        for (name, value) in pairs {
-            if let Some(value) = value.map(str::trim).filter(|value| !value.is_empty()) {
-                form.push('&');
-                form.push_str(name);
-                form.push('=');
-                form.push_str(&form_encoded(value));
-            }
-        }
-        form
-    }
-
-    fn authorization(&self) -> Result<HeaderMap, Error> {
-        let pair = match self.authentication {
-            ClientAuthentication::Body => return Ok(HeaderMap::new()),
-            ClientAuthentication::Basic => {
-                format!("{}:{}", *form_encoded(&self.id), *form_encoded(self.secret.expose()))
-            }
-            ClientAuthentication::BasicUnencoded => format!("{}:{}", self.id, self.secret.expose()),
-        };
-        let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(Zeroizing::new(pair))));
-        let mut value = HeaderValue::from_str(&basic).map_err(|_| missing("a client id that can be sent"))?;
-        value.set_sensitive(true);
-        Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
     }
 }
 
@@ -244,74 +193,6 @@ impl fmt::Debug for ClientCredentials {
     }
 }
 
-/// Makes a sender for another server than the service's; that server has a clock of its own.
-pub(crate) type Connect<'c> = dyn Fn(&Origin) -> Result<Sender, Error> + 'c;
-
-/// Fetches access tokens for the client. Every token takes a full grant: there are no refresh tokens in this flow.
-#[derive(Debug)]
-pub(crate) struct TokenEndpoint {
-    client: ClientCredentials,
-    /// Used instead of discovery, or when discovery fails.
-    endpoint: Option<Endpoint>,
-    discovery: Option<Discovery>,
-    sender: Arc<Sender>,
-    origin: Origin,
-    clock: Arc<dyn Clock>,
-}
-
-impl TokenEndpoint {
-    fn find(&self, limits: Limits) -> Result<Endpoint, Error> {
-        match (&self.discovery, &self.endpoint) {
-            (None, Some(endpoint)) => Ok(endpoint.clone()),
-            (Some(discovery), None) => discovery.token_endpoint(limits, None),
-            (Some(discovery), Some(fallback)) => discovery.token_endpoint(limits, Some(BRIEF)).or_else(|error| {
-                log::warn!("discovery failed; using the given token endpoint: {error}");
-                Ok(fallback.clone())
-            }),
-            (None, None) => Err(missing("an issuer or a token endpoint")),
-        }
-    }
-}
-
-impl TokenSource for TokenEndpoint {
-    fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
-        let endpoint = self.find(limits)?;
-        let form = self.client.form();
-        let request = Request::new(Method::POST, endpoint.path.as_str(), format!("get an access token at {endpoint}"))
-            .expect_short()
-            .query(endpoint.query.clone())
-            .body("application/x-www-form-urlencoded", form.as_bytes())
-            .within(limits);
-        let authorization = self.client.authorization()?;
-        let asked = self.clock.now();
-        let response = endpoint.send(&self.sender, &request, authorization)?;
-        let issued = response::read(&response, &self.client.secret)
-            .map_err(|error| error.with_attempts(response.attempts).attempting(&*request.attempted))?;
-        let missing =
-            response::missing_scopes(self.client.scope.as_deref().unwrap_or_default(), issued.scope.as_deref());
-        if !missing.is_empty() {
-            log::warn!("the access token lacks the requested scopes {missing:?}");
-        }
-        let lifetime = match issued.lifetime {
-            Some(lifetime) => lifetime,
-            None => match JwtTimes::of(issued.token.expose()) {
-                Some(times) => {
-                    let now = self.sender.server_clock().at(asked);
-                    times.expiry().duration_since(now).unwrap_or(Duration::ZERO)
-                }
-                None => ASSUMED_LIFETIME,
-            },
-        };
-        Ok(Grant { bearer: issued.token, origin: self.origin.clone(), lifetime, asked, reread_after: None })
-    }
-}
-
-fn missing(what: &str) -> Error {
+pub(super) fn missing(what: &str) -> Error {
     Error::new(ErrorKind::Config, format!("the OAuth client lacks {what}")).advise("add it")
 }
-
-/// For a token of unknown lifetime: short enough that it rarely expires before, and a refusal renews it at once.
-const ASSUMED_LIFETIME: Duration = Duration::from_secs(5 * 60);
-
-#[cfg(test)]
-mod tests;

@@ -3,12 +3,14 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, Method, header};
 use parking_lot::Mutex;
-use serde::Deserialize;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Answer, Endpoint, Outgoing};
+use super::fields::Fields;
+use super::server_words::ServerWords;
 use crate::clock::{Clock, Expiry, Moment};
 use crate::error::{Error, ErrorKind, clean};
 use crate::http::{Limits, Request, Response, Sender};
+use crate::secret::Redaction;
 
 /// Finds the token endpoint of an issuer (OpenID Connect Discovery 1.0, section 4) and caches it.
 #[derive(Debug)]
@@ -57,11 +59,10 @@ impl Discovery {
         let request = Request::new(Method::GET, self.issuer.document.path.as_str(), attempted);
         let mut request = request.expect_short().within(limits);
         request.timeout = timeout;
-        let response = self.issuer.document.send(&self.sender, &request, HeaderMap::new())?;
-        let endpoint = document(&response).and_then(|document| document.checked(&self.issuer));
-        let endpoint =
-            endpoint.map_err(|error| error.with_attempts(response.attempts).attempting(&*request.attempted))?;
-        Ok((endpoint, lifetime(&response)))
+        let (authorization, is_final) = (HeaderMap::new(), &|_: &Response| false);
+        let outgoing = Outgoing { request: &request, authorization, is_final, sent: 0 };
+        let answer = self.issuer.document.send(&self.sender, outgoing)?;
+        Ok((token_endpoint(&answer, &self.issuer)?, lifetime(&answer.headers)))
     }
 
     fn keep(
@@ -111,50 +112,44 @@ impl Issuer {
     }
 }
 
-/// The parts of the document that are used. Others are ignored, and null counts as absent.
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    token_endpoint: String,
-    grant_types_supported: Option<Vec<String>>,
+/// The token endpoint in the document. Of the other members only the issuer and the grants are used.
+fn token_endpoint(answer: &Answer, issuer: &Issuer) -> Result<Endpoint, Error> {
+    if !answer.is_success() {
+        let words = ServerWords::of(&answer.text, &Redaction::default());
+        return Err(answer.failure(&words).unwrap_or_else(|| {
+            let error = answer.error(ErrorKind::Refused, words.after("there is no discovery document"));
+            error.with_code(words.code.clone()).advise(CHECK_ISSUER)
+        }));
+    }
+    let fields = Fields::of(&answer.text);
+    let members = fields.as_ref().and_then(|fields| Some((fields.text("issuer")?, fields.text("token_endpoint")?)));
+    let Some((theirs, endpoint)) = members else {
+        let reason = "the document is not a JSON object with an issuer and a token_endpoint";
+        return Err(answer.error(ErrorKind::Protocol, reason).advise(CHECK_ISSUER));
+    };
+    if !is_same(&theirs, &issuer.text) {
+        // Section 4.3: the document must not be used then.
+        let reason = format!("the document is of another issuer, {:?}", clean(&theirs));
+        return Err(answer.error(ErrorKind::Refused, reason).advise("give the issuer exactly as it calls itself"));
+    }
+    // Servers that support the grant may leave the list out.
+    let grants = fields.and_then(|fields| fields.texts("grant_types_supported"));
+    if grants.is_some_and(|grants| !grants.iter().any(|grant| grant == "client_credentials")) {
+        let reason = "the issuer does not offer the grant client_credentials";
+        let advice = "check the issuer, or ask for the grant to be enabled";
+        return Err(answer.error(ErrorKind::Refused, reason).advise(advice));
+    }
+    checked(&endpoint, issuer).map_err(|error| answer.explain(error).advise("no secret was sent; check the issuer"))
 }
 
-fn document(response: &Response) -> Result<Document, Error> {
-    if !response.is_success() {
-        return Err(Error::new(ErrorKind::Config, "there is no discovery document")
-            .with_status(response.status)
-            .advise("check the issuer, or give the token endpoint itself"));
+/// Plain http stays within this machine: no other machine's document may name it.
+fn checked(endpoint: &str, issuer: &Issuer) -> Result<Endpoint, Error> {
+    let endpoint = Endpoint::parse(endpoint, "token endpoint")
+        .map_err(|error| error.into_kind(ErrorKind::Protocol, "the document cannot be used"))?;
+    if endpoint.origin.is_encrypted() || issuer.document.origin.is_loopback() {
+        return Ok(endpoint);
     }
-    if response.body.len() > MAX_DOCUMENT {
-        return Err(Error::new(ErrorKind::Protocol, format!("the document is longer than {MAX_DOCUMENT} bytes"))
-            .advise("check the issuer"));
-    }
-    serde_json::from_slice(&response.body).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        let reason = format!("the document is not JSON with an issuer and a token_endpoint ({place})");
-        Error::new(ErrorKind::Protocol, reason).advise("check the issuer, or give the token endpoint itself")
-    })
-}
-
-impl Document {
-    fn checked(self, issuer: &Issuer) -> Result<Endpoint, Error> {
-        if !is_same(&self.issuer, &issuer.text) {
-            // Section 4.3: the document must not be used then.
-            let reason = format!("the document is of another issuer, {:?}", clean(&self.issuer));
-            return Err(Error::new(ErrorKind::Config, reason).advise("give the issuer exactly as it calls itself"));
-        }
-        // Servers that support the grant may leave the list out.
-        if self.grant_types_supported.is_some_and(|grants| !grants.iter().any(|grant| grant == "client_credentials")) {
-            return Err(Error::new(ErrorKind::Config, "the issuer does not offer the grant client_credentials")
-                .advise("check the issuer, or ask for the grant to be enabled"));
-        }
-        let endpoint = Endpoint::parse(&self.token_endpoint, "token endpoint in the document")?;
-        if endpoint.origin.is_encrypted() != issuer.document.origin.is_encrypted() {
-            return Err(Error::new(ErrorKind::Protocol, "the token endpoint in the document is not encrypted")
-                .advise("no secret was sent; check the issuer"));
-        }
-        Ok(endpoint)
-    }
+    Err(Error::new(ErrorKind::Protocol, "the document cannot be used: its token endpoint is not encrypted"))
 }
 
 /// Byte for byte, except for the slash that means an empty path (RFC 3986, section 6.2.3).
@@ -167,15 +162,16 @@ fn is_same(theirs: &str, ours: &str) -> bool {
 }
 
 /// How long the server allows the document to be cached, within bounds.
-fn lifetime(response: &Response) -> Duration {
-    let directives = response.header(header::CACHE_CONTROL).unwrap_or_default().split(',');
-    let max_age = directives.filter_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok()).next();
-    max_age.map_or(DEFAULT_LIFETIME, Duration::from_secs).clamp(MIN_LIFETIME, MAX_LIFETIME)
+fn lifetime(headers: &HeaderMap) -> Duration {
+    let lines = headers.get_all(header::CACHE_CONTROL).into_iter().filter_map(|line| line.to_str().ok());
+    let mut directives = lines.flat_map(|line| line.split(',')).filter_map(|directive| directive.split_once('='));
+    let max_age = directives.find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"));
+    let seconds = max_age.and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok());
+    seconds.map_or(DEFAULT_LIFETIME, Duration::from_secs).clamp(MIN_LIFETIME, MAX_LIFETIME)
 }
 
+const CHECK_ISSUER: &str = "check the issuer, or give the token endpoint itself";
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
-/// Real documents have a few kilobytes.
-const MAX_DOCUMENT: usize = 1024 * 1024;
 /// Neither standard sets one; token endpoints rarely move.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// Less would cost a request for almost every token.

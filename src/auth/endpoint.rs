@@ -2,9 +2,11 @@ use std::fmt;
 use std::time::Duration;
 
 use ::http::HeaderMap;
+use zeroize::Zeroizing;
 
+use super::server_words::ServerWords;
 use crate::error::{Error, ErrorKind};
-use crate::http::{AuthorizedRequest, Origin, Request, Response, Sender};
+use crate::http::{AuthorizedRequest, Origin, Outcome, Request, Response, Sender};
 
 /// A URL that receives a client secret or provides a document: https, or http to this machine itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,39 +35,91 @@ impl Endpoint {
         Ok(Endpoint { origin, path: path.to_owned(), query: query.to_owned() })
     }
 
-    /// Sends a request to this endpoint. Responses that mean the same at every endpoint are errors.
-    pub(super) fn send(
-        &self,
-        sender: &Sender,
-        request: &Request<'_>,
-        authorization: HeaderMap,
-    ) -> Result<Response, Error> {
+    /// Sends a request to this endpoint. An error if there is no response.
+    pub(super) fn send(&self, sender: &Sender, outgoing: Outgoing<'_>) -> Result<Answer, Error> {
+        let Outgoing { request, authorization, is_final, sent } = outgoing;
         let outcome = sender.send(&AuthorizedRequest {
             request,
             origin: &self.origin,
             authorization,
             label: &|_| None,
-            is_final: &|_| false,
-            sent: 0,
+            is_final,
+            sent,
             limits: sender.limits(request),
         });
-        let response = outcome.result.map_err(|failure| failure.into_error("check the network and the URL"));
-        let response = response.and_then(|response| readable(response, outcome.retry_after));
-        response.map_err(|error| error.with_attempts(outcome.sent).attempting(&*request.attempted))
+        let Outcome { result, sent, retry_after, .. } = outcome;
+        let attempted = request.attempted.clone();
+        match result {
+            Ok(response) => Ok(Answer::new(response, sent, retry_after, attempted)),
+            Err(failure) => {
+                let error = failure.into_error("check the network and the URL");
+                Err(error.with_attempts(sent).attempting(attempted))
+            }
+        }
     }
 }
 
-/// Leaves all other responses to the caller.
-fn readable(response: Response, retry_after: Option<Duration>) -> Result<Response, Error> {
-    let (kind, reason, advice) = match response.status {
-        300..400 => {
-            (ErrorKind::Protocol, "the response redirects to another URL, which is not followed", "give the final URL")
-        }
-        429 => (ErrorKind::Throttled, "the server demands fewer requests", "try again later"),
-        408 | 500..600 => (ErrorKind::Unavailable, "the server fails", "try again later"),
-        _ => return Ok(response),
-    };
-    Err(Error::new(kind, reason).with_status(response.status).with_retry_after(retry_after).advise(advice))
+/// A request to an authorization server.
+pub(super) struct Outgoing<'r> {
+    pub(super) request: &'r Request<'r>,
+    pub(super) authorization: HeaderMap,
+    /// Whether a failure of the server (5xx) is final.
+    pub(super) is_final: &'r dyn Fn(&Response) -> bool,
+    /// How often the request was sent before, with another secret.
+    pub(super) sent: u32,
+}
+
+/// A response of an authorization server, and what an error about it has to say.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    /// Wiped, because it may hold a token.
+    pub(super) text: Zeroizing<String>,
+    sent: u32,
+    retry_after: Option<Duration>,
+    attempted: String,
+}
+
+impl Answer {
+    pub(super) fn new(response: Response, sent: u32, retry_after: Option<Duration>, attempted: String) -> Answer {
+        let text = Zeroizing::new(String::from_utf8(response.body).unwrap_or_else(|error| {
+            let bytes = Zeroizing::new(error.into_bytes());
+            String::from_utf8_lossy(&bytes).into_owned()
+        }));
+        Answer { status: response.status, headers: response.headers, text, sent, retry_after, attempted }
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// An error about this response.
+    pub(super) fn error(&self, kind: ErrorKind, reason: impl Into<String>) -> Error {
+        self.explain(Error::new(kind, reason))
+    }
+
+    /// Adds what is known of the response to an error about it.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        let error = error.with_status(self.status).with_attempts(self.sent).with_retry_after(self.retry_after);
+        error.attempting(&*self.attempted)
+    }
+
+    /// The error of a status that means the same at every endpoint.
+    pub(super) fn failure(&self, words: &ServerWords) -> Option<Error> {
+        let (kind, happened, advice) = match self.status {
+            300..400 => (
+                ErrorKind::Protocol,
+                "the response redirects to another URL, which is not followed",
+                "give the final URL",
+            ),
+            429 => (ErrorKind::Throttled, "the server demands fewer requests", "try again later"),
+            // Not implemented, or not in this version of HTTP: there is no such endpoint.
+            501 | 505 => return None,
+            408 | 500..600 => (ErrorKind::Unavailable, "the server fails", "try again later"),
+            _ => return None,
+        };
+        Some(self.error(kind, words.after(happened)).with_code(words.code.clone()).advise(advice))
+    }
 }
 
 /// Without the query, which might contain a key.

@@ -173,8 +173,9 @@ impl ClientBuilder {
         let (clock, server_clock) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(ServerClock::default()));
         let context = LoginContext { origin, clock: clock.clone(), server_clock: server_clock.clone() };
         // An authorization server has a clock of its own.
-        let connect = |origin: &Origin| self.sender(origin, &clock, Arc::default());
-        let logins = self.credentials.source(&account, context.clone(), &connect)?;
+        let (builder, its_clock) = (self.clone(), clock.clone());
+        let connect = Arc::new(move |origin: &Origin| builder.sender(origin, &its_clock, Arc::default()));
+        let logins = self.credentials.source(&account, context.clone(), connect)?;
         let login = self.credentials.kind();
         let sender = Arc::new(self.sender(&context.origin, &clock, server_clock.clone())?);
         let counters = Arc::new(AtomicCounters::default());

@@ -281,11 +281,13 @@ mod tests {
         let began = clock.now();
         let origin = Origin::parse("https://a.snowflakecomputing.com", "account URL").unwrap();
         let context = LoginContext { origin, clock: clock.clone(), server_clock: Arc::default() };
-        let sender = || script.sender(&clock, Duration::from_secs(120));
+        let (script, its_clock) = (script.clone(), clock.clone());
+        let sender = move || script.sender(&its_clock, Duration::from_secs(120));
         let client = ClientCredentials::of_issuer("https://auth.example", "loader", "open sesame");
         let credentials = Credentials::client_credentials(client);
         let (account, login) = (Account::parse("myorg-account1").unwrap(), credentials.kind());
-        let source = credentials.source(&account, context.clone(), &|_| Ok(sender())).unwrap();
+        let other = sender.clone();
+        let source = credentials.source(&account, context.clone(), Arc::new(move |_| Ok(other()))).unwrap();
         let session = |cache, dialect| {
             let principal = Principal { identity: "client loader".into(), advice: "check its roles" };
             Session::new(cache, Arc::new(sender()), Arc::default(), Box::new(dialect), principal)

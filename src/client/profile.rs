@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use self::properties::Properties;
-use crate::auth::{ClientCredentials, PrivateKey};
+use crate::auth::{ClientAuthentication, ClientCredentials, ClientSecret, PrivateKey};
 use crate::client::environment::Environment;
 use crate::error::{Error, ErrorKind, clean};
 use crate::secret::Secret;
@@ -26,7 +26,8 @@ use crate::snowflake::credentials::Credentials;
 /// | `private_key` or `private_key_file`, `private_key_passphrase` | for JWT: the key's text, or the path of its file |
 /// | `personal_access_token` | for PAT |
 /// | `oauth_access_token` | for OAUTH: a token obtained elsewhere |
-/// | `oauth_client_id`, `oauth_client_secret` | for OAUTH: a client that logs in as itself |
+/// | `oauth_client_id`, `oauth_client_secret` or `oauth_client_secret_file` | for OAUTH: a client that logs in as itself; the file is read again when the secret in it is refused |
+/// | `oauth_client_authentication` | how that client sends its id and secret: `basic` (default), `basic_unencoded` or `post` |
 /// | `oauth_issuer` or `oauth_token_endpoint` | where that client gets its token; with both, the endpoint is used when discovery fails |
 /// | `oauth_scope`, `oauth_audience` | what that client requests, if the server requires it |
 /// | `token` | for TOKEN: a key-pair JWT minted elsewhere |
@@ -250,7 +251,7 @@ fn oauth(properties: &Properties, directory: &Path) -> Result<Credentials, Error
             .advise("use a client that logs in as itself (oauth_client_id, oauth_client_secret), or a token_file"));
     }
     if properties.secret("oauth_client_id").is_some() {
-        return client(properties);
+        return client(properties, directory);
     }
     let forms = (Credentials::oauth_token as _, Credentials::oauth_token_file as _);
     token(
@@ -262,16 +263,18 @@ fn oauth(properties: &Properties, directory: &Path) -> Result<Credentials, Error
     )
 }
 
-fn client(properties: &Properties) -> Result<Credentials, Error> {
+fn client(properties: &Properties, directory: &Path) -> Result<Credentials, Error> {
     let because = "an OAuth client gets its token there";
-    let id = properties.text("oauth_client_id").unwrap_or_default();
-    let secret = properties.required("oauth_client_secret", "oauth_client_id is given")?.clone();
+    // Nothing is trimmed: white space may belong to it.
+    let id = properties.required("oauth_client_id", because)?.expose();
+    let secret = client_secret(properties, directory)?;
     let mut client = match (properties.text("oauth_issuer"), properties.text("oauth_token_endpoint")) {
         (Some(issuer), None) => ClientCredentials::of_issuer(issuer, id, secret),
         (Some(issuer), Some(endpoint)) => ClientCredentials::of_issuer(issuer, id, secret).fallback(endpoint),
         (None, Some(endpoint)) => ClientCredentials::at(endpoint, id, secret),
         (None, None) => return Err(properties.missing(&["oauth_issuer", "oauth_token_endpoint"], because)),
     };
+    client = client.authentication(client_authentication(properties)?);
     if let Some(scope) = properties.text("oauth_scope") {
         client = client.scope(scope);
     }
@@ -280,6 +283,29 @@ fn client(properties: &Properties) -> Result<Credentials, Error> {
     }
     client.check()?;
     Ok(Credentials::client_credentials(client))
+}
+
+fn client_secret(properties: &Properties, directory: &Path) -> Result<ClientSecret, Error> {
+    let (text, file) = ("oauth_client_secret", "oauth_client_secret_file");
+    properties.refuse_both(text, file)?;
+    match (properties.secret(text), properties.text(file)) {
+        (Some(secret), _) => Ok(secret.clone().into()),
+        (None, Some(path)) => Ok(ClientSecret::from_file(directory.join(path))),
+        (None, None) => Err(properties.missing(&[text, file], "oauth_client_id is given")),
+    }
+}
+
+fn client_authentication(properties: &Properties) -> Result<ClientAuthentication, Error> {
+    let key = "oauth_client_authentication";
+    match properties.text(key) {
+        None | Some("basic") => Ok(ClientAuthentication::Basic),
+        Some("basic_unencoded") => Ok(ClientAuthentication::BasicUnencoded),
+        Some("post") => Ok(ClientAuthentication::Body),
+        Some(other) => {
+            let reason = format!("{} is {:?}, which is not known", properties.name(key), clean(other));
+            Err(Error::new(ErrorKind::Config, reason).advise("use basic, basic_unencoded or post"))
+        }
+    }
 }
 
 fn unreadable(error: std::io::Error, attempted: &str) -> Error {

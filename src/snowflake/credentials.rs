@@ -10,7 +10,7 @@ use std::time::Duration;
 use self::key_pair::{KeyPair, MAX_LIFETIME};
 use self::provided::Provided;
 use self::token_file::TokenFile;
-use crate::auth::{ClientCredentials, Connect, PrivateKey, TokenSource};
+use crate::auth::{ClientCredentials, Connect, PrivateKey, TokenEndpoint, TokenSource};
 use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::Origin;
@@ -244,7 +244,7 @@ impl Credentials {
         &self,
         account: &Account,
         context: LoginContext,
-        connect: &Connect<'_>,
+        connect: Arc<Connect>,
     ) -> Result<Box<dyn TokenSource>, Error> {
         if !matches!(self.login, Login::KeyPair { .. }) {
             self.refuse_jwt_settings()?;
@@ -253,7 +253,9 @@ impl Credentials {
             Login::KeyPair { user, key } => Box::new(self.key_pair_source(user, key, account, context)?),
             Login::Provided { bearer, kind } => Box::new(Provided::new(bearer, *kind, context)?),
             Login::File { path, kind } => Box::new(TokenFile::new(path.clone(), *kind, context)),
-            Login::Client(client) => Box::new(client.source(context.origin, context.clock, connect)?),
+            Login::Client(client) => {
+                Box::new(TokenEndpoint::new(client.clone(), context.origin, context.clock, connect)?)
+            }
         })
     }
 
@@ -365,7 +367,7 @@ mod tests {
         let origin = Origin::parse("https://a.example", "test URL").unwrap();
         let context = LoginContext { origin, clock: Arc::new(FakeClock::new()), server_clock: Arc::default() };
         let connect = |_: &Origin| Err(Error::new(ErrorKind::Unavailable, "not in this test"));
-        credentials.source(&account(), context, &connect)
+        credentials.source(&account(), context, Arc::new(connect))
     }
 
     #[test]

@@ -103,7 +103,73 @@ fn an_oauth_client_is_read_with_its_issuer_or_its_endpoint() {
         assert_eq!(error.kind(), ErrorKind::Config);
     }
     let lonely = r#"{"account": "a", "authorization_type": "OAUTH", "oauth_client_id": "id", "oauth_issuer": "https://a.example"}"#;
-    assert!(refused(lonely).contains("oauth_client_secret is missing"));
+    assert!(refused(lonely).contains("oauth_client_secret or oauth_client_secret_file is missing"));
+}
+
+#[test]
+fn an_oauth_client_sends_its_id_and_secret_as_the_profile_says() {
+    let with = |more: &str| {
+        read(&format!(
+            r#"{{"account": "a", "authorization_type": "OAUTH", "oauth_client_id": "id", "oauth_client_secret": "open-sesame",
+                "oauth_issuer": "https://auth.example"{more}}}"#
+        ))
+    };
+    for (more, way) in [
+        ("", "authentication: Basic,"),
+        (r#", "oauth_client_authentication": "basic""#, "authentication: Basic,"),
+        (r#", "oauth_client_authentication": "basic_unencoded""#, "authentication: BasicUnencoded,"),
+        (r#", "oauth_client_authentication": "post""#, "authentication: Body,"),
+    ] {
+        let shown = format!("{:?}", with(more).unwrap());
+        assert!(shown.contains(way), "{shown}");
+    }
+    let error = with(r#", "oauth_client_authentication": "private_key_jwt""#).unwrap_err().to_string();
+    let expected = "oauth_client_authentication is \"private_key_jwt\", which is not known; \
+                    use basic, basic_unencoded or post";
+    assert!(error.ends_with(expected), "{error}");
+}
+
+#[test]
+fn the_secret_of_an_oauth_client_may_be_in_a_file_beside_the_profile() {
+    let directory = tempfile::tempdir().unwrap();
+    let profile = directory.path().join("profile.json");
+    let text = |more: &str| {
+        format!(
+            r#"{{"account": "a", "authorization_type": "OAUTH", "oauth_client_id": "id", "oauth_issuer": "https://auth.example",
+                "oauth_client_secret_file": "client-secret"{more}}}"#
+        )
+    };
+    fs::write(&profile, text("")).unwrap();
+    let error = Profile::from_file(&profile).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let path = directory.path().join("client-secret");
+    assert!(error.to_string().contains(&format!("{} does not exist", path.display())), "{error}");
+    fs::write(path, "open-sesame\n").unwrap();
+    assert!(!format!("{:?}", Profile::from_file(&profile).unwrap()).contains("sesame"));
+    let both = refused(&text(r#", "oauth_client_secret": "open-sesame""#));
+    assert!(both.contains("both oauth_client_secret and oauth_client_secret_file are given"), "{both}");
+}
+
+#[test]
+fn variables_make_a_profile_of_an_oauth_client_too() {
+    let variables = |way: &'static str| {
+        move |name: &str| {
+            let value = match name {
+                "SNOWFLAKE_ACCOUNT" => "a",
+                "SNOWFLAKE_AUTHORIZATION_TYPE" => "OAUTH",
+                "SNOWFLAKE_OAUTH_CLIENT_ID" => "id",
+                "SNOWFLAKE_OAUTH_CLIENT_SECRET" => "open-sesame",
+                "SNOWFLAKE_OAUTH_ISSUER" => "https://auth.example",
+                "SNOWFLAKE_OAUTH_CLIENT_AUTHENTICATION" => way,
+                _ => return None,
+            };
+            Some(value.into())
+        }
+    };
+    let profile = Profile::from(Environment::new(&variables("post"))).unwrap();
+    assert!(format!("{profile:?}").contains("authentication: Body,"));
+    let error = Profile::from(Environment::new(&variables("odd"))).unwrap_err().to_string();
+    assert!(error.contains("SNOWFLAKE_OAUTH_CLIENT_AUTHENTICATION is \"odd\""), "{error}");
 }
 
 #[test]

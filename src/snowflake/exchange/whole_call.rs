@@ -49,8 +49,9 @@ impl Bench {
         let server_clock = Arc::new(ServerClock::default());
         let context = LoginContext { origin, clock: clock.clone(), server_clock: server_clock.clone() };
         let account = Account::parse("myorg-account1").unwrap();
-        let connect = |_: &Origin| Ok(script.sender(&clock, BUDGET));
-        let source = credentials.source(&account, context.clone(), &connect).unwrap();
+        let (its_script, its_clock) = (script.clone(), clock.clone());
+        let connect = move |_: &Origin| Ok(its_script.sender(&its_clock, BUDGET));
+        let source = credentials.source(&account, context.clone(), Arc::new(connect)).unwrap();
         let session = |cache, dialect| {
             let principal = Principal { identity: "client loader".into(), advice: "check that it trusts the issuer" };
             let sender = Arc::new(script.sender(&clock, BUDGET));

@@ -1,8 +1,16 @@
-use super::*;
-use crate::auth::TokenCache;
+mod rotation;
 
-use crate::clock::FakeClock;
-use crate::http::{Script, Stage};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
+
+use super::*;
+use crate::auth::{ClientAuthentication, ClientCredentials, TokenCache};
+use crate::clock::{Clock, FakeClock};
+use crate::http::{Limits, Origin, Script, Stage};
 
 const SECRET: &str = "s3cr3t:/ +ü";
 const ISSUED: &str = r#"{"access_token":"abc","token_type":"Bearer","expires_in":3600}"#;
@@ -18,8 +26,14 @@ impl Setup {
     }
 
     fn source(&self, client: &ClientCredentials) -> Result<TokenEndpoint, Error> {
+        self.patient(client, Duration::from_secs(2))
+    }
+
+    fn patient(&self, client: &ClientCredentials, budget: Duration) -> Result<TokenEndpoint, Error> {
         let origin = Origin::parse("https://account.example", "account URL").unwrap();
-        client.source(origin, self.clock.clone(), &|_| Ok(self.script.sender(&self.clock, Duration::from_secs(2))))
+        let (script, clock) = (self.script.clone(), self.clock.clone());
+        let connect = move |_: &Origin| Ok(script.sender(&clock, budget));
+        TokenEndpoint::new(client.clone(), origin, self.clock.clone(), Arc::new(connect))
     }
 }
 
@@ -115,7 +129,7 @@ fn without_a_given_endpoint_the_failed_discovery_is_the_error() {
     let setup = Setup::new();
     setup.script.respond(404, "{}");
     let error = setup.source(&of_issuer()).unwrap().fetch(Limits::unlimited()).unwrap_err();
-    assert_eq!((error.kind(), setup.script.lines().len()), (ErrorKind::Config, 1));
+    assert_eq!((error.kind(), setup.script.lines().len()), (ErrorKind::Refused, 1));
 }
 
 #[test]
@@ -148,10 +162,7 @@ fn a_failing_server_is_tried_again_and_a_lost_response_does_no_harm() {
         .fail(Stage::Receiving)
         .respond_with(429, &[("retry-after", "0")], "")
         .respond(200, ISSUED);
-    let client = client();
-    let origin = Origin::parse("https://account.example", "account URL").unwrap();
-    let connect = |_: &Origin| Ok(setup.script.sender(&setup.clock, Duration::from_secs(120)));
-    let source = client.source(origin, setup.clock.clone(), &connect).unwrap();
+    let source = setup.patient(&client(), Duration::from_secs(120)).unwrap();
     assert_eq!(source.fetch(Limits::unlimited()).unwrap().bearer.expose(), "abc");
     assert_eq!(setup.script.lines().len(), 4);
 }
@@ -194,4 +205,101 @@ fn what_is_incomplete_or_unsafe_is_found_before_anything_is_sent() {
         assert_eq!(setup.source(&client).unwrap_err().kind(), ErrorKind::Config, "{client:?}");
     }
     assert!(setup.script.lines().is_empty());
+}
+
+#[test]
+fn nothing_is_trimmed_from_id_and_secret() {
+    for (authentication, sent) in [
+        (ClientAuthentication::Body, "grant_type=client_credentials&client_id=+my+id+&client_secret=+s3cr3t%0A"),
+        (ClientAuthentication::Basic, "+my+id+:+s3cr3t%0A"),
+        (ClientAuthentication::BasicUnencoded, " my id : s3cr3t\n"),
+    ] {
+        let setup = Setup::new();
+        setup.script.respond(200, ISSUED).respond(401, r#"{"error":"invalid_client"}"#);
+        let client = ClientCredentials::at("https://auth.example/t", " my id ", " s3cr3t\n");
+        let source = setup.source(&client.authentication(authentication)).unwrap();
+        source.fetch(Limits::unlimited()).unwrap();
+        let request = &setup.script.sent()[0];
+        match request.headers.get("authorization") {
+            None => assert_eq!(request.body, sent),
+            Some(value) => assert_eq!(value, &format!("Basic {}", STANDARD.encode(sent))),
+        }
+        let error = source.fetch(Limits::unlimited()).unwrap_err();
+        assert!(error.to_string().contains("begins or ends with white space"), "{error}");
+    }
+}
+
+/// A source whose servers are these, and the origins that it connects to.
+fn connected(client: &ClientCredentials, near: &Script, far: &Script) -> (TokenEndpoint, Arc<Mutex<Vec<String>>>) {
+    let (clock, asked) = (Arc::new(FakeClock::new()), Arc::new(Mutex::new(Vec::new())));
+    let (near, far, its_clock, noted) = (near.clone(), far.clone(), clock.clone(), asked.clone());
+    let connect = move |origin: &Origin| {
+        noted.lock().push(origin.to_string());
+        let server = if origin.is_loopback() { &near } else { &far };
+        Ok(server.sender(&its_clock, Duration::from_secs(2)))
+    };
+    let origin = Origin::parse("https://account.example", "account URL").unwrap();
+    (TokenEndpoint::new(client.clone(), origin, clock, Arc::new(connect)).unwrap(), asked)
+}
+
+#[test]
+fn issuer_and_token_endpoint_are_each_reached_on_a_way_of_their_own() {
+    let (near, far) = (Script::default(), Script::default());
+    near.respond(200, r#"{"issuer":"http://127.0.0.1:1","token_endpoint":"https://auth.example/t"}"#);
+    far.respond(200, ISSUED).respond(200, ISSUED);
+    let client = ClientCredentials::of_issuer("http://127.0.0.1:1", "my id", SECRET);
+    let (source, asked) = connected(&client, &near, &far);
+    assert_eq!(*asked.lock(), ["http://127.0.0.1:1"]);
+    source.fetch(Limits::unlimited()).unwrap();
+    source.fetch(Limits::unlimited()).unwrap();
+    assert_eq!(*asked.lock(), ["http://127.0.0.1:1", "https://auth.example"]);
+    assert_eq!(near.lines(), ["GET http://127.0.0.1:1/.well-known/openid-configuration"]);
+    assert_eq!(far.lines(), ["POST https://auth.example/t"; 2]);
+}
+
+#[test]
+fn an_issuer_with_its_token_endpoint_on_the_same_server_needs_one_connection() {
+    let (near, far) = (Script::default(), Script::default());
+    far.respond(200, r#"{"issuer":"https://auth.example","token_endpoint":"https://auth.example/t"}"#);
+    far.respond(200, ISSUED);
+    let (source, asked) = connected(&of_issuer().fallback("https://auth.example/given"), &near, &far);
+    source.fetch(Limits::unlimited()).unwrap();
+    assert_eq!(*asked.lock(), ["https://auth.example"]);
+}
+
+#[test]
+fn a_server_that_fails_with_a_refusal_is_asked_once_and_quoted() {
+    let setup = Setup::new();
+    setup.script.respond(500, r#"{"error":"invalid_client","error_description":"no such client"}"#);
+    let error = setup.source(&client()).unwrap().fetch(Limits::unlimited()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "could not get an access token at https://auth.example/oauth2/token: the server refused the client: \
+         no such client (HTTP 500, invalid_client); check client id and secret, and the way they are sent"
+    );
+    assert_eq!(setup.script.lines().len(), 1);
+}
+
+#[test]
+fn an_error_says_how_often_the_server_was_asked_and_what_it_said_last() {
+    let setup = Setup::new();
+    for _ in 0..100 {
+        setup.script.respond(503, r#"{"error":"server_error","error_description":"no database"}"#);
+    }
+    let error = setup.source(&client()).unwrap().fetch(Limits::unlimited()).unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Unavailable, Some(503)));
+    assert_eq!(error.attempts() as usize, setup.script.lines().len());
+    assert!(error.to_string().contains("the server fails: no database (HTTP 503, server_error, "), "{error}");
+}
+
+#[test]
+fn an_error_of_the_given_endpoint_says_that_discovery_failed_before() {
+    let setup = Setup::new();
+    setup.script.respond(404, "{}").respond(401, r#"{"error":"invalid_client"}"#);
+    let client = of_issuer().fallback("https://auth.example/given");
+    let error = setup.source(&client).unwrap().fetch(Limits::unlimited()).unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Credentials, Some("invalid_client")));
+    let shown = error.to_string();
+    assert!(shown.starts_with("could not get an access token at https://auth.example/given: "), "{shown}");
+    assert!(shown.contains("discovery failed: could not find the token endpoint of https://auth.example: "), "{shown}");
 }
