@@ -215,9 +215,13 @@ impl Error {
         self
     }
 
+    pub(crate) fn has_advice(&self) -> bool {
+        self.details.advice.is_some()
+    }
+
     /// Advice for an error that has none.
     pub(crate) fn or_advise(self, advice: &str) -> Error {
-        if self.details.advice.is_some() { self } else { self.advise(advice) }
+        if self.has_advice() { self } else { self.advise(advice) }
     }
 
     /// Repeating the call would double rows, or has to be another call.
@@ -266,17 +270,30 @@ fn is_transient(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable)
 }
 
-/// The text without line ends and other control characters: names may hold anything, and a log is read line by line.
+/// The text with escapes for what ends a line, changes the colours of a terminal or turns the order of characters: names may
+/// hold anything, and a log is read line by line.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
-    match text.contains(char::is_control) {
-        false => Cow::Borrowed(text),
-        true => Cow::Owned(text.replace(char::is_control, " ")),
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
     }
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unprintable(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    Cow::Owned(line)
+}
+
+/// Control characters, line and paragraph separators, and the invisible ones, of which some change the direction of writing.
+fn is_unprintable(c: char) -> bool {
+    let is_invisible = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+    c.is_control()
+        || is_invisible
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
 }
 
 /// A text of the server's, cleaned for a message: one line, no control characters, at most [`MAX_SERVER_TEXT`] characters.
 pub(crate) fn clean(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = text.split(|c: char| c.is_whitespace() || is_unprintable(c)).filter(|word| !word.is_empty());
     let mut line = String::new();
     for word in words {
         if !line.is_empty() {
@@ -371,6 +388,16 @@ mod tests {
     fn the_text_of_a_server_becomes_one_bounded_line() {
         assert_eq!(clean(" a\r\n\tb\u{1b}[31m  c "), "a b [31m c");
         assert_eq!(clean(&"é".repeat(1000)).chars().count(), MAX_SERVER_TEXT + 1);
+    }
+
+    #[test]
+    fn what_a_name_holds_forges_no_line_and_turns_no_text() {
+        let name = "load\n2026-01-01 ERROR forged\u{1b}[31m\u{202e}1-daol\u{2066}\u{200b}\u{2028}\u{85}é";
+        let error = Error::new(ErrorKind::Channel, "it is lost").attempting(format!("append to {name}"));
+        let shown = r"load\n2026-01-01 ERROR forged\u{1b}[31m\u{202e}1-daol\u{2066}\u{200b}\u{2028}\u{85}é";
+        assert_eq!(error.to_string(), format!("could not append to {shown}: it is lost"));
+        assert_eq!(one_line(name), shown);
+        assert_eq!(clean("a\u{202e}b\u{2066}\u{feff}c"), "a b c");
     }
 
     #[test]

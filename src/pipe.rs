@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::error::Error;
+use crate::error::{Error, one_line};
 use crate::session::{Counters, Session};
 use crate::snowflake::api::{self, PipeName};
 use crate::snowflake::status::ChannelStatus;
@@ -106,6 +106,6 @@ impl fmt::Display for Pipe {
 /// Without the session, whose tokens and settings would fill a page.
 impl fmt::Debug for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pipe({self})")
+        write!(f, "Pipe({})", one_line(&self.name.to_string()))
     }
 }

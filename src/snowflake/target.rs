@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, one_line};
 
 /// The full name of a table, as configurations hold it: `DB.SCHEMA.TABLE`.
 ///
@@ -71,7 +71,7 @@ impl fmt::Display for Target {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({self})")
+        write!(f, "Target({})", one_line(&self.to_string()))
     }
 }
 
