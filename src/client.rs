@@ -54,7 +54,9 @@ use crate::snowflake::target::Target;
 /// [`Clock`](crate::ErrorKind::Clock) (the clocks are too far apart),
 /// [`Refused`](crate::ErrorKind::Refused) (the request is wrong, or names something that does not exist for this role),
 /// [`Throttled`](crate::ErrorKind::Throttled) and [`Unavailable`](crate::ErrorKind::Unavailable) (the budget ended),
-/// [`Config`](crate::ErrorKind::Config) (the server's certificate is not trusted) or
+/// [`Timeout`](crate::ErrorKind::Timeout) (a call with a timeout of its own had no more time),
+/// [`Config`](crate::ErrorKind::Config) (a setting shows to be wrong when it is used: the server's certificate is not trusted,
+/// or an OAuth issuer calls itself by another name) or
 /// [`Protocol`](crate::ErrorKind::Protocol) (the response was not understood, or names a host outside the service's domain).
 ///
 /// ```no_run

@@ -35,6 +35,8 @@ pub(crate) use self::scripted::Script;
 pub(crate) use self::sender::{AuthorizedRequest, Limits, Outcome, Sender};
 pub(crate) use self::ureq::{Timeouts, UreqTransport};
 use crate::clock::Deadline;
+use crate::error::clean;
+use crate::secret::Redaction;
 
 /// One blocking round trip: sends the request and reads the whole response.
 pub(crate) trait Transport: Send + Sync + fmt::Debug {
@@ -152,11 +154,19 @@ pub(crate) struct Response {
     pub(crate) attempts: u32,
     /// Where it comes from.
     pub(crate) route: Route,
+    /// The secrets that went out with the request, which any text of the response may repeat.
+    pub(crate) secrets: Redaction,
 }
 
 impl Response {
     pub(crate) fn new(status: u16, headers: HeaderMap, body: Vec<u8>) -> Response {
-        Response { status, headers, body, was_throttled: false, attempts: 1, route: Route::default() }
+        let (route, secrets) = (Route::default(), Redaction::default());
+        Response { status, headers, body, was_throttled: false, attempts: 1, route, secrets }
+    }
+
+    /// A text of this response for a message: without what was sent, on one line, and not long.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        clean(&self.secrets.redact(text))
     }
 
     pub(crate) fn is_success(&self) -> bool {

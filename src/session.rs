@@ -2,8 +2,10 @@
 
 mod counters;
 mod dialect;
+mod page;
 mod problem;
 mod refusal;
+mod result;
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use self::refusal::Refusal;
 use crate::auth::{Token, TokenCache};
 use crate::error::{Error, ErrorKind};
 use crate::http::{AuthorizedRequest, Limits, Outcome, Replay, Request, Response, Sender};
-use crate::secret::Secret;
+use crate::secret::{Redaction, Secret};
 
 /// Sends requests to one service with the tokens of one cache, from any number of threads.
 ///
@@ -110,8 +112,8 @@ impl Session {
     }
 
     fn result(&self, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
-        problem::into_result(&*self.dialect, request, outcome).map_err(|error| match (error.kind(), error.status()) {
-            (ErrorKind::Credentials, Some(_)) => error.advise(self.diagnosis()),
+        result::into_result(&*self.dialect, request, outcome).map_err(|error| match (error.kind(), error.status()) {
+            (ErrorKind::Credentials, Some(_)) => self.diagnosed(error),
             (ErrorKind::Clock, Some(_)) => error.advise(format!("{}; {SET_CLOCK}", self.clock_difference())),
             _ => error,
         })
@@ -140,7 +142,7 @@ impl Session {
             Ok(headers) => headers,
             Err(failure) => return Outcome { result: Err(failure), sent, in_doubt: false, retry_after: None },
         };
-        let outcome = self.sender.send(&AuthorizedRequest {
+        let mut outcome = self.sender.send(&AuthorizedRequest {
             request,
             origin: &token.grant.origin,
             authorization,
@@ -149,13 +151,20 @@ impl Session {
             sent,
             limits,
         });
+        if let Ok(response) = &mut outcome.result {
+            response.secrets = Redaction::of([&token.grant.bearer]);
+        }
         self.counters.add_requests(outcome.sent - sent, outcome.sent.saturating_sub(sent.max(1)));
         outcome
     }
 
-    /// What a person needs to find out why credentials were refused; the service does not say.
-    fn diagnosis(&self) -> String {
-        format!("{}; {}; {}", self.principal.identity, self.clock_difference(), self.principal.advice)
+    /// What a person needs to find out why credentials were refused; the service does not say. Where it need not have been the
+    /// service that refused them, there is advice already, and none for the credentials.
+    fn diagnosed(&self, error: Error) -> Error {
+        let Principal { identity, advice } = &self.principal;
+        let has_cure = error.has_advice();
+        let error = error.and_advise(&format!("{identity}; {}", self.clock_difference()));
+        if has_cure { error } else { error.and_advise(advice) }
     }
 
     fn clock_difference(&self) -> String {

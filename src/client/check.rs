@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::{ClockOffset, Deadline, ServerClock};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::http::Limits;
 use crate::session::Session;
 use crate::snowflake::api::{self, PipeName};
@@ -147,7 +147,7 @@ impl fmt::Display for CheckStep {
 impl fmt::Display for CheckOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CheckOutcome::Passed(found) => write!(f, "passed: {found}"),
+            CheckOutcome::Passed(found) => write!(f, "passed: {}", one_line(found)),
             CheckOutcome::Failed(error) => write!(f, "FAILED: {error}"),
             CheckOutcome::NotReached => f.write_str("not reached"),
         }
@@ -211,7 +211,9 @@ fn run_with_scoped_token(
 /// Whether an error shows that the service itself was reached. Another server responds with redirects or unknown paths.
 fn is_from_service(error: &Error) -> bool {
     match error.status() {
-        Some(300..400 | 404) => false,
+        Some(300..=399 | 404 | 501 | 505 | 513) => false,
+        // Before the service there may be a proxy, and at a wrong URL another server: these send no code.
+        Some(403) => error.code().is_some(),
         Some(_) => true,
         // A response that was not understood is a response, and a login that cannot be renewed was refused by one.
         None => matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Credentials | ErrorKind::Clock),

@@ -42,6 +42,19 @@ impl Redaction {
     /// What follows the first 16 KiB is left out; no text is shown at such a length.
     pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let text = beginning(text);
+        let is_hidden = self.hidden(text);
+        if is_hidden.contains(&true) { Cow::Owned(marked(text, &is_hidden)) } else { Cow::Borrowed(text) }
+    }
+
+    /// Whether a name or a value is an echo, and not just has eight characters in common with a secret, as it may by chance.
+    pub(crate) fn is_repeated_in(&self, value: &str) -> bool {
+        let value = beginning(value);
+        // Most are shorter.
+        value.len() >= MIN_ECHO && self.hidden(value).split(|is_hidden| !is_hidden).any(|run| run.len() >= MIN_ECHO)
+    }
+
+    /// For each byte of the text, whether it belongs to a stretch.
+    fn hidden(&self, text: &str) -> Vec<bool> {
         let mut is_hidden = vec![false; text.len()];
         let mut reading = Reading::of(text);
         for pass in 0..=MAX_ESCAPES {
@@ -50,7 +63,7 @@ impl Redaction {
             }
             self.patterns().iter().for_each(|pattern| pattern.hide(&reading, &mut is_hidden));
         }
-        if is_hidden.contains(&true) { Cow::Owned(marked(text, &is_hidden)) } else { Cow::Borrowed(text) }
+        is_hidden
     }
 
     /// One for each width.
@@ -252,6 +265,9 @@ const MIN_WIDTH: usize = 4;
 /// No eight characters of a secret are shown; as many fit a `u64`.
 const MAX_WIDTH: usize = 8;
 
+/// More characters in a row than a value shares with a secret by chance, were it a date in both.
+const MIN_ECHO: usize = 16;
+
 /// JSON in a URL in a page: one inside another, and no service nests more.
 const MAX_ESCAPES: usize = 2;
 
@@ -380,6 +396,17 @@ mod tests {
             "\\ué", "&é;",
         ] {
             assert_eq!(redacted(TOKEN, text), text);
+        }
+    }
+
+    #[test]
+    fn a_value_is_an_echo_if_sixteen_characters_are() {
+        let redaction = Redaction::of([&TOKEN.into()]);
+        for echo in [TOKEN, &TOKEN[5..21], &format!("a{TOKEN}b"), &STANDARD.encode(TOKEN)] {
+            assert!(redaction.is_repeated_in(echo), "{echo}");
+        }
+        for value in ["", "1-9ae16a3b", &TOKEN[5..20], "a value of its own, and a long one"] {
+            assert!(!redaction.is_repeated_in(value), "{value}");
         }
     }
 

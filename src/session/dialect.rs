@@ -4,6 +4,7 @@ use ::http::{HeaderMap, HeaderValue, header};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::problem::Problem;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Failure, Response, Stage};
 use crate::secret::Secret;
@@ -44,6 +45,17 @@ pub(crate) trait Dialect: Send + Sync + fmt::Debug {
         by_status(status)
     }
 
+    /// Whether the service itself made this error response, and not a proxy or a gateway before it. Without a mark of its own a
+    /// service is believed to have made all.
+    fn is_own(&self, _response: &Response, _problem: &Problem) -> bool {
+        true
+    }
+
+    /// What to check when a response that is not the service's own denies access.
+    fn stranger_advice(&self) -> &'static str {
+        "check the URL, and whether a proxy or a gateway responds in place of the service"
+    }
+
     /// What to check when no server responds.
     fn unreachable_advice(&self) -> &'static str {
         "check the network and the URL"
@@ -63,6 +75,8 @@ pub(crate) fn bearer(token: &Secret) -> Result<HeaderMap, Failure> {
 pub(crate) fn by_status(status: u16) -> (ErrorKind, &'static str) {
     match status {
         300..400 => (ErrorKind::Protocol, "check the URL: credentials are sent to no other host"),
+        // A server that does not know the method or the version of HTTP never will.
+        501 | 505 => (ErrorKind::Refused, "check the URL: the server is not the service"),
         401 | 403 => (ErrorKind::Credentials, ""),
         404 => (ErrorKind::Refused, "check the URL and the names in the request"),
         429 => (ErrorKind::Throttled, "try again later"),

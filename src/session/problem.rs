@@ -1,17 +1,17 @@
-//! What an error response says, and the one function in which a status code becomes an error.
+//! What an error response says.
 
 use serde_json::Value;
 
-use super::dialect::Dialect;
-use crate::error::{Error, ErrorKind, clean};
-use crate::http::{Outcome, Replay, Request, Response};
+use super::page;
+use crate::http::Response;
 
 /// The code and the message in an error response, in any of the shapes in which services and the proxies before them send
-/// one.
+/// one. As they were sent: to be compared, never to be shown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Problem {
-    pub(crate) code: Option<String>,
-    pub(crate) message: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+    is_json: bool,
 }
 
 impl Problem {
@@ -20,61 +20,41 @@ impl Problem {
             Ok(Value::Object(fields)) => Problem {
                 code: ["code", "error_code", "error", "status_code"].iter().find_map(|name| code(fields.get(*name)?)),
                 message: ["message", "error_description", "error"].iter().find_map(|name| message(fields.get(*name)?)),
+                is_json: true,
             },
-            Ok(Value::String(code)) => Problem { code: Some(clean(&code)), message: None },
-            _ => Problem { code: None, message: plain(&response.body) },
+            Ok(Value::String(code)) => Problem { code: Some(code), message: None, is_json: true },
+            _ => Problem { code: None, message: plain(&response.body), is_json: false },
         }
     }
 
     /// Empty if there is none.
-    pub(super) fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.code.as_deref().unwrap_or_default()
     }
-}
 
-/// The response if it is a success, otherwise an error with everything that is known.
-pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
-    let Outcome { result, sent, in_doubt, retry_after } = outcome;
-    let error = match result {
-        Ok(response) if response.is_success() => match dialect.hidden_failure(&response) {
-            None => return Ok(response),
-            Some(error) => error,
-        },
-        Ok(response) => refused(dialect, &response).with_retry_after(retry_after),
-        Err(failure) => failure.into_error(dialect.unreachable_advice()),
-    };
-    let is_unconfirmed = in_doubt
-        && match request.replay {
-            Replay::Safe => false,
-            // Reopening the channel shows what was applied, with or without doubt.
-            Replay::Tracked => error.kind() != ErrorKind::Channel,
-            Replay::Untraceable => true,
-        };
-    let error = if is_unconfirmed { error.into_unconfirmed() } else { error };
-    let error = match dialect.label(request.request_id, sent) {
-        Some(_) => error.with_request_id(request.request_id.to_string()),
-        // The service could not find the request by an id that it never saw.
-        None => error,
-    };
-    Err(error.with_attempts(sent).attempting(&*request.attempted))
-}
+    /// Whether it has the form in which an API reports errors. A proxy or a gateway sends a page, a word or nothing.
+    pub(crate) fn is_of_an_api(&self) -> bool {
+        self.is_json && (self.code.is_some() || self.message.is_some())
+    }
 
-fn refused(dialect: &dyn Dialect, response: &Response) -> Error {
-    let problem = Problem::of(response);
-    let (kind, advice) = dialect.meaning(response.status, problem.code());
-    let reason = match (problem.message, response.status) {
-        (_, 300..400) => "the service responded with a redirect, which is never followed".to_string(),
-        (Some(message), _) => message,
-        (None, _) => "the service refused the request".to_string(),
-    };
-    let error = Error::new(kind, reason).with_status(response.status).with_code(problem.code);
-    if advice.is_empty() { error } else { error.advise(advice) }
+    /// Empty if there is none.
+    pub(super) fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn shown_code(&self, response: &Response) -> Option<String> {
+        self.code.as_deref().map(|code| response.shown(code))
+    }
+
+    pub(crate) fn shown_message(&self, response: &Response) -> Option<String> {
+        self.message.as_deref().map(|message| response.shown(message)).filter(|message| !message.is_empty())
+    }
 }
 
 /// A text, a number, or an object around one of them.
 fn code(value: &Value) -> Option<String> {
     match value {
-        Value::String(code) if !code.is_empty() => Some(clean(code)),
+        Value::String(code) if !code.is_empty() => Some(code.clone()),
         Value::Number(code) => Some(code.to_string()),
         Value::Object(fields) => code(fields.get("code")?),
         _ => None,
@@ -83,73 +63,26 @@ fn code(value: &Value) -> Option<String> {
 
 fn message(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) if !text.is_empty() => Some(clean(text)),
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Object(fields) => message(fields.get("message")?),
         _ => None,
     }
 }
 
 fn plain(body: &[u8]) -> Option<String> {
-    let text = clean(&String::from_utf8_lossy(&body[..body.len().min(4096)]));
-    (!text.is_empty()).then_some(text)
+    let text = String::from_utf8_lossy(&body[..body.len().min(MAX_PLAIN)]);
+    let text = if page::is_page(&text) { page::words(&text) } else { text.into_owned() };
+    (!text.trim().is_empty()).then_some(text)
 }
+
+/// Pages have kilobytes of styles before their first word.
+const MAX_PLAIN: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use ::http::{HeaderMap, Method};
-    use uuid::Uuid;
+    use ::http::HeaderMap;
 
     use super::*;
-    use crate::http::{Failure, Stage};
-    use crate::session::by_status;
-
-    /// Labels its requests, calls 409 a matter of the channel, and hides failures in successes.
-    #[derive(Debug)]
-    struct Own;
-
-    impl Dialect for Own {
-        fn label(&self, request_id: Uuid, _sent: u32) -> Option<String> {
-            Some(format!("id={request_id}"))
-        }
-
-        fn hidden_failure(&self, response: &Response) -> Option<Error> {
-            (response.body == b"failed").then(|| Error::new(ErrorKind::Refused, "it failed"))
-        }
-
-        fn meaning(&self, status: u16, code: &str) -> (ErrorKind, &'static str) {
-            match (status, code) {
-                (409, _) | (_, "REOPEN") => (ErrorKind::Channel, "reopen it"),
-                _ => by_status(status),
-            }
-        }
-    }
-
-    #[derive(Debug)]
-    struct Plain;
-
-    impl Dialect for Plain {}
-
-    fn response(status: u16, body: &str) -> Response {
-        Response::new(status, HeaderMap::new(), body.into())
-    }
-
-    fn result(dialect: &dyn Dialect, replay: Replay, outcome: Outcome) -> Result<Response, Error> {
-        into_result(dialect, &Request::new(Method::POST, "/", "append to channel c").replay(replay), outcome)
-    }
-
-    fn outcome(result: Result<Response, Failure>) -> Outcome {
-        Outcome { result, sent: 3, in_doubt: false, retry_after: Some(Duration::from_secs(7)) }
-    }
-
-    fn kind(dialect: &dyn Dialect, status: u16, body: &str) -> ErrorKind {
-        result(dialect, Replay::Safe, outcome(Ok(response(status, body)))).unwrap_err().kind()
-    }
-
-    fn kind_in_doubt(replay: Replay, last: Result<Response, Failure>) -> ErrorKind {
-        result(&Own, replay, Outcome { in_doubt: true, ..outcome(last) }).unwrap_err().kind()
-    }
 
     #[test]
     fn every_shape_of_a_problem_is_understood() {
@@ -163,81 +96,12 @@ mod tests {
             (r#"{"status_code":7,"message":"m"}"#, Some("7"), Some("m")),
             (r#"{"code":390144,"message":"m"}"#, Some("390144"), Some("m")),
             (r#"{"code":"390144"}"#, Some("390144"), None),
-            ("<h1>Not\nFound</h1>", None, Some("<h1>Not Found</h1>")),
+            ("<h1>Not\nFound</h1>", None, Some("Not Found")),
+            ("Not\nFound", None, Some("Not\nFound")),
             ("", None, None),
         ] {
-            let problem = Problem::of(&response(400, body));
+            let problem = Problem::of(&Response::new(400, HeaderMap::new(), body.into()));
             assert_eq!((problem.code.as_deref(), problem.message.as_deref()), (code, message), "{body}");
         }
-    }
-
-    #[test]
-    fn a_status_means_what_http_says_unless_the_service_says_otherwise() {
-        for (status, expected) in [
-            (302, ErrorKind::Protocol),
-            (400, ErrorKind::Refused),
-            (401, ErrorKind::Credentials),
-            (403, ErrorKind::Credentials),
-            (404, ErrorKind::Refused),
-            (408, ErrorKind::Unavailable),
-            (409, ErrorKind::Refused),
-            (410, ErrorKind::Refused),
-            (413, ErrorKind::Refused),
-            (429, ErrorKind::Throttled),
-            (500, ErrorKind::Unavailable),
-            (503, ErrorKind::Unavailable),
-        ] {
-            assert_eq!(kind(&Plain, status, ""), expected, "{status}");
-        }
-        assert_eq!(kind(&Own, 409, ""), ErrorKind::Channel);
-        assert_eq!(kind(&Own, 400, r#"{"code":"REOPEN"}"#), ErrorKind::Channel);
-    }
-
-    #[test]
-    fn a_failure_inside_a_success_is_an_error() {
-        assert_eq!(kind(&Own, 200, "failed"), ErrorKind::Refused);
-        assert!(result(&Plain, Replay::Safe, outcome(Ok(response(200, "failed")))).is_ok());
-    }
-
-    #[test]
-    fn a_tracked_request_in_doubt_is_unconfirmed_unless_the_channel_can_tell() {
-        let lost = || Err(Failure::new(Stage::Receiving, "cut"));
-        assert_eq!(kind_in_doubt(Replay::Tracked, lost()), ErrorKind::Unconfirmed);
-        assert_eq!(kind_in_doubt(Replay::Safe, lost()), ErrorKind::Unavailable);
-        assert_eq!(kind_in_doubt(Replay::Tracked, Ok(response(503, ""))), ErrorKind::Unconfirmed);
-        assert_eq!(kind_in_doubt(Replay::Tracked, Ok(response(409, ""))), ErrorKind::Channel);
-        assert_eq!(kind_in_doubt(Replay::Untraceable, Ok(response(409, ""))), ErrorKind::Unconfirmed);
-        let refused = outcome(Err(Failure::new(Stage::Connecting, "refused")));
-        assert_eq!(result(&Own, Replay::Tracked, refused).unwrap_err().kind(), ErrorKind::Unavailable);
-    }
-
-    #[test]
-    fn an_unconfirmed_request_keeps_what_the_last_response_said() {
-        let last = Outcome { in_doubt: true, ..outcome(Ok(response(503, r#"{"code":"BUSY","message":"too busy"}"#))) };
-        let error = result(&Own, Replay::Tracked, last).unwrap_err();
-        assert_eq!((error.status(), error.code(), error.attempts()), (Some(503), Some("BUSY"), 3));
-        let id = error.request_id().unwrap();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "could not append to channel c: the request was sent and may have been applied, but no response confirmed \
-                 it: too busy (HTTP 503, BUSY, 3 attempts, retry after 7 s, request {id}); try again later; find out \
-                 whether it was applied before sending it again"
-            )
-        );
-    }
-
-    #[test]
-    fn an_error_reports_attempts_delay_and_request() {
-        let error = result(&Own, Replay::Safe, outcome(Ok(response(429, r#"{"message":"slow down"}"#)))).unwrap_err();
-        assert_eq!((error.attempts(), error.retry_after()), (3, Some(Duration::from_secs(7))));
-        assert_eq!(error.request_id().map(str::len), Some(36));
-        assert!(error.to_string().starts_with("could not append to channel c: slow down (HTTP 429, 3 attempts"));
-    }
-
-    #[test]
-    fn an_id_that_the_service_never_saw_is_not_reported() {
-        let error = result(&Plain, Replay::Safe, outcome(Ok(response(400, "")))).unwrap_err();
-        assert_eq!(error.request_id(), None);
     }
 }

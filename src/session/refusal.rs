@@ -36,8 +36,10 @@ pub(super) fn refusal(dialect: &dyn Dialect, outcome: &Outcome) -> Option<Refusa
 
 /// A 403 says in words whether it is about the token (RFC 6750, section 3.1), or does not say.
 fn denied(problem: &Problem) -> Option<Refusal> {
-    let text = format!("{} {}", problem.code(), problem.message.as_deref().unwrap_or_default()).to_ascii_lowercase();
-    if problem.code() == "invalid_token" || text.contains("expired") {
+    let text = format!("{} {}", problem.code(), problem.message()).to_ascii_lowercase();
+    let is_about_token =
+        TOKENS.iter().any(|token| text.contains(token)) && FAULTS.iter().any(|fault| text.contains(fault));
+    if problem.code() == "invalid_token" || is_about_token {
         return Some(Refusal::Certain);
     }
     if PERMISSION_WORDS.iter().any(|word| text.contains(word)) {
@@ -45,6 +47,11 @@ fn denied(problem: &Problem) -> Option<Refusal> {
     }
     Some(Refusal::Possible)
 }
+
+/// What services call the token of a request: `OAuth access token expired`. Trials, accounts and passwords expire too.
+const TOKENS: [&str; 3] = ["access token", "bearer token", "jwt token"];
+
+const FAULTS: [&str; 2] = ["expired", "invalid"];
 
 const PERMISSION_WORDS: [&str; 6] =
     ["insufficient", "permission", "privilege", "not_authorized", "not authorized", "access denied"];
@@ -95,9 +102,25 @@ mod tests {
         for body in [
             r#"{"code":"390318","message":"OAuth access token expired."}"#,
             r#"{"error":"invalid_token"}"#,
-            r#"{"message":"session expired"}"#,
+            r#"{"message":"OAuth access token expired. [1]"}"#,
+            r#"{"message":"Programmatic access token is invalid."}"#,
+            r#"{"message":"JWT token is invalid. [1]"}"#,
+            r#"{"error":{"message":"The bearer token has expired"}}"#,
         ] {
             assert_eq!(of(403, body), Some(Refusal::Certain), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_403_about_something_else_that_expired_is_not_certainly_about_the_token() {
+        for body in [
+            r#"{"code":"390913","message":"Your free trial has expired."}"#,
+            r#"{"message":"The password of the user has expired."}"#,
+            r#"{"message":"session expired"}"#,
+            r#"{"message":"The token of your licence is invalid"}"#,
+            "<html>Your proxy login has expired</html>",
+        ] {
+            assert_eq!(of(403, body), Some(Refusal::Possible), "{body}");
         }
     }
 

@@ -58,7 +58,8 @@ pub(crate) fn open_channel(
     request.timeout = timeout;
     let response = session.send(&request)?;
     let reply: Reply = read(&response, &request)?;
-    let status = reply.channel_status;
+    let status =
+        reply.channel_status.without(&response.secrets).map_err(|error| error.attempting(&*request.attempted))?;
     // Taken for "nothing is committed", an absent offset would cause every row to be sent again.
     if status.is_usable() && !status.names_committed_offset() {
         return Err(not_understood(&response, &request, "the response does not say which offset is committed"));
@@ -135,8 +136,13 @@ pub(crate) fn channel_statuses(
     let path = format!("{STREAMING}{}:bulk-channel-status", pipe.path());
     let mut request = Request::new(Method::POST, path, attempted).body(JSON, &body);
     request.timeout = timeout;
-    let reply: Reply = read(&session.send(&request)?, &request)?;
-    Ok(reply.channel_statuses.into_iter().filter_map(|(name, status)| Some((name, status?))).collect())
+    let response = session.send(&request)?;
+    let reply: Reply = read(&response, &request)?;
+    let statuses = reply.channel_statuses.into_iter().filter_map(|(name, status)| Some((name, status?)));
+    // A name that repeats a secret is not one that was asked for.
+    let statuses = statuses.filter(|(name, _)| !response.secrets.is_repeated_in(name));
+    let statuses = statuses.map(|(name, status)| Ok((name, status.without(&response.secrets)?)));
+    statuses.collect::<Result<_, Error>>().map_err(|error| error.attempting(&*request.attempted))
 }
 
 /// Deletes the channel and its committed offset.
@@ -195,8 +201,11 @@ fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 fn read<T: DeserializeOwned>(response: &Response, request: &Request<'_>) -> Result<T, Error> {
-    serde_json::from_slice(&response.body)
-        .map_err(|error| not_understood(response, request, "the response was not understood").with_source(error))
+    serde_json::from_slice(&response.body).map_err(|error| {
+        // It may quote the response.
+        let found = response.shown(&error.to_string());
+        not_understood(response, request, &format!("the response was not understood: {found}"))
+    })
 }
 
 /// A success of which nothing has to be read. A page of a proxy is none.

@@ -36,7 +36,7 @@ impl Dialect for SnowflakeDialect {
         match status {
             // The ingest host has moved: a new token comes with the new host.
             410 => matches!(self, SnowflakeDialect::Ingest),
-            403 => code.starts_with("3903") || code.starts_with("3943") || code == "390144",
+            403 => is_about_login(code),
             _ => false,
         }
     }
@@ -44,8 +44,9 @@ impl Dialect for SnowflakeDialect {
     fn is_final(&self, response: &Response) -> bool {
         // 513 comes from a host without an account. STALE_PIPE_CACHE, STALE_CONTINUATION_TOKEN_SEQUENCER and codes of a
         // channel that is lost come with different statuses; a retry cannot make the request fresh.
-        let code = Problem::of(response).code.unwrap_or_default();
-        let is_lost = by_code(&code).is_some_and(|(kind, _)| kind == ErrorKind::Channel);
+        let problem = Problem::of(response);
+        let code = problem.code();
+        let is_lost = by_code(code).is_some_and(|(kind, _)| kind == ErrorKind::Channel);
         response.status == 513 || is_lost || code.starts_with("STALE_")
     }
 
@@ -59,7 +60,7 @@ impl Dialect for SnowflakeDialect {
         if body.status_code == 0 {
             return None;
         }
-        let message = Problem::of(response).message.unwrap_or_default();
+        let message = Problem::of(response).shown_message(response).unwrap_or_default();
         let reason = format!("the service reported failure {} inside a success: {message}", body.status_code);
         let (kind, advice) = match self {
             SnowflakeDialect::Control(_) => (ErrorKind::Refused, "check the account URL and the role"),
@@ -77,6 +78,23 @@ impl Dialect for SnowflakeDialect {
                 by_code.filter(|(kind, _)| *kind != ErrorKind::Channel).unwrap_or_else(|| by_control_status(status))
             }
             SnowflakeDialect::Ingest => by_code.unwrap_or_else(|| by_ingest_status(status)),
+        }
+    }
+
+    /// It reports its errors as JSON, and names in a header the server that it went through.
+    fn is_own(&self, response: &Response, problem: &Problem) -> bool {
+        let mut names = response.headers.keys();
+        problem.is_of_an_api() || names.any(|name| name.as_str().starts_with("x-snowflake-"))
+    }
+
+    fn stranger_advice(&self) -> &'static str {
+        match self {
+            SnowflakeDialect::Control(_) => {
+                "check the account URL, and whether a proxy or a gateway responds in place of the service"
+            }
+            SnowflakeDialect::Ingest => {
+                "check whether a proxy or a gateway responds in place of the service, and the role and its grants"
+            }
         }
     }
 
@@ -101,16 +119,23 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
             (ErrorKind::Refused, "check the names of database, schema, table and pipe, and the grants of the role")
         }
         "394302" | "394303" => (ErrorKind::Clock, "set this machine's clock by NTP"),
-        "390144" | "394400" => (ErrorKind::Credentials, ""),
-        code if code.starts_with("3943") || code.starts_with("3903") => (ErrorKind::Credentials, ""),
+        "394400" => (ErrorKind::Credentials, ""),
+        code if is_about_login(code) => (ErrorKind::Credentials, ""),
         _ => return None,
     })
+}
+
+/// A JWT or an OAuth token is invalid or has expired, and so has a token that came from one.
+fn is_about_login(code: &str) -> bool {
+    let is_session_over = ["390110", "390111", "390112", "390113", "390114", "390115", "390195"].contains(&code);
+    is_session_over || code == "390144" || code.starts_with("3903") || code.starts_with("3943")
 }
 
 fn by_control_status(status: u16) -> (ErrorKind, &'static str) {
     match status {
         300..400 => (ErrorKind::Protocol, ACCOUNT_URL),
-        404 => (ErrorKind::Refused, "check the account URL"),
+        // The service knows no such account (513), or the server there is another.
+        404 | 501 | 505 | 513 => (ErrorKind::Refused, "check the account URL"),
         409 => (ErrorKind::Refused, "check the account URL and the role"),
         410 => (ErrorKind::Unavailable, "check the account URL; try again later"),
         _ => by_status(status),
@@ -200,7 +225,9 @@ mod tests {
             (413, ErrorKind::Refused, ErrorKind::Refused),
             (429, ErrorKind::Throttled, ErrorKind::Throttled),
             (500, ErrorKind::Unavailable, ErrorKind::Unavailable),
-            (513, ErrorKind::Unavailable, ErrorKind::Unavailable),
+            (501, ErrorKind::Refused, ErrorKind::Refused),
+            (505, ErrorKind::Refused, ErrorKind::Refused),
+            (513, ErrorKind::Refused, ErrorKind::Unavailable),
         ] {
             assert_eq!((kind(CONTROL, status, ""), kind(INGEST, status, "")), (control, ingest), "{status}");
         }

@@ -6,7 +6,7 @@ use ::http::Method;
 use zeroize::Zeroizing;
 
 use crate::auth::{Grant, JwtTimes, TokenSource};
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind};
 use crate::http::{Limits, Origin, Request, Response, form_encoded};
 use crate::secret::Secret;
 use crate::session::Session;
@@ -33,7 +33,7 @@ impl TokenExchange {
             Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host").expect_short().within(limits);
         let response = self.control.send(&request)?;
         text_or_field(&response.body, &["hostname"])
-            .and_then(|host| validated(&host, &self.context.origin))
+            .and_then(|host| validated(&host, &self.context.origin, &response))
             .and_then(|host| self.context.origin.at_host(&host))
             .map_err(|error| of_response(error, &response, &request))
     }
@@ -121,7 +121,7 @@ fn text_or_field(body: &[u8], names: &[&str]) -> Result<Zeroizing<String>, Error
 }
 
 /// The host that will receive tokens and rows: within the service's domains, or the account's own host.
-fn validated(received: &str, account: &Origin) -> Result<String, Error> {
+fn validated(received: &str, account: &Origin, response: &Response) -> Result<String, Error> {
     let host = received.to_ascii_lowercase().replace('_', "-");
     let is_in_domain = ["snowflakecomputing.com", "snowflakecomputing.cn"]
         .iter()
@@ -129,7 +129,7 @@ fn validated(received: &str, account: &Origin) -> Result<String, Error> {
     if is_in_domain || host == account.host() {
         return Ok(host);
     }
-    let reason = format!("the ingest host {:?} lies outside the service's domain", clean(received));
+    let reason = format!("the ingest host {:?} lies outside the service's domain", response.shown(received));
     Err(Error::new(ErrorKind::Protocol, reason)
         .advise("no token was sent there; check the account URL and which server responds at it"))
 }
@@ -162,6 +162,7 @@ mod whole_call;
 
 #[cfg(test)]
 mod tests {
+    use ::http::HeaderMap;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -169,7 +170,8 @@ mod tests {
 
     fn host(response: &str) -> Result<String, Error> {
         let account = Origin::parse("https://myorg-acct.snowflakecomputing.com", "account URL").unwrap();
-        text_or_field(response.as_bytes(), &["hostname"]).and_then(|host| validated(&host, &account))
+        let response = Response::new(200, HeaderMap::new(), response.into());
+        text_or_field(&response.body, &["hostname"]).and_then(|host| validated(&host, &account, &response))
     }
 
     #[test]

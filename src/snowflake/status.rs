@@ -4,7 +4,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::error::{Error, ErrorKind};
 use crate::rows::OffsetToken;
+use crate::secret::Redaction;
 
 /// The status of a channel at one moment, as the service reports it.
 ///
@@ -96,6 +98,26 @@ impl ChannelStatus {
     /// Rows stored or read since the channel was created.
     pub(crate) fn rows_received(&self) -> u64 {
         self.rows_inserted.max(self.rows_parsed)
+    }
+
+    /// Without what the service repeats of the secrets that were sent with the question. An offset that does cannot be used.
+    pub(crate) fn without(mut self, secrets: &Redaction) -> Result<ChannelStatus, Error> {
+        let repeats = |offset: &OffsetToken| secrets.is_repeated_in(&offset.as_str());
+        if self.committed_offset.as_ref().is_some_and(repeats) {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "the committed offset in the response is what was sent as a token",
+            )
+            .advise("look for a proxy or a gateway that responds in place of the service"));
+        }
+        let shown = |text: &mut String| *text = secrets.redact(text).into_owned();
+        if !self.is_usable() {
+            self.code.as_mut().map(shown);
+        }
+        self.last_error_message.as_mut().map(shown);
+        self.last_error_offset = self.last_error_offset.filter(|offset| !repeats(offset));
+        self.channel_name = self.channel_name.filter(|name| !secrets.is_repeated_in(name));
+        Ok(self)
     }
 
     /// Whether rows came in that no offset token accounts for: those of a client that sends none.
@@ -238,6 +260,24 @@ mod tests {
         assert_eq!((status.committed_offset(), status.last_error_message()), (None, None));
         assert_eq!((status.last_error_offset(), status.created_on_ms()), (Some(3.into()), Some(1)));
         assert!(status.is_usable() && status.channel_name().is_none());
+    }
+
+    #[test]
+    fn what_repeats_a_token_is_neither_shown_nor_taken_for_an_offset_or_a_name() {
+        let secrets = Redaction::of([&"aCcEsS-tOkEn/0123456789".into()]);
+        let of = |json: &str| status(json).without(&secrets);
+        let echo =
+            of(r#"{"channel_status_code":"ERR aCcEsS-tOkEn/0123456789","channel_name":"aCcEsS-tOkEn/0123456789",
+                          "last_error_message":"you sent aCcEsS-tOkEn%2F0123456789",
+                          "last_error_offset_upper_bound":"aCcEsS-tOkEn/0123456789"}"#);
+        let echo = echo.unwrap();
+        assert_eq!((echo.code(), echo.last_error_message()), ("ERR [redacted]", Some("you sent [redacted]")));
+        assert_eq!((echo.channel_name(), echo.last_error_offset()), (None, None));
+        let error = of(r#"{"last_committed_offset_token":"aCcEsS-tOkEn/0123456789"}"#).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(!format!("{error:?}").contains("tOkEn"), "{error:?}");
+        let own = of(r#"{"last_committed_offset_token":"10-0123456789","channel_name":"C"}"#).unwrap();
+        assert_eq!((own.committed_offset(), own.channel_name()), (Some("10-0123456789".into()), Some("C")));
     }
 
     #[test]

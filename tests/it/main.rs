@@ -25,6 +25,7 @@ mod login;
 mod misuse;
 mod oauth;
 mod proxies;
+mod refusals;
 mod several_channels;
 mod tls;
 mod too_long;
