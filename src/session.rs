@@ -106,6 +106,10 @@ impl Session {
         log::info!("the service refused the token; it was renewed");
         self.counters.add_renewal();
         let mut outcome = self.send_with_token(renewed, request, limits, first.sent);
+        if let (Ok(response), Ok(refusal)) = (&mut outcome.result, &first.result) {
+            // A text may be about the refused token.
+            response.secrets = refusal.secrets.clone().and(&renewed.grant.bearer);
+        }
         let is_settled = outcome.result.as_ref().is_ok_and(Response::is_success);
         outcome.in_doubt |= first.in_doubt && !is_settled;
         self.result(request, outcome)

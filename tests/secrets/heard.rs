@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::fmt::Debug;
-use std::panic::{catch_unwind, set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 use base64::Engine;
@@ -104,11 +104,16 @@ pub fn complain(error: &Error) -> String {
     let texts = texts.join("\n");
     say(&texts);
     PANICS.set(true);
-    let error = std::panic::AssertUnwindSafe(error);
-    let panicked = catch_unwind(|| Err::<(), _>((*error).clone()).unwrap());
+    let result = AssertUnwindSafe(Err(error.clone()));
+    let panicked = catch_unwind(move || unwrap(result));
     PANICS.set(false);
     assert!(panicked.is_err());
     texts
+}
+
+/// As a program does that expects no error.
+fn unwrap(result: AssertUnwindSafe<Result<(), Error>>) {
+    result.0.unwrap();
 }
 
 pub fn report(report: &CheckReport) {
