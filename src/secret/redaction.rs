@@ -15,7 +15,7 @@ use super::Secret;
 /// The secrets that went out with a request. A server, or a proxy before it, may repeat them in any text of its response.
 ///
 /// Every stretch of eight bytes of a secret is removed: as it is, percent-encoded, escaped for HTML or JSON (each of these also
-/// twice), and in the base64 of a longer text, whatever its position and alphabet. A secret of four to seven bytes is removed
+/// twice), and in the base64 of a longer text, whatever its position and alphabet, also twice. A secret of four to seven bytes is removed
 /// where it occurs as a whole; a shorter one is not, since ordinary words contain it.
 ///
 /// Nothing is computed before the first text is redacted, so one can be made for every request.
@@ -89,22 +89,29 @@ impl fmt::Debug for Redaction {
     }
 }
 
-/// The secret itself, and what of a base64 depends on it alone: of the secret as it is, and as it stands in a form.
+/// The secret itself, and what of a base64 depends on it alone: of the secret as it is, and as it stands in a form; and the same
+/// of that base64 once more, since a Basic credential is one.
 fn add_forms(secret: &str, needles: &mut Vec<Zeroizing<Vec<u8>>>) {
     let form = Zeroizing::new(utf8_percent_encode(secret, FORM).to_string().replace("%20", "+"));
-    for text in [secret, &form] {
-        for bytes_before in 0..3 {
-            let padded = Zeroizing::new([&[0; 2][..bytes_before], text.as_bytes()].concat());
-            let encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&padded));
-            // Six bits a character; the first and the last of them may have bits of the neighbours too.
-            let own = (bytes_before * 8).div_ceil(6)..padded.len() * 8 / 6;
-            needles.push(folded(&encoded.as_bytes()[own]));
-        }
-        if text == form.as_str() {
-            break;
+    let texts = if form.as_str() == secret { &[secret][..] } else { &[secret, &form] };
+    for text in texts {
+        for once in in_base64(text) {
+            needles.extend(in_base64(&once).map(|twice| folded(twice.as_bytes())));
+            needles.push(folded(once.as_bytes()));
         }
     }
     needles.push(folded(secret.as_bytes()));
+}
+
+/// Of longer texts, in which it begins after a multiple of three bytes, and one or two later.
+fn in_base64(text: &str) -> [Zeroizing<String>; 3] {
+    [0, 1, 2].map(|bytes_before| {
+        let padded = Zeroizing::new([&[0; 2][..bytes_before], text.as_bytes()].concat());
+        let encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&padded));
+        // Six bits a character; the first and the last of them may have bits of the neighbours too.
+        let own = (bytes_before * 8).div_ceil(6)..padded.len() * 8 / 6;
+        Zeroizing::new(encoded[own].to_owned())
+    })
 }
 
 /// All stretches of one width that must not be shown, sorted.
@@ -375,6 +382,18 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_basic_credential_is_removed_from_the_base64_of_its_header() {
+        let secret = "Hunter2/Hunter2+Hunter2";
+        for pair in [format!("loader:{secret}"), "loader:Hunter2%2FHunter2%2BHunter2".to_owned()] {
+            let credential = STANDARD.encode(pair);
+            for before in ["Authorization: Basic ", "authorization:Basic ", "Basic "] {
+                let out = redacted(secret, &STANDARD.encode(format!("{before}{credential}")));
+                assert!(!shows_base64_of(&credential[10..28], &out), "{out}");
             }
         }
     }
