@@ -42,6 +42,7 @@ fn a_page_is_shown_in_words_and_the_login_is_not_blamed_for_it() {
     let error = refused(Fault::status(Endpoint::Hostname, 403).body(PAGE));
     assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, None), "{error}");
     let text = error.to_string();
+    assert!(text.contains("the response of 127.0.0.1:"), "{text}");
     assert!(text.contains(" does not look like the service's: 403 Forbidden nginx/1.25 (HTTP 403"), "{text}");
     assert!(text.contains("whether a proxy or a gateway responds in place of the service"), "{text}");
     assert!(!text.contains('<') && !text.contains("DESC USER") && !text.contains("SHA256:"), "{text}");
