@@ -47,7 +47,9 @@ impl Origin {
             }
             _ => return Err(refuse("has a scheme other than https")),
         };
-        Ok(Origin { scheme, host: host.into(), port: uri.port_u16() })
+        // Written or left out, it is the same origin (RFC 6454, section 4).
+        let port = uri.port_u16().filter(|port| *port != default_port(scheme));
+        Ok(Origin { scheme, host: host.into(), port })
     }
 
     /// The same scheme and port at another host; the caller has validated the host. Unencrypted, there is no other host: its
@@ -77,7 +79,7 @@ impl Origin {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port.unwrap_or(if self.is_encrypted() { 443 } else { 80 })
+        self.port.unwrap_or(default_port(self.scheme))
     }
 
     /// Lower case, without the port.
@@ -101,6 +103,11 @@ impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Where the URL names none (RFC 9110, sections 4.2.1 and 4.2.2).
+fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
 }
 
 /// A name other than localhost is looked up, and the result may be another machine.
@@ -168,10 +175,21 @@ mod tests {
     }
 
     #[test]
+    fn the_default_port_is_the_same_origin_written_or_left_out() {
+        let origin = |url| Origin::parse(url, "account URL").unwrap();
+        assert_eq!(origin("https://a:443"), origin("https://A"));
+        assert_eq!(origin("http://[::1]:80").to_string(), "http://[::1]");
+        assert_ne!(origin("https://a:80"), origin("https://a"));
+    }
+
+    #[test]
     fn a_place_has_a_port() {
-        for (url, place) in
-            [("https://A.example", "a.example:443"), ("http://[::1]", "[::1]:80"), ("https://a:8443", "a:8443")]
-        {
+        for (url, place) in [
+            ("https://A.example", "a.example:443"),
+            ("https://a:443/", "a:443"),
+            ("http://[::1]", "[::1]:80"),
+            ("https://a:8443", "a:8443"),
+        ] {
             assert_eq!(Origin::parse(url, "account URL").unwrap().host_and_port(), place);
         }
     }
