@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::http::{Limits, Origin};
-use crate::secret::Secret;
+use crate::secret::{Redaction, Secret};
 
 pub(crate) use self::cache::TokenCache;
 pub use self::client_credentials::{ClientAuthentication, ClientCredentials};
@@ -69,6 +69,15 @@ impl Grant {
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) grant: Arc<Grant>,
+    /// Removes it from what the service says.
+    pub(crate) redaction: Redaction,
     /// Numbers the tokens of one cache, so that a late refusal of an old token does not discard a new one.
     pub(crate) generation: u64,
+}
+
+impl Token {
+    fn new(grant: Grant, generation: u64) -> Token {
+        let redaction = Redaction::of([&grant.bearer]);
+        Token { grant: Arc::new(grant), redaction, generation }
+    }
 }

@@ -17,7 +17,7 @@ use self::refusal::Refusal;
 use crate::auth::{Token, TokenCache};
 use crate::error::{Error, ErrorKind};
 use crate::http::{AuthorizedRequest, Limits, Outcome, Replay, Request, Response, Sender};
-use crate::secret::{Redaction, Secret};
+use crate::secret::Secret;
 
 /// Sends requests to one service with the tokens of one cache, from any number of threads.
 ///
@@ -108,7 +108,7 @@ impl Session {
         let mut outcome = self.send_with_token(renewed, request, limits, first.sent);
         if let (Ok(response), Ok(refusal)) = (&mut outcome.result, &first.result) {
             // A text may be about the refused token.
-            response.secrets = refusal.secrets.clone().and(&renewed.grant.bearer);
+            response.secrets = refusal.secrets.and(&renewed.grant.bearer);
         }
         let is_settled = outcome.result.as_ref().is_ok_and(Response::is_success);
         outcome.in_doubt |= first.in_doubt && !is_settled;
@@ -156,7 +156,7 @@ impl Session {
             limits,
         });
         if let Ok(response) = &mut outcome.result {
-            response.secrets = Redaction::of([&token.grant.bearer]);
+            response.secrets = token.redaction.clone();
         }
         self.counters.add_requests(outcome.sent - sent, outcome.sent.saturating_sub(sent.max(1)));
         outcome

@@ -336,7 +336,7 @@ impl State {
     fn install(&mut self, grant: Grant, now: Moment, fetch: &Fetch) -> Token {
         if fetch.is_outdated() {
             self.generation += 1;
-            return Token { grant: Arc::new(grant), generation: self.generation };
+            return Token::new(grant, self.generation);
         }
         self.failed = None;
         let deadlines = Deadlines::of(&grant, fastrand::f64());
@@ -344,7 +344,7 @@ impl State {
             return held.keep(grant, deadlines, now);
         }
         self.generation += 1;
-        let token = Token { grant: Arc::new(grant), generation: self.generation };
+        let token = Token::new(grant, self.generation);
         self.held = Some(Held { token: token.clone(), deadlines, retry_at: None, denied: fetch.is_for_denial() });
         token
     }

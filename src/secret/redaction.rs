@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -18,22 +18,27 @@ use super::Secret;
 /// twice), and in the base64 of a longer text, whatever its position and alphabet, also twice. A secret of four to seven bytes is removed
 /// where it occurs as a whole; a shorter one is not, since ordinary words contain it.
 ///
-/// Nothing is computed before the first text is redacted, so one can be made for every request.
+/// Nothing is computed before the first text is redacted, and then once for all clones.
 #[derive(Clone, Default)]
 pub(crate) struct Redaction {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
     secrets: Vec<Secret>,
     patterns: OnceLock<Vec<Pattern>>,
 }
 
 impl Redaction {
     pub(crate) fn of<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Redaction {
-        Redaction { secrets: secrets.into_iter().cloned().collect(), patterns: OnceLock::new() }
+        let secrets = secrets.into_iter().cloned().collect();
+        Redaction { shared: Arc::new(Shared { secrets, patterns: OnceLock::new() }) }
     }
 
     /// This one, and another secret.
-    pub(crate) fn and(mut self, secret: &Secret) -> Redaction {
-        self.secrets.push(secret.clone());
-        Redaction { secrets: self.secrets, patterns: OnceLock::new() }
+    pub(crate) fn and(&self, secret: &Secret) -> Redaction {
+        Redaction::of(self.shared.secrets.iter().chain([secret]))
     }
 
     /// The text with a mark in place of each stretch of a secret. Call it before the text is shortened or otherwise changed: the
@@ -68,9 +73,9 @@ impl Redaction {
 
     /// One for each width.
     fn patterns(&self) -> &[Pattern] {
-        self.patterns.get_or_init(|| {
+        self.shared.patterns.get_or_init(|| {
             let mut needles = Vec::new();
-            for secret in &self.secrets {
+            for secret in &self.shared.secrets {
                 let secret = secret.expose().trim();
                 if secret.len() >= MIN_WIDTH {
                     add_forms(secret, &mut needles);
@@ -85,7 +90,7 @@ impl Redaction {
 /// How many secrets, and nothing of what is computed from them.
 impl fmt::Debug for Redaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Redaction").field(&self.secrets).finish()
+        f.debug_tuple("Redaction").field(&self.shared.secrets).finish()
     }
 }
 
@@ -115,7 +120,6 @@ fn in_base64(text: &str) -> [Zeroizing<String>; 3] {
 }
 
 /// All stretches of one width that must not be shown, sorted.
-#[derive(Clone)]
 struct Pattern {
     width: usize,
     stretches: Zeroizing<Vec<u64>>,

@@ -57,7 +57,7 @@ fn what_the_service_said_of_a_token_without_replacement_is_reported_again() {
     let error = bench.cache.get(Limits::unlimited()).unwrap_err();
     assert_eq!((error.kind(), error.to_string()), (ErrorKind::Clock, said.to_string()));
     // Of another token nothing is known.
-    let other = Token { grant: Arc::new(Grant::clone(&token.grant)), generation: 7 };
+    let other = Token::new(Grant::clone(&token.grant), 7);
     bench.cache.note_refusal(&other, &unavailable());
     assert_eq!(bench.cache.get(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Clock);
     // A connection that broke was no refusal.
