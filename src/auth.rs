@@ -42,6 +42,11 @@ pub(crate) trait TokenSource: Send + Sync + fmt::Debug {
         let _ = refused;
         self.fetch(limits).map(Some)
     }
+
+    /// Whom its tokens claim to be at present, where that changes with what a file contains. Nothing secret.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A token as its source returns it.

@@ -34,6 +34,14 @@ use crate::snowflake::target::Target;
 /// the account's ingest host. Both are kept until shortly before they expire, by the server's clock, and renewed by the call
 /// that needs them. If the service refuses a token earlier, it is renewed and the request is sent once more.
 ///
+/// # Rotation
+///
+/// A key or a token that is named by the path of its file ([`PrivateKey::from_file`](crate::PrivateKey::from_file),
+/// [`Credentials::jwt_file`] and so on) is replaced without a restart: when the service refuses what was read, the file is read
+/// again, and the call goes on with the new content. Replace the file in one step: write another in the same folder and rename
+/// it. Register the new key with the user first (`RSA_PUBLIC_KEY_2`), then replace the file, then remove the old key. A new key
+/// is encrypted with the same passphrase, or not at all.
+///
 /// # Blocking
 ///
 /// Every call that needs the service waits for it. While the service is busy or unreachable, a request is sent again, with

@@ -1,4 +1,5 @@
 mod kind;
+mod shown;
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::kind::ErrorKind;
+pub(crate) use self::shown::{is_secret_for_path, looks_secret, shown, shown_path, visible};
 
 /// Any failure of this library: one word wide, cloneable, free of secrets.
 ///

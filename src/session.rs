@@ -35,7 +35,7 @@ pub(crate) struct Session {
 /// Whose tokens a session sends, for the diagnosis of refused credentials.
 #[derive(Debug)]
 pub(crate) struct Principal {
-    /// The identity that the tokens claim. Nothing secret.
+    /// The identity that the tokens claim, unless their source knows better. Nothing secret.
     pub(crate) identity: String,
     /// What to check when it is refused.
     pub(crate) advice: &'static str,
@@ -60,9 +60,9 @@ impl Session {
         &self.counters
     }
 
-    /// The identity that its tokens claim. Nothing secret.
-    pub(crate) fn identity(&self) -> &str {
-        &self.principal.identity
+    /// The identity that its tokens claim at present. Nothing secret.
+    pub(crate) fn identity(&self) -> String {
+        self.tokens.identity().unwrap_or_else(|| self.principal.identity.clone())
     }
 
     /// Those of a call that starts now and is no request.
@@ -165,7 +165,7 @@ impl Session {
     /// What a person needs to find out why credentials were refused; the service does not say. Where it need not have been the
     /// service that refused them, there is advice already, and none for the credentials.
     fn diagnosed(&self, error: Error) -> Error {
-        let Principal { identity, advice } = &self.principal;
+        let (identity, advice) = (self.identity(), self.principal.advice);
         let has_cure = error.has_advice();
         let error = error.and_advise(&format!("{identity}; {}", self.clock_difference()));
         if has_cure { error } else { error.and_advise(advice) }

@@ -33,6 +33,11 @@ impl TokenCache {
         TokenCache { source, clock, state: Mutex::default(), fetched: Condvar::new() }
     }
 
+    /// Whom the tokens claim to be at present, where that can change.
+    pub(crate) fn identity(&self) -> Option<String> {
+        self.source.identity()
+    }
+
     /// The current token, renewed first if it expires soon.
     pub(crate) fn get(&self, limits: Limits) -> Result<Token, Error> {
         let now = self.clock.now();

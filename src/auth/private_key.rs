@@ -1,9 +1,9 @@
 mod decode;
+mod file;
 mod invalid;
+mod sealed;
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::pkcs8::EncodePublicKey;
 use rsa::sha2::{Digest, Sha256};
 use rsa::traits::PublicKeyParts;
-use zeroize::Zeroizing;
 
+use self::file::KeyFile;
 use self::invalid::InvalidKey;
 use crate::auth::signer::Signer;
-use crate::error::Error;
+use crate::error::{Error, shown_path};
 use crate::secret::Secret;
 
 /// An RSA key of at least [`MIN_BITS`](PrivateKey::MIN_BITS) bits, checked and ready to sign; cheap to clone.
@@ -26,7 +26,8 @@ use crate::secret::Secret;
 /// It is read from a file or a text in any form in which keys are found: PKCS#8, encrypted PKCS#8 or PKCS#1; PEM, the bare
 /// base64 of a PEM body, or DER; with a byte order mark, quotes, indentation, Windows line ends, line ends written as
 /// `\n` or turned into spaces, or a public key before it. The error for an unusable key says what was found and how to fix
-/// it. The key is wiped from memory with its last clone, and is never printed.
+/// it. The key is never printed. Its text is wiped when it has been read, and its bytes with its last clone; copies of its
+/// numbers that the arithmetic of the `rsa` crate leaves in freed memory are not.
 ///
 /// ```
 /// use snowpipe_streaming::PrivateKey;
@@ -37,6 +38,8 @@ use crate::secret::Secret;
 #[derive(Clone)]
 pub struct PrivateKey {
     checked: Arc<Checked>,
+    /// Where it was read, if it can be read there again.
+    file: Option<Arc<KeyFile>>,
 }
 
 struct Checked {
@@ -49,7 +52,8 @@ impl PrivateKey {
     /// The shortest key the service accepts ("Key-pair authentication" in its documentation).
     pub const MIN_BITS: usize = MIN_BITS;
 
-    /// Reads an unencrypted key from a file with any name.
+    /// Reads an unencrypted key from a file with any name. A client reads the file again when the service refuses the key:
+    /// see [`Client`](crate::Client#rotation).
     ///
     /// # Blocking
     ///
@@ -154,20 +158,32 @@ impl PrivateKey {
         self.checked.signer.sign(message)
     }
 
+    /// The key that the file of this one contains now. `None` if that has not changed, and for a key that was not read from
+    /// a regular file.
+    pub(crate) fn read_again(&self) -> Result<Option<PrivateKey>, Error> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let Some((bytes, file)) = file.read_again().map_err(|invalid| invalid.named(&file.name()))? else {
+            return Ok(None);
+        };
+        let key =
+            PrivateKey { file: Some(file.clone()), ..PrivateKey::decode(&bytes, file.passphrase(), &file.name())? };
+        Ok((key.fingerprint() != self.fingerprint()).then_some(key))
+    }
+
     fn read(path: &Path, passphrase: Option<&Secret>) -> Result<PrivateKey, Error> {
+        let named = format!("the private key file {}", shown_path(path));
         if is_key_text(path) {
             // As a path it would be repeated in the error.
             return Err(InvalidKey::TextForPath.named("the private key file"));
         }
-        let named = format!("the private key file {}", path.display());
-        let bytes = contents(path).map_err(|invalid| invalid.named(&named))?;
-        PrivateKey::decode(&bytes, passphrase, &named)
+        let (bytes, file) = KeyFile::read(path, passphrase).map_err(|invalid| invalid.named(&named))?;
+        Ok(PrivateKey { file, ..PrivateKey::decode(&bytes, passphrase, &named)? })
     }
 
     fn decode(bytes: &[u8], passphrase: Option<&Secret>, named: &str) -> Result<PrivateKey, Error> {
         let checked = decode::key_in(bytes, passphrase).and_then(|key| Checked::new(&key));
         let checked = checked.map_err(|invalid| invalid.named(named))?;
-        Ok(PrivateKey { checked: Arc::new(checked) })
+        Ok(PrivateKey { checked: Arc::new(checked), file: None })
     }
 }
 
@@ -191,17 +207,6 @@ impl Checked {
     }
 }
 
-/// Into memory that is wiped, and of a fixed size: growing it would leave copies behind.
-fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
-    let file = File::open(path).map_err(InvalidKey::Unreadable)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(InvalidKey::Unreadable)?;
-    if bytes.len() > MAX_BYTES {
-        return Err(InvalidKey::TooLong);
-    }
-    Ok(bytes)
-}
-
 fn is_key_text(path: &Path) -> bool {
     let text = path.to_string_lossy();
     // In base64, every DER key of this size begins like this.
@@ -211,8 +216,6 @@ fn is_key_text(path: &Path) -> bool {
 const TEXT: &str = "the private key";
 /// The service refuses shorter keys.
 const MIN_BITS: usize = 2048;
-/// A key of 16384 bits takes 13 kB as PEM.
-const MAX_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use super::profile::Profile;
 use super::proxy::ProxyChoice;
 use crate::auth::TokenCache;
 use crate::clock::{Clock, ServerClock, SystemClock};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shown, shown_path, visible};
 use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
 use crate::secret::Secret;
 use crate::session::{AtomicCounters, Principal, Session};
@@ -27,7 +28,7 @@ use crate::snowflake::exchange::TokenExchange;
 ///     .build()?;
 /// # Ok::<(), snowpipe_streaming::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientBuilder {
     account: String,
     credentials: Credentials,
@@ -78,7 +79,8 @@ impl ClientBuilder {
         Ok(builder)
     }
 
-    /// The account's URL, if it is not `https://<account>.snowflakecomputing.com`: for private links and tests.
+    /// The account's URL, if it is not `https://<account>.snowflakecomputing.com`, or `….cn` in a region of China: for
+    /// private links and tests.
     ///
     /// Only https, and http to this machine itself, are accepted; a path is not.
     pub fn url(mut self, url: impl Into<String>) -> ClientBuilder {
@@ -167,7 +169,7 @@ impl ClientBuilder {
     /// cannot be used. The message names which, and what to do.
     pub fn build(self) -> Result<Client, Error> {
         let account = Account::parse(&self.account)?;
-        let url = self.url.clone().unwrap_or_else(|| format!("https://{}", account.host()));
+        let url = self.url.clone().map_or_else(|| account.url(), Ok)?;
         let origin = account_origin(&url)?;
         let role = self.role.as_deref().map(checked_role).transpose()?;
         let (clock, server_clock) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(ServerClock::default()));
@@ -205,18 +207,72 @@ impl ClientBuilder {
     }
 }
 
+/// Settings that hold a secret by mistake, such as a URL with a password, are not shown.
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = |text: &str| match text.contains('@') {
+            true => "(not shown, as it may hold a password)".to_owned(),
+            false => visible(text),
+        };
+        f.debug_struct("ClientBuilder")
+            .field("account", &given(&self.account))
+            .field("credentials", &self.credentials)
+            .field("url", &self.url.as_deref().map(given))
+            .field("role", &self.role.as_deref().map(visible))
+            .field("extra_roots", &self.extra_roots.is_some())
+            .field("proxy", &self.proxy)
+            .field("retry", &self.retry)
+            .field("timeouts", &self.timeouts)
+            .finish()
+    }
+}
+
 /// The role is sent in a list separated by spaces.
 fn checked_role(role: &str) -> Result<String, Error> {
     if !role.is_empty() && !role.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Ok(role.to_owned());
     }
-    Err(Error::new(ErrorKind::Config, format!("the role {role:?} is empty or contains white space"))
+    Err(Error::new(ErrorKind::Config, format!("the role {} is empty or contains white space", shown(role)))
         .advise("give the name of one role"))
 }
 
 fn read_roots(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|error| {
-        let reason = format!("cannot read the trust roots {}: {error}", path.display());
+        let reason = format!("cannot read the trust roots {}: {error}", shown_path(path));
         Error::new(ErrorKind::Config, reason).advise("correct ca_file in the profile").with_source(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_shows_its_settings_and_no_secret_among_them() {
+        let token = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3MDB9.c2lnbmF0dXJl";
+        let builder = ClientBuilder::new("myorg-account1".into(), Credentials::oauth_token(token)).role("INGEST");
+        let shown = format!("{builder:?}");
+        assert!(shown.contains("myorg-account1") && shown.contains("\"INGEST\""), "{shown}");
+        let builders = [
+            builder.clone().proxy("http://joe:open-sesame@proxy.example"),
+            builder.clone().url("https://joe:open-sesame@a.example"),
+            builder.clone().extra_roots("-----BEGIN PRIVATE KEY-----\nopen-sesame"),
+            builder.clone().role(token),
+            ClientBuilder::new(token.into(), Credentials::oauth_token(token)),
+            ClientBuilder::new("https://joe:open-sesame@a.example".into(), Credentials::oauth_token(token)),
+        ];
+        for builder in builders {
+            let shown = format!("{builder:?} {builder:#?}");
+            assert!(!shown.contains("sesame") && !shown.contains("eyJ"), "{shown}");
+        }
+        let error = builder.role(format!("{token} x")).build().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("eyJ"), "{error}");
+    }
+
+    #[test]
+    fn an_account_in_china_is_reached_at_its_own_domain() {
+        let builder = ClientBuilder::new("abc.cn-northwest-1.aws".into(), Credentials::oauth_token("t"));
+        let client = builder.build().unwrap();
+        assert_eq!(client.exchange.context.origin.to_string(), "https://abc.cn-northwest-1.aws.snowflakecomputing.cn");
+    }
 }

@@ -1,6 +1,7 @@
 mod keys;
 mod properties;
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use zeroize::Zeroizing;
 use self::properties::Properties;
 use crate::auth::{ClientAuthentication, ClientCredentials, ClientSecret, PrivateKey};
 use crate::client::environment::Environment;
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind, shown, shown_path, visible};
 use crate::secret::Secret;
 use crate::snowflake::account::{Account, account_origin};
 use crate::snowflake::credentials::Credentials;
@@ -20,7 +21,7 @@ use crate::snowflake::credentials::Credentials;
 /// |---|---|
 /// | `account` | account identifier, such as `myorg-account123` |
 /// | `user` | `LOGIN_NAME` of the user; needed for JWT |
-/// | `url`, else `host` with `scheme` and `port` | account URL, if it does not follow from the account; https, or http to this machine |
+/// | `url`, else `host` with `scheme` and `port` | account URL, if it does not follow from the account (a region `cn-…` means the domain `snowflakecomputing.cn`); https, or http to this machine |
 /// | `role` | role of the session; default: the user's default role |
 /// | `authorization_type` | `JWT` (default), `PAT`, `OAUTH`, `TOKEN` or `SPCS` |
 /// | `private_key` or `private_key_file`, `private_key_passphrase` | for JWT: the key's text, or the path of its file |
@@ -35,9 +36,10 @@ use crate::snowflake::credentials::Credentials;
 /// | `spcs_token_path` | for SPCS: the file with the token; default: `/snowflake/session/token` |
 /// | `ca_file` | PEM file with further authorities to trust |
 ///
-/// Relative paths are relative to the profile. Keys that tune the official SDK are ignored; any other unknown key is an
-/// error that names it. Key files are read at once.
-#[derive(Clone, Debug)]
+/// Relative paths are relative to the profile. Keys that tune the official SDK are ignored; any other unknown key, and one
+/// that is given twice, is an error that names it. Key files are read at once, and token files too, to find out what is
+/// wrong with them.
+#[derive(Clone)]
 pub struct Profile {
     account: String,
     user: Option<String>,
@@ -67,7 +69,7 @@ impl Profile {
     /// ```
     pub fn from_file(path: impl AsRef<Path>) -> Result<Profile, Error> {
         let path = path.as_ref();
-        let attempted = format!("read the profile {}", path.display());
+        let attempted = format!("read the profile {}", shown_path(path));
         let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| unreadable(error, &attempted))?;
         let directory = path.parent().unwrap_or(Path::new(""));
         Properties::from_json(text.trim_start_matches('\u{feff}'))
@@ -165,9 +167,22 @@ impl Profile {
             user: owned("user"),
             url: url(properties)?,
             role: owned("role"),
-            credentials: credentials(properties, directory)?,
-            ca_file: properties.text("ca_file").map(|path| directory.join(path)),
+            credentials: checked(credentials(properties, directory)?)?,
+            ca_file: properties.path("ca_file", directory)?,
         })
+    }
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profile")
+            .field("account", &self.account)
+            .field("user", &self.user.as_deref().map(visible))
+            .field("url", &self.url)
+            .field("role", &self.role.as_deref().map(visible))
+            .field("credentials", &self.credentials)
+            .field("ca_file", &self.ca_file.as_deref().map(shown_path))
+            .finish()
     }
 }
 
@@ -201,13 +216,21 @@ fn credentials(properties: &Properties, directory: &Path) -> Result<Credentials,
             token(properties, directory, "token", forms, "authorization_type is TOKEN")
         }
         "OAUTH" => oauth(properties, directory),
-        "SPCS" => Ok(Credentials::oauth_token_file(properties.text("spcs_token_path").unwrap_or(SPCS_TOKEN))),
+        "SPCS" => {
+            let path = properties.path("spcs_token_path", directory)?;
+            Ok(Credentials::oauth_token_file(path.unwrap_or_else(|| SPCS_TOKEN.into())))
+        }
         _ => {
             let name = properties.name("authorization_type");
-            let reason = format!("{name} is {:?}, which is not known", clean(kind));
+            let reason = format!("{name} is {}, which is not known", shown(kind));
             Err(Error::new(ErrorKind::Config, reason).advise("use JWT, PAT, OAUTH, TOKEN or SPCS"))
         }
     }
+}
+
+fn checked(credentials: Credentials) -> Result<Credentials, Error> {
+    credentials.check_file()?;
+    Ok(credentials)
 }
 
 fn key_pair(properties: &Properties, directory: &Path) -> Result<Credentials, Error> {
@@ -215,16 +238,16 @@ fn key_pair(properties: &Properties, directory: &Path) -> Result<Credentials, Er
     let because = "authorization_type is JWT, which is the default";
     let user = properties.required("user", because)?.expose();
     let passphrase = properties.secret("private_key_passphrase");
-    let key = match (properties.secret("private_key"), properties.secret("private_key_file"), passphrase) {
-        (Some(text), _, None) => PrivateKey::from_pem(text.expose()),
-        (Some(text), _, Some(passphrase)) => PrivateKey::from_encrypted_pem(text.expose(), passphrase),
-        (None, Some(path), None) => PrivateKey::from_file(directory.join(path.expose())),
-        (None, Some(path), Some(passphrase)) => {
-            PrivateKey::from_encrypted_file(directory.join(path.expose()), passphrase)
-        }
+    let path = properties.path("private_key_file", directory)?;
+    let (key, named) = match (properties.secret("private_key"), path, passphrase) {
+        (Some(text), _, None) => (PrivateKey::from_pem(text.expose()), "private_key"),
+        (Some(text), _, Some(passphrase)) => (PrivateKey::from_encrypted_pem(text.expose(), passphrase), "private_key"),
+        (None, Some(path), None) => (PrivateKey::from_file(path), "private_key_file"),
+        (None, Some(path), Some(passphrase)) => (PrivateKey::from_encrypted_file(path, passphrase), "private_key_file"),
         (None, None, _) => return Err(properties.missing(&["private_key_file", "private_key"], because)),
     };
-    Ok(Credentials::key_pair(user, key?))
+    let key = key.map_err(|error| error.and_advise(&format!("it was given as {}", properties.name(named))))?;
+    Ok(Credentials::key_pair(user, key))
 }
 
 /// Constructors from the text of a token and from the path of its file.
@@ -238,9 +261,9 @@ fn token(
     because: &str,
 ) -> Result<Credentials, Error> {
     properties.refuse_both(key, "token_file")?;
-    match (properties.secret(key), properties.text("token_file")) {
+    match (properties.secret(key), properties.path("token_file", directory)?) {
         (Some(token), _) => Ok(of_text(token.clone())),
-        (None, Some(path)) => Ok(of_file(directory.join(path))),
+        (None, Some(path)) => Ok(of_file(path)),
         (None, None) => Err(properties.missing(&[key, "token_file"], because)),
     }
 }
@@ -288,9 +311,9 @@ fn client(properties: &Properties, directory: &Path) -> Result<Credentials, Erro
 fn client_secret(properties: &Properties, directory: &Path) -> Result<ClientSecret, Error> {
     let (text, file) = ("oauth_client_secret", "oauth_client_secret_file");
     properties.refuse_both(text, file)?;
-    match (properties.secret(text), properties.text(file)) {
+    match (properties.secret(text), properties.path(file, directory)?) {
         (Some(secret), _) => Ok(secret.clone().into()),
-        (None, Some(path)) => Ok(ClientSecret::from_file(directory.join(path))),
+        (None, Some(path)) => Ok(ClientSecret::from_file(path)),
         (None, None) => Err(properties.missing(&[text, file], "oauth_client_id is given")),
     }
 }
@@ -302,7 +325,7 @@ fn client_authentication(properties: &Properties) -> Result<ClientAuthentication
         Some("basic_unencoded") => Ok(ClientAuthentication::BasicUnencoded),
         Some("post") => Ok(ClientAuthentication::Body),
         Some(other) => {
-            let reason = format!("{} is {:?}, which is not known", properties.name(key), clean(other));
+            let reason = format!("{} is {}, which is not known", properties.name(key), shown(other));
             Err(Error::new(ErrorKind::Config, reason).advise("use basic, basic_unencoded or post"))
         }
     }

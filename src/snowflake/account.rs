@@ -1,4 +1,4 @@
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind, looks_secret, shown};
 use crate::http::Origin;
 
 /// An account identifier, and the two names that follow from it: the host name and the account name in a JWT.
@@ -22,6 +22,9 @@ impl Account {
         if identifier.is_empty() {
             return Err(Error::new(ErrorKind::Config, "the account identifier is empty").advise(EXAMPLE));
         }
+        if looks_secret(identifier) {
+            return Err(refuse(identifier, "is not an account identifier").advise(EXAMPLE));
+        }
         if let Some(Mistaken { what, advice }) = mistaken(identifier) {
             return Err(refuse(identifier, what).advise(advice));
         }
@@ -29,7 +32,9 @@ impl Account {
             return Err(refuse(identifier, &format!("contains {odd:?}")).advise(EXAMPLE));
         }
         if identifier.split('.').any(|label| !is_label(label)) {
-            return Err(refuse(identifier, "has a part that is empty, or begins or ends with a hyphen").advise(EXAMPLE));
+            let reason =
+                "has a part that is empty or too long, or begins with a hyphen or an underscore, or ends with a hyphen";
+            return Err(refuse(identifier, reason).advise(EXAMPLE));
         }
         if let Some((organization, account)) = dotted(identifier) {
             return Err(refuse(identifier, "has the dot of the SQL form, which no host name has")
@@ -42,7 +47,7 @@ impl Account {
     pub(crate) fn with_jwt_name(self, name: &str) -> Result<Account, Error> {
         let name = name.trim();
         if name.is_empty() || !name.chars().all(|c| is_allowed(c) && c != '.') {
-            let reason = format!("the JWT account name {:?} is not an account name", clean(name));
+            let reason = format!("the JWT account name {} is not an account name", shown(name));
             return Err(Error::new(ErrorKind::Config, reason)
                 .advise("give letters, digits, hyphens and underscores, without region: MYORG-ACCOUNT123"));
         }
@@ -54,9 +59,22 @@ impl Account {
         &self.identifier
     }
 
-    /// With hyphens for underscores, which no certificate covers.
+    /// With hyphens for underscores, which no certificate covers. Regions of China have a domain of their own.
     pub(crate) fn host(&self) -> String {
-        format!("{}{DOMAIN}", self.identifier.to_ascii_lowercase().replace('_', "-"))
+        let labels = self.identifier.to_ascii_lowercase().replace('_', "-");
+        let is_in_china = labels.split('.').skip(1).any(|label| label.starts_with(CHINESE_REGION));
+        let domain = if is_in_china { CHINESE_DOMAIN } else { DOMAIN };
+        format!("{labels}{domain}")
+    }
+
+    /// The account URL that follows from the identifier.
+    pub(crate) fn url(&self) -> Result<String, Error> {
+        let host = self.host();
+        if host.split('.').any(|label| label.ends_with('-')) {
+            let reason = "ends with an underscore, so no host name follows from it";
+            return Err(refuse(&self.identifier, reason).advise("give the account URL"));
+        }
+        Ok(format!("https://{host}"))
     }
 
     /// The account in the claims `iss` and `sub`: in upper case, without region, with its underscores.
@@ -68,6 +86,11 @@ impl Account {
 /// The origin of an account URL.
 pub(crate) fn account_origin(url: &str) -> Result<Origin, Error> {
     let example = "write it like https://myorg-account123.snowflakecomputing.com";
+    if looks_secret(url) {
+        return Err(
+            Error::new(ErrorKind::Config, format!("the account URL {} is not a URL", shown(url))).advise(example)
+        );
+    }
     Origin::parse(url, "account URL").map_err(|error| error.or_advise(example))
 }
 
@@ -111,17 +134,25 @@ fn mistaken(text: &str) -> Option<Mistaken> {
     let host = host.split(':').next().unwrap_or(host);
     let identifier = DOMAINS.iter().find_map(|domain| host.strip_suffix(domain)).filter(|name| !name.is_empty());
     match identifier {
-        Some(name) => {
-            Some(Mistaken { what, advice: format!("give only the part before the service's domain, {name}") })
-        }
+        Some(name) => Some(Mistaken { what, advice: instead_of(name, host) }),
         None if what == "is a URL" => Some(Mistaken { what, advice: EXAMPLE.into() }),
         None => None,
     }
 }
 
+/// What to give for a host name of the service.
+fn instead_of(name: &str, host: &str) -> String {
+    let follows = Account::parse(name).map_or_else(|_| host.to_owned(), |account| account.host());
+    match host.ends_with(CHINESE_DOMAIN) && !follows.ends_with(CHINESE_DOMAIN) {
+        // The identifier does not show that the account is in China.
+        true => format!("give {name} as the account and https://{host} as the URL"),
+        false => format!("give only the part before the service's domain, {name}"),
+    }
+}
+
 fn refuse(identifier: &str, reason: &str) -> Error {
     // A URL may contain a password.
-    let shown = if identifier.contains('@') { "given".into() } else { format!("{:?}", clean(identifier)) };
+    let shown = if identifier.contains('@') { "given".into() } else { shown(identifier) };
     Error::new(ErrorKind::Config, format!("the account identifier {shown} {reason}"))
 }
 
@@ -130,11 +161,17 @@ fn is_allowed(c: char) -> bool {
 }
 
 fn is_label(label: &str) -> bool {
-    !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(is_allowed)
+    let is_framed = label.starts_with(['-', '_']) || label.ends_with('-');
+    (1..=MAX_LABEL).contains(&label.len()) && !is_framed && label.chars().all(is_allowed)
 }
 
 const DOMAIN: &str = ".snowflakecomputing.com";
-const DOMAINS: [&str; 2] = [DOMAIN, ".snowflakecomputing.cn"];
+const CHINESE_DOMAIN: &str = ".snowflakecomputing.cn";
+const DOMAINS: [&str; 2] = [DOMAIN, CHINESE_DOMAIN];
+/// The regions `cn-north-1`, `cn-northwest-1`, …
+const CHINESE_REGION: &str = "cn-";
+/// Of a part of a host name (RFC 1035, section 2.3.4).
+const MAX_LABEL: usize = 63;
 const SNOWSIGHT: &str = "app.snowflake.com";
 
 /// Second labels that are not an account, although they have no hyphen.
@@ -163,8 +200,57 @@ mod tests {
             ("myorg-account123.privatelink", "myorg-account123.privatelink", "MYORG-ACCOUNT123"),
             ("acme-ab12cd.global", "acme-ab12cd.global", "ACME"),
             ("acme.global", "acme.global", "ACME"),
+            ("cn-north.us-east-2.aws", "cn-north.us-east-2.aws", "CN-NORTH"),
         ] {
             assert_eq!(names(identifier), (format!("{host}.snowflakecomputing.com"), jwt.into()), "{identifier}");
+        }
+    }
+
+    #[test]
+    fn an_account_in_china_has_the_host_of_its_region() {
+        for identifier in
+            ["abc.cn-northwest-1.aws", "abc.cn-north-1", "ABC.CN-Northwest-1.aws", "a.cn-north-1.privatelink"]
+        {
+            let host = format!("{}.snowflakecomputing.cn", identifier.to_lowercase());
+            assert_eq!(Account::parse(identifier).unwrap().host(), host);
+            assert_eq!(Account::parse(identifier).unwrap().url().unwrap(), format!("https://{host}"));
+        }
+    }
+
+    #[test]
+    fn the_advice_for_a_pasted_url_leads_to_the_same_host() {
+        for (pasted, advice) in [
+            ("https://abc.cn-northwest-1.aws.snowflakecomputing.cn", "domain, abc.cn-northwest-1.aws"),
+            ("abc.cn-northwest-1.aws.snowflakecomputing.com", "domain, abc.cn-northwest-1.aws"),
+            (
+                "https://MyOrg-acct.snowflakecomputing.cn/console",
+                "give myorg-acct as the account and https://myorg-acct.snowflakecomputing.cn as the URL",
+            ),
+        ] {
+            let error = Account::parse(pasted).unwrap_err().to_string();
+            assert!(error.ends_with(advice), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_account_without_a_host_name_needs_a_url() {
+        let account = Account::parse("myorg-acct_").unwrap();
+        assert_eq!(account.jwt_name(), "MYORG-ACCT_");
+        assert!(account.url().unwrap_err().to_string().ends_with("give the account URL"));
+    }
+
+    #[test]
+    fn a_secret_given_for_an_account_or_a_url_is_not_repeated() {
+        for given in [
+            "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3MDB9.c2lnbmF0dXJl",
+            "https://eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3MDB9.c2lnbmF0dXJl",
+            "-----BEGIN PRIVATE KEY-----\neyJhbGciOiJSUzI1NiJ9",
+        ] {
+            let account = Account::parse(given).unwrap_err();
+            let url = account_origin(given).unwrap_err();
+            let name = Account::parse("a").unwrap().with_jwt_name(given).unwrap_err();
+            let shown = format!("{account} {account:?} {url} {url:?} {name} {name:?}");
+            assert!(!shown.contains("eyJhbGci") && !shown.contains("leHAiOj"), "{shown}");
         }
     }
 
@@ -174,7 +260,9 @@ mod tests {
             ("https://myorg-account123.snowflakecomputing.com", "myorg-account123"),
             ("https://myorg-account123.snowflakecomputing.com:443/x", "myorg-account123"),
             ("xy12345.us-east-2.aws.snowflakecomputing.com", "xy12345.us-east-2.aws"),
-            ("abc.snowflakecomputing.cn", "abc"),
+            ("abc.snowflakecomputing.cn", "https://abc.snowflakecomputing.cn"),
+            ("_a-b", "myorg-account123"),
+            ("org._a-b", "myorg-account123"),
             ("https://app.snowflake.com/myorg/account123/#/homepage", "myorg-account123"),
             ("https://example.com", "myorg-account123"),
             ("myorg.account123", "myorg-account123"),

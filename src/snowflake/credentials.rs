@@ -12,7 +12,7 @@ use self::provided::Provided;
 use self::token_file::TokenFile;
 use crate::auth::{ClientCredentials, Connect, PrivateKey, TokenEndpoint, TokenSource};
 use crate::clock::{Clock, ServerClock, SystemClock};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_secret_for_path, shown_path, visible};
 use crate::http::Origin;
 use crate::secret::Secret;
 use crate::session::Principal;
@@ -226,7 +226,7 @@ impl Credentials {
             return Err(Error::new(ErrorKind::Config, reason).advise("use Credentials::key_pair"));
         };
         let account = Account::parse(account)?;
-        let origin = account_origin(&format!("https://{}", account.host()))?;
+        let origin = account_origin(&account.url()?)?;
         let context = LoginContext { origin, clock: Arc::new(SystemClock), server_clock: Arc::default() };
         Ok(self.key_pair_source(user, key, &account, context)?.mint_now()?.bearer)
     }
@@ -252,11 +252,27 @@ impl Credentials {
         Ok(match &self.login {
             Login::KeyPair { user, key } => Box::new(self.key_pair_source(user, key, account, context)?),
             Login::Provided { bearer, kind } => Box::new(Provided::new(bearer, *kind, context)?),
-            Login::File { path, kind } => Box::new(TokenFile::new(path.clone(), *kind, context)),
+            Login::File { path, kind } => {
+                self.check_file()?;
+                // A change of the working directory must not matter.
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                Box::new(TokenFile::new(path, *kind, context))
+            }
             Login::Client(client) => {
                 Box::new(TokenEndpoint::new(client.clone(), context.origin, context.clock, connect)?)
             }
         })
+    }
+
+    /// Finds what is wrong with the file of a token. Whether the token has expired is judged when it is needed.
+    pub(crate) fn check_file(&self) -> Result<(), Error> {
+        let Login::File { path, kind } = &self.login else { return Ok(()) };
+        if is_secret_for_path(path) && !path.exists() {
+            let reason = "the path of the token file is not that of a file, and not shown, as it looks like a secret";
+            return Err(Error::new(ErrorKind::Config, reason)
+                .advise("give the path of the file; a token itself goes to the constructor without _file"));
+        }
+        TokenFile::check(path, *kind)
     }
 
     /// The kind of the tokens of the source.
@@ -277,14 +293,13 @@ impl Credentials {
         match &self.login {
             Login::KeyPair { user, key } => {
                 let account = self.claimed(account).unwrap_or_else(|_| account.clone());
-                let (account, user) = (account.jwt_name(), user.trim().to_uppercase());
-                format!("account {account}, user {user}, public key {}", key.fingerprint())
+                key_pair::identity(account.jwt_name(), user, key.fingerprint())
             }
             Login::Provided { kind, .. } => {
                 format!("account {}, the {kind} given by the caller, which is never renewed", account.identifier())
             }
             Login::File { path, kind } => {
-                format!("account {}, the {kind} in the file {}", account.identifier(), path.display())
+                format!("account {}, the {kind} in the file {}", account.identifier(), shown_path(path))
             }
             Login::Client(client) => format!("account {}, {}", account.identifier(), client.describe()),
         }
@@ -312,7 +327,9 @@ impl Credentials {
         account: &Account,
         context: LoginContext,
     ) -> Result<KeyPair, Error> {
-        let source = KeyPair::new(&self.claimed(account)?, user, key.clone(), context)?;
+        // The file may have changed since it was read; if it cannot be read at the moment, the key is good until it is refused.
+        let key = key.read_again().ok().flatten().unwrap_or_else(|| key.clone());
+        let source = KeyPair::new(&self.claimed(account)?, user, key, context)?;
         source.audience(self.jwt.audience.clone()).lifetime(self.jwt.lifetime.unwrap_or(MAX_LIFETIME))
     }
 
@@ -340,9 +357,9 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Credentials");
         match &self.login {
-            Login::KeyPair { user, key } => out.field("user", user).field("key", key),
+            Login::KeyPair { user, key } => out.field("user", &visible(user)).field("key", key),
             Login::Provided { kind, .. } => out.field("kind", kind),
-            Login::File { path, kind } => out.field("kind", kind).field("path", path),
+            Login::File { path, kind } => out.field("kind", kind).field("path", &shown_path(path)),
             Login::Client(client) => out.field("client", client),
         };
         out.finish_non_exhaustive()
@@ -396,6 +413,42 @@ mod tests {
         ] {
             assert_eq!(source(&credentials).unwrap_err().kind(), ErrorKind::Config, "{credentials:?}");
         }
+    }
+
+    #[test]
+    fn a_token_file_that_is_missing_or_holds_no_token_is_found_before_anything_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let refused = || source(&Credentials::jwt_file(&path)).unwrap_err();
+        assert!(refused().to_string().contains("token cannot be read: "), "{}", refused());
+        std::fs::write(&path, "not-a-jwt").unwrap();
+        assert!(refused().to_string().contains("use the token file"), "{}", refused());
+        // The process that renews it may do so before it is needed.
+        std::fs::write(&path, "e30.eyJleHAiOjF9.c2ln").unwrap();
+        assert!(source(&Credentials::jwt_file(&path)).is_ok());
+    }
+
+    #[test]
+    fn a_token_given_for_a_path_or_a_name_is_not_repeated() {
+        for token in ["eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3MDB9.c2lnbmF0dXJl", "pat-0123456789-abcdefghij"] {
+            for credentials in [
+                Credentials::jwt_file(token),
+                Credentials::programmatic_access_token_file(token),
+                Credentials::oauth_token_file(token),
+            ] {
+                let error = source(&credentials).unwrap_err();
+                let shown = format!("{credentials:?} {error} {error:?} {}", credentials.identity(&account()));
+                assert!(shown.contains("looks like a secret"), "{shown}");
+                for part in token.as_bytes().windows(8).map(|part| str::from_utf8(part).unwrap()) {
+                    assert!(!shown.contains(part), "{part} is in {shown}");
+                }
+            }
+        }
+        let user = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3MDB9.c2lnbmF0dXJl";
+        let credentials = Credentials::key_pair(user, key());
+        let identity = source(&credentials).unwrap().identity().unwrap();
+        let shown = format!("{credentials:?} {identity} {}", credentials.identity(&account()));
+        assert!(!shown.to_lowercase().contains("eyjhbgci"), "{shown}");
     }
 
     #[test]

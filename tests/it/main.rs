@@ -26,6 +26,7 @@ mod misuse;
 mod oauth;
 mod proxies;
 mod refusals;
+mod rotation;
 mod several_channels;
 mod tls;
 mod too_long;

@@ -3,13 +3,14 @@ pub(crate) mod builder;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use builder::Builder;
+use builder::{Builder, KEYS_PER_USER};
 
 use crate::control::fault::Fault;
 use crate::control::forms::{ErrorForm, WordForm};
 use crate::control::request_log::LoggedRequest;
 use crate::http::response::StreamedBody;
 use crate::http::server::Server;
+use crate::identity::key_pair::RegisteredKey;
 use crate::service::Service;
 use crate::state::name::PipeName;
 
@@ -74,8 +75,45 @@ impl Emulator {
     /// assert_eq!(emulator.programmatic_access_token(), "a-token");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn programmatic_access_token(&self) -> &str {
-        &self.service.credentials.programmatic_access_token
+    pub fn programmatic_access_token(&self) -> String {
+        self.service.credentials.programmatic_access_token.lock().clone()
+    }
+
+    /// Gives the user another programmatic access token, and refuses the old one with 401 from now on.
+    ///
+    /// ```
+    /// # use snowpipe_emulator::Emulator;
+    /// let emulator = Emulator::builder().programmatic_access_token("first").start()?;
+    /// emulator.replace_programmatic_access_token("second");
+    /// assert_eq!(emulator.programmatic_access_token(), "second");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn replace_programmatic_access_token(&self, token: impl Into<String>) {
+        *self.service.credentials.programmatic_access_token.lock() = token.into();
+    }
+
+    /// Registers these public keys of the user (PEM, or base64 alone) instead of all others: none, one, or two, as in
+    /// `RSA_PUBLIC_KEY` and `RSA_PUBLIC_KEY_2`. JWTs by other keys are refused from now on.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when there are more than two, or one cannot be used; then nothing has changed.
+    ///
+    /// ```
+    /// # use snowpipe_emulator::Emulator;
+    /// let emulator = Emulator::start()?;
+    /// emulator.replace_public_keys(&[])?;
+    /// assert!(emulator.replace_public_keys(&["no key"]).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn replace_public_keys(&self, keys: &[&str]) -> io::Result<()> {
+        if keys.len() > KEYS_PER_USER {
+            let reason = format!("a user has at most {KEYS_PER_USER} public keys");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        let keys = keys.iter().map(|pem| RegisteredKey::from_pem(pem)).collect::<io::Result<_>>()?;
+        self.service.credentials.jwt.replace_keys(keys);
+        Ok(())
     }
 
     /// The issuer URL of the embedded authorization server. Below it are the metadata

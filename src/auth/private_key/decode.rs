@@ -2,16 +2,15 @@
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use pkcs8::der::asn1::{AnyRef, OctetStringRef};
+use pkcs8::der::asn1::AnyRef;
 use pkcs8::der::{Decode, Reader, SliceReader, Tag, Tagged};
-use pkcs8::pkcs5::EncryptionScheme;
-use pkcs8::spki::AlgorithmIdentifierRef;
-use pkcs8::{EncryptedPrivateKeyInfo, ObjectIdentifier, PrivateKeyInfo};
+use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use zeroize::Zeroizing;
 
 use super::invalid::InvalidKey;
+use super::sealed::Sealed;
 use crate::secret::Secret;
 
 /// Reads the content of a file or a variable: PEM, base64 or DER.
@@ -23,12 +22,15 @@ pub(super) fn key_in(bytes: &[u8], passphrase: Option<&Secret>) -> Result<RsaPri
     if text.is_empty() {
         return Err(InvalidKey::Empty);
     }
-    if !text.contains(BEGIN) {
-        let der =
-            bare(&text).ok_or_else(|| if is_path(&given) { InvalidKey::PathForText } else { InvalidKey::NotAKey })?;
-        return key_in_der(&der, passphrase);
+    if text.contains(BEGIN) {
+        return key_in_der(&armoured(&text)?, passphrase);
     }
-    key_in_der(&armoured(&text)?, passphrase)
+    match bare(&text) {
+        Some(der) => key_in_der(&der, passphrase),
+        None => {
+            Err(foreign(&text).unwrap_or(if is_path(&given) { InvalidKey::PathForText } else { InvalidKey::NotAKey }))
+        }
+    }
 }
 
 /// `None` for DER, which begins with the tag of a sequence and a length that no text has in that place.
@@ -77,40 +79,72 @@ fn armoured(text: &str) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
     if !text.contains("-----END ") {
         return Err(InvalidKey::Truncated);
     }
-    // In PEM, an empty line would end the headers.
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let tidy = Zeroizing::new(lines.join("\n"));
-    let blocks = pem::parse_many(tidy.as_bytes()).map_err(|_| InvalidKey::Damaged)?;
-    let mut blocks: Vec<_> =
-        blocks.into_iter().map(|block| (block.tag().to_owned(), Zeroizing::new(block.into_contents()))).collect();
-    if let Some(at) = blocks.iter().position(|(tag, _)| tag.ends_with("PRIVATE KEY")) {
-        let (tag, contents) = blocks.swap_remove(at);
-        return match tag.as_str() {
+    let blocks = blocks(text).ok_or(InvalidKey::Damaged)?;
+    if let Some((tag, body)) = blocks.iter().find(|(tag, _)| tag.ends_with("PRIVATE KEY")) {
+        return match *tag {
             "OPENSSH PRIVATE KEY" => Err(InvalidKey::OpenSsh),
             "EC PRIVATE KEY" => Err(InvalidKey::EllipticCurve),
             "DSA PRIVATE KEY" => Err(InvalidKey::NotRsa),
-            _ => Ok(contents),
+            _ => body_of(body).ok_or(InvalidKey::Damaged),
         };
     }
-    let has = |end: &str| blocks.iter().any(|(tag, _)| tag.ends_with(end));
-    Err(if has("PUBLIC KEY") {
+    let has = |words: &str| blocks.iter().any(|(tag, _)| tag.contains(words));
+    Err(if has("PGP ") {
+        InvalidKey::Pgp
+    } else if has("PUBLIC KEY") {
         InvalidKey::Public
     } else if has("CERTIFICATE") {
         InvalidKey::Certificate
-    } else if blocks.is_empty() {
-        InvalidKey::Damaged
     } else {
         InvalidKey::NotAKey
     })
 }
 
+/// Label and body of each block; `None` if one does not end. Nothing is copied.
+fn blocks(text: &str) -> Option<Vec<(&str, &str)>> {
+    let (mut blocks, mut rest) = (Vec::new(), text);
+    while let Some((_, begun)) = rest.split_once(BEGIN) {
+        let (label, after) = begun.split_once("-----")?;
+        let (body, after) = after.split_once(&*format!("-----END {label}-----"))?;
+        blocks.push((label, body));
+        rest = after;
+    }
+    Some(blocks)
+}
+
+/// The bytes of a block, whose headers (RFC 1421) are skipped.
+fn body_of(block: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut body = Zeroizing::new(String::with_capacity(block.len()));
+    body.extend(block.lines().filter(|line| !line.contains(':')));
+    decoded(&body)
+}
+
+/// What other tools write as text.
+fn foreign(text: &str) -> Option<InvalidKey> {
+    let is_ssh_kind = |word: &str| SSH_KINDS.iter().any(|kind| word.starts_with(kind));
+    let mut words = text.split_whitespace().zip(text.split_whitespace().skip(1));
+    if words.any(|(kind, body)| is_ssh_kind(kind) && body.starts_with("AAAA")) || text.contains("SSH2 PUBLIC KEY") {
+        return Some(InvalidKey::Public);
+    }
+    match text.as_bytes().first() {
+        _ if text.starts_with("PuTTY-User-Key-File") => Some(InvalidKey::Putty),
+        Some(b'{' | b'[') => Some(InvalidKey::Json),
+        Some(b'<') => Some(InvalidKey::Markup),
+        _ => None,
+    }
+}
+
 /// The body of a PEM file without its first and last line, as the official SDK expects it.
 fn bare(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    decoded(text).filter(|der| der.first() == Some(&SEQUENCE))
+}
+
+fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut packed = Zeroizing::new(String::with_capacity(text.len()));
     packed.extend(text.chars().filter(|c| !c.is_whitespace()));
-    let mut der = Zeroizing::new(Vec::with_capacity(packed.len()));
-    BASE64.decode_vec(packed.as_bytes(), &mut der).ok()?;
-    (der.first() == Some(&SEQUENCE)).then_some(der)
+    let mut bytes = Zeroizing::new(Vec::with_capacity(packed.len()));
+    BASE64.decode_vec(packed.as_bytes(), &mut bytes).ok()?;
+    Some(bytes)
 }
 
 fn is_path(text: &str) -> bool {
@@ -125,7 +159,7 @@ fn key_in_der(der: &[u8], passphrase: Option<&Secret>) -> Result<RsaPrivateKey, 
     }
     if let Ok(sealed) = Sealed::read(der) {
         let passphrase = passphrase.ok_or(InvalidKey::PassphraseMissing)?;
-        return sealed.open(der, passphrase);
+        return open_key(&sealed.open(passphrase)?);
     }
     open_key(der)
 }
@@ -147,6 +181,9 @@ fn open_key(der: &[u8]) -> Result<RsaPrivateKey, InvalidKey> {
         Ok([Tag::Sequence, Tag::BitString]) | Ok([Tag::Integer, Tag::Integer]) => InvalidKey::Public,
         Ok([Tag::Sequence, Tag::Sequence, Tag::BitString]) => InvalidKey::Certificate,
         Ok([Tag::Integer, Tag::OctetString, ..]) => InvalidKey::EllipticCurve,
+        Ok([Tag::Integer, Tag::Sequence]) | Ok([Tag::Integer, Tag::Sequence, Tag::Sequence]) => InvalidKey::Pkcs12,
+        _ if der.starts_with(ENDLESS_PKCS12) => InvalidKey::Pkcs12,
+        _ if der.starts_with(JAVA_KEY_STORE) => InvalidKey::JavaKeyStore,
         Ok(_) => InvalidKey::NotAKey,
         Err(_) if der.first() == Some(&SEQUENCE) => InvalidKey::Damaged,
         Err(_) => InvalidKey::NotAKey,
@@ -187,58 +224,8 @@ fn elements(der: &[u8]) -> pkcs8::der::Result<Vec<Tag>> {
     reader.finish(tags)
 }
 
-/// EncryptedPrivateKeyInfo (RFC 5958, section 3), before its scheme is known to be supported.
-struct Sealed {
-    scheme: ObjectIdentifier,
-}
-
-impl Sealed {
-    fn read(der: &[u8]) -> pkcs8::der::Result<Sealed> {
-        let mut reader = SliceReader::new(der)?;
-        let scheme = reader.sequence(|inner| {
-            let algorithm = AlgorithmIdentifierRef::decode(inner)?;
-            OctetStringRef::decode(inner)?;
-            Ok(algorithm.oid)
-        })?;
-        reader.finish(Sealed { scheme })
-    }
-
-    fn open(&self, der: &[u8], passphrase: &Secret) -> Result<RsaPrivateKey, InvalidKey> {
-        if self.scheme != PBES2 {
-            let bytes = self.scheme.as_bytes();
-            let is_pbes1 = bytes.starts_with(PKCS5_ARC) || bytes.starts_with(PKCS12_PBE_ARC);
-            return Err(if is_pbes1 { InvalidKey::Pbes1 } else { InvalidKey::UnknownEncryption });
-        }
-        let sealed = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| InvalidKey::UnknownEncryption)?;
-        if is_too_slow(&sealed.encryption_algorithm) {
-            return Err(InvalidKey::SlowEncryption);
-        }
-        // About one wrong passphrase in 256 passes the padding check, and then the result is noise instead of DER.
-        let opened = sealed.decrypt(passphrase.expose()).map_err(|_| InvalidKey::WrongPassphrase)?;
-        open_key(opened.as_bytes())
-    }
-}
-
-/// A damaged or malicious file can ask for hours of work, or for more memory than there is.
-fn is_too_slow(scheme: &EncryptionScheme<'_>) -> bool {
-    let Some(kdf) = scheme.pbes2().map(|parameters| &parameters.kdf) else {
-        return false;
-    };
-    let iterations = kdf.pbkdf2().map_or(0, |pbkdf2| pbkdf2.iteration_count);
-    let bytes = kdf.scrypt().map_or(0, |scrypt| {
-        let lanes = u64::from(scrypt.block_size) * u64::from(scrypt.parallelization);
-        scrypt.cost_parameter.saturating_mul(128).saturating_mul(lanes)
-    });
-    iterations > MAX_ITERATIONS || bytes > MAX_SCRYPT_BYTES
-}
-
 const BEGIN: &str = "-----BEGIN ";
 const SEQUENCE: u8 = 0x30;
-
-/// A second or two of PBKDF2; current recommendations are around 600,000.
-const MAX_ITERATIONS: u32 = 10_000_000;
-/// Memory for scrypt; current recommendations need an eighth of it.
-const MAX_SCRYPT_BYTES: u64 = 1 << 30;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -247,12 +234,12 @@ const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
 const X448: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.111");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const ED448: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.113");
-const PBES2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.13");
 
-/// 1.2.840.113549.1.5, whose other members are PBES1 (RFC 8018, appendix A.3).
-const PKCS5_ARC: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05];
-/// 1.2.840.113549.1.12.1: PBES1 with another key derivation (RFC 7292, appendix C).
-const PKCS12_PBE_ARC: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x01];
+/// The first words of a line in `authorized_keys` or a `.pub` file.
+const SSH_KINDS: [&str; 3] = ["ssh-", "ecdsa-sha2-", "sk-"];
+/// PFX (RFC 7292, section 4) whose length is not stated, as some tools write it: a sequence with the version 3.
+const ENDLESS_PKCS12: &[u8] = &[SEQUENCE, 0x80, 0x02, 0x01, 0x03];
+const JAVA_KEY_STORE: &[u8] = &[0xfe, 0xed, 0xfe, 0xed];
 
 /// Padding gets lost when a key is copied by hand or through a shell.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -9,7 +9,7 @@ pub(super) enum InvalidKey {
     Empty,
     #[error("cannot be read: {}", reason(.0))]
     Unreadable(io::Error),
-    #[error("is longer than {} bytes, and no key is", super::MAX_BYTES)]
+    #[error("is longer than {} bytes, and no key is", MAX_BYTES)]
     TooLong,
     #[error("is the text of a key where the path of its file is expected")]
     TextForPath,
@@ -39,6 +39,22 @@ pub(super) enum InvalidKey {
     Certificate,
     #[error("is in the format of OpenSSH")]
     OpenSsh,
+    #[error("is in the format of PuTTY (.ppk)")]
+    Putty,
+    #[error("is JSON, such as a JWK")]
+    Json,
+    #[error("is XML or HTML")]
+    Markup,
+    #[error("is a PKCS#12 file (.p12, .pfx)")]
+    Pkcs12,
+    #[error("is a key store of Java")]
+    JavaKeyStore,
+    #[error("is a key of PGP")]
+    Pgp,
+    #[error("is a socket, as of an ssh agent, and no file")]
+    Socket,
+    #[error("is no regular file any more")]
+    NotRegular,
     #[error("is an elliptic-curve key, not an RSA key")]
     EllipticCurve,
     #[error("is an Ed25519 or Ed448 key, not an RSA key")]
@@ -85,8 +101,19 @@ impl InvalidKey {
             InvalidKey::Public => "give the private key that it belongs to",
             InvalidKey::Certificate => "give the private key that belongs to it",
             InvalidKey::OpenSsh => "convert a copy of it: ssh-keygen -p -m PKCS8 -f copy_of_key",
+            InvalidKey::Putty => "convert it: puttygen key.ppk -O private-openssh -o rsa_key.pem",
+            InvalidKey::Json | InvalidKey::Markup => "give the key as PEM (PKCS#8), from -----BEGIN to the END line",
+            InvalidKey::Pkcs12 => {
+                "take the key out of it: openssl pkcs12 -in bundle.pfx -nocerts -nodes -out rsa_key.p8"
+            }
+            InvalidKey::JavaKeyStore => {
+                "convert it, and take the key out of the result: keytool -importkeystore -srckeystore keys.jks \
+                 -destkeystore bundle.pfx -deststoretype PKCS12"
+            }
+            InvalidKey::Socket => "give the file of the key: an agent does not give it away",
+            InvalidKey::NotRegular => "put the file back in its place",
             InvalidKey::EllipticCurve | InvalidKey::Edwards | InvalidKey::RsaPss | InvalidKey::NotRsa => NEW_KEY,
-            InvalidKey::Short(_) | InvalidKey::MultiPrime => NEW_KEY,
+            InvalidKey::Pgp | InvalidKey::Short(_) | InvalidKey::MultiPrime => NEW_KEY,
         }
     }
 }
@@ -100,6 +127,8 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// A key of 16384 bits takes 13 kB as PEM.
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 const RE_ENCRYPT: &str = "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in old_key.pem -out rsa_key.p8";
 const NEW_KEY: &str = "make a key of the right kind and register its public part with ALTER USER … SET RSA_PUBLIC_KEY: \
                        openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt -out rsa_key.p8";

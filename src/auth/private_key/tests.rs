@@ -56,6 +56,8 @@ fn a_key_is_read_in_every_accepted_form() {
         ("bare base64 without padding", body(&plain).trim_end_matches('=').to_owned()),
         ("public key first", text("public.pem") + &plain),
         ("certificate first", text("certificate.pem") + &plain),
+        ("certificate last", plain.clone() + &text("certificate.pem")),
+        ("in JSON", format!("{{\"private_key\": {:?}}}", plain)),
         ("PKCS#1", text("pkcs1.pem")),
         ("PKCS#1 under the wrong label", text("pkcs1.pem").replace("RSA PRIVATE", "PRIVATE")),
         ("bare PKCS#1", body(&text("pkcs1.pem"))),
@@ -95,6 +97,51 @@ fn an_encrypted_key_is_read_with_every_modern_scheme() {
     }
     let bare = body(&text("aes256-sha256.p8"));
     assert_eq!(PrivateKey::from_encrypted_pem(&bare, &passphrase).unwrap().fingerprint(), fingerprint());
+}
+
+/// The same DER, with every sequence as `change` leaves its elements.
+fn rewritten(der: &[u8], change: fn(&mut Vec<Vec<u8>>)) -> Vec<u8> {
+    let content = &der[if der[1] < 0x80 { 2 } else { 2 + usize::from(der[1] & 0x7f) }..];
+    if der[0] != 0x30 {
+        return der.to_vec();
+    }
+    let (mut elements, mut rest) = (Vec::new(), content);
+    while !rest.is_empty() {
+        let header = if rest[1] < 0x80 { 2 } else { 2 + usize::from(rest[1] & 0x7f) };
+        let length = match header {
+            2 => usize::from(rest[1]),
+            _ => rest[2..header].iter().fold(0, |length, byte| length << 8 | usize::from(*byte)),
+        };
+        elements.push(rewritten(&rest[..header + length], change));
+        rest = &rest[header + length..];
+    }
+    change(&mut elements);
+    let content = elements.concat();
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let header = match content.len() {
+        0..0x80 => vec![0x30, length[1]],
+        0x80..0x100 => vec![0x30, 0x81, length[1]],
+        _ => vec![0x30, 0x82, length[0], length[1]],
+    };
+    [header, content].concat()
+}
+
+#[test]
+fn an_encrypted_key_is_read_although_its_hash_function_has_no_parameter() {
+    for name in ["aes256-sha256.p8", "aes192-sha512.p8", "des3-sha256.p8"] {
+        let der = STANDARD.decode(body(&text(name))).unwrap();
+        assert_eq!(rewritten(&der, |_| {}), der, "{name}");
+        // As GnuTLS writes it.
+        let bare = rewritten(&der, |elements| {
+            // 1.2.840.113549.2, the arc of HMAC, after tag and length.
+            if elements.len() == 2 && elements[0].get(2..9) == Some(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02]) {
+                elements.pop();
+            }
+        });
+        assert_eq!(bare.len(), der.len() - 2, "{name}");
+        let key = PrivateKey::from_encrypted_pem(&STANDARD.encode(bare), &Secret::new(PASSPHRASE));
+        assert_eq!(key.unwrap_or_else(|error| panic!("{name}: {error}")).fingerprint(), fingerprint());
+    }
 }
 
 #[test]
@@ -232,6 +279,51 @@ fn anything_but_a_key_is_refused_with_a_hint() {
     }
     assert_refused(PrivateKey::from_der(&[]), "is empty", "");
     assert_refused(PrivateKey::from_der(&[0x30, 0x03, 0x02, 0x01, 0x00]), "neither PEM", "");
+}
+
+#[test]
+fn what_other_tools_write_is_named_for_what_it_is() {
+    // PFX: a sequence of the version 3, the content, and its authentication.
+    let content = [&[0x30, 0x81, 0x80][..], &[0; 0x80]].concat();
+    let mac = [0x30, 0x00];
+    let pfx = |rest: &[u8]| [&[0x30, 0x81, 0x03 + rest.len() as u8, 0x02, 0x01, 0x03], rest].concat();
+    let ssh = "AAAAB3NzaC1yc2EAAAADAQABAAABgQC7 loader@example";
+    for (given, says) in [
+        (format!("ssh-rsa {ssh}").into_bytes(), "is a public key; give the private key"),
+        (format!("ssh-ed25519 {ssh}\n").into_bytes(), "is a public key; give the private key"),
+        (format!("from=\"10.0.0.0/8\" ecdsa-sha2-nistp256 {ssh}\n").into_bytes(), "is a public key"),
+        (b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----".to_vec(), "is a public key"),
+        (b"PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none\nPublic-Lines: 6\n".to_vec(), "puttygen"),
+        (br#"{"kty":"RSA","n":"0vx7","d":"X4cT"}"#.to_vec(), "is JSON, such as a JWK"),
+        (br#"{"keys":[{"kty":"RSA"}]}"#.to_vec(), "is JSON, such as a JWK"),
+        (b"<RSAKeyValue><Modulus>0vx7</Modulus></RSAKeyValue>".to_vec(), "is XML or HTML"),
+        (pfx(&content), "openssl pkcs12"),
+        (pfx(&[&content[..], &mac].concat()), "openssl pkcs12"),
+        (STANDARD.encode(pfx(&content)).into_bytes(), "is a PKCS#12 file"),
+        (vec![0x30, 0x80, 0x02, 0x01, 0x03, 0x30, 0x80], "is a PKCS#12 file"),
+        (vec![0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2], "keytool"),
+        (b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQdG\n=x1y2\n-----END PGP PRIVATE KEY BLOCK-----".to_vec(), "PGP"),
+        (b"-----BEGIN CERTIFICATE REQUEST-----\nMIIC\n-----END CERTIFICATE REQUEST-----".to_vec(), "certificate"),
+    ] {
+        let path = std::env::temp_dir().join(format!("foreign-key-{}", std::process::id()));
+        std::fs::write(&path, &given).unwrap();
+        assert_refused(PrivateKey::from_file(&path), says, "");
+        std::fs::remove_file(path).unwrap();
+        if let Ok(text) = std::str::from_utf8(&given) {
+            assert_refused(PrivateKey::from_pem(text), says, "");
+        }
+    }
+}
+
+#[test]
+fn a_token_given_for_the_path_of_a_key_is_not_repeated() {
+    for token in
+        ["eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3MDB9.c2lnbmF0dXJl", "ver:1-hint:1234-ETMsDgAAAX", "pat-0123456789-abcdef"]
+    {
+        let error = PrivateKey::from_file(token).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(token.as_bytes().windows(8).all(|part| !shown.contains(str::from_utf8(part).unwrap())), "{shown}");
+    }
 }
 
 #[test]

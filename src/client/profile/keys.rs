@@ -38,6 +38,11 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("SNOWFLAKE_PAT", "personal_access_token"),
 ];
 
+/// The key that this library reads under this name.
+pub(super) fn known(name: &str) -> Option<&'static str> {
+    KNOWN.iter().copied().find(|key| *key == name)
+}
+
 /// Whether a key tunes the official SDK, or says what is an argument of a call here.
 pub(super) fn is_ignored(key: &str) -> bool {
     IGNORED.contains(&key) || IGNORED_FAMILIES.iter().any(|family| key.starts_with(family))

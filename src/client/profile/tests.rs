@@ -62,17 +62,77 @@ fn each_way_to_log_in_has_its_key() {
         (r#"{"account": "a", "authorization_type": "pat", "personal_access_token": "x"}"#, "ProgrammaticAccessToken"),
         (r#"{"account": "a", "authorization_type": "OAUTH", "oauth_access_token": "x"}"#, "OAuth"),
         (r#"{"account": "a", "authorization_type": "TOKEN", "token": "a.b.c"}"#, "KeyPairJwt"),
-        (
-            r#"{"account": "a", "authorization_type": "PAT", "token_file": "/t"}"#,
-            "ProgrammaticAccessToken, path: \"/t\"",
-        ),
-        (r#"{"account": "a", "authorization_type": "OAUTH", "token_file": "/t"}"#, "OAuth, path: \"/t\""),
-        (r#"{"account": "a", "authorization_type": "TOKEN", "token_file": "/t"}"#, "KeyPairJwt, path: \"/t\""),
-        (r#"{"account": "a", "authorization_type": "SPCS"}"#, "OAuth, path: \"/snowflake/session/token\""),
     ] {
         let shown = format!("{:?}", read(text).unwrap().credentials());
         assert!(shown.contains(kind), "{shown}");
     }
+}
+
+#[test]
+fn token_files_are_relative_to_the_profile_and_read_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), "e30.eyJleHAiOjF9.c2ln").unwrap();
+    let profile = folder.path().join("profile.json");
+    let read = |text: &str| {
+        fs::write(&profile, text).unwrap();
+        Profile::from_file(&profile)
+    };
+    for (kind, key, shown) in [
+        ("PAT", "token_file", "ProgrammaticAccessToken"),
+        ("OAUTH", "token_file", "OAuth"),
+        ("TOKEN", "token_file", "KeyPairJwt"),
+        ("SPCS", "spcs_token_path", "OAuth"),
+    ] {
+        let with = |path: &str| format!(r#"{{"account": "a", "authorization_type": "{kind}", "{key}": "{path}"}}"#);
+        let path = folder.path().join("token");
+        let credentials = format!("{:?}", read(&with("token")).unwrap().credentials());
+        assert!(credentials.contains(&format!("{shown}, path: \"{}\"", path.display())), "{credentials}");
+        let error = read(&with("tokn")).unwrap_err().to_string();
+        assert!(error.contains(&format!("{}/tokn cannot be read: ", folder.path().display())), "{error}");
+        let error = read(&with("open-sesame-open-sesame-open")).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(&format!("the value of {key} is not the path")) && !shown.contains("sesame"), "{shown}");
+    }
+    let error = read(r#"{"account": "a", "authorization_type": "SPCS"}"#).unwrap_err().to_string();
+    assert!(error.contains("the token file /snowflake/session/token cannot be read"), "{error}");
+}
+
+#[test]
+fn a_key_that_is_given_twice_is_refused_by_its_name() {
+    let pat = r#""authorization_type": "PAT", "personal_access_token": "x""#;
+    for twice in
+        [r#""account": "a", "account": "b""#, r#""account": "a", "account": "a""#, r#""account": null, "account": "a""#]
+    {
+        let shown = refused(&format!("{{{twice}, {pat}}}"));
+        assert!(shown.contains("its key account is given twice; leave one out"), "{shown}");
+    }
+    let secret =
+        r#"{"account": "a", "personal_access_token": "open-sesame", "personal_access_token": "open-sesame-2"}"#;
+    assert!(refused(secret).contains("personal_access_token is given twice"));
+    read(&format!(r#"{{"account": "a", {pat}, "max_retries": 1, "max_retries": 2}}"#)).unwrap();
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let token = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE3MDB9.c2lnbmF0dXJl";
+    let pat = r#""authorization_type": "PAT", "personal_access_token": "x""#;
+    for text in [
+        format!(r#"{{"account": "{token}", {pat}}}"#),
+        format!(r#"{{"account": "a", "url": "{token}", {pat}}}"#),
+        format!(r#"{{"account": "a", "host": "{token}", {pat}}}"#),
+        format!(r#"{{"account": "a", "authorization_type": "{token}"}}"#),
+        format!(r#"{{"account": "a", "{token}": "b", {pat}}}"#),
+        format!(r#"{{"account": "a", "ca_file": "{token}", {pat}}}"#),
+        format!(r#"{{"account": "a", "user": "u", "private_key_file": "{token}"}}"#),
+    ] {
+        let error = read(&text).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("eyJhbGci") && !shown.contains("c2lnbmF0"), "{shown}");
+    }
+    let profile = read(&format!(r#"{{"account": "a", "role": "{token}", "user": "{token}", {pat}}}"#)).unwrap();
+    assert!(!format!("{profile:?}").contains("eyJhbGci"), "{profile:?}");
+    let error = Profile::from_file(token).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("eyJhbGci"), "{error}");
 }
 
 #[test]
@@ -188,6 +248,16 @@ fn a_host_can_be_given_instead_of_a_url() {
 }
 
 #[test]
+fn an_account_in_china_needs_no_url() {
+    let text = r#"{"account": "abc.cn-northwest-1.aws", "authorization_type": "PAT", "personal_access_token": "x"}"#;
+    let profile = read(text).unwrap();
+    assert_eq!(profile.url(), None);
+    crate::client::ClientBuilder::from_profile(&profile).unwrap().build().unwrap();
+    let account = Account::parse(profile.account()).unwrap();
+    assert_eq!(account.url().unwrap(), "https://abc.cn-northwest-1.aws.snowflakecomputing.cn");
+}
+
+#[test]
 fn an_error_names_what_is_wrong_with_a_profile() {
     let pat = r#""authorization_type": "PAT", "personal_access_token": "open-sesame""#;
     for (text, names) in [
@@ -238,6 +308,27 @@ fn variables_make_a_profile_too() {
     };
     let profile = Profile::from(Environment::new(&look_up)).unwrap();
     assert_eq!((profile.user(), profile.role()), (Some("u"), None));
+}
+
+#[test]
+fn an_error_names_the_variable_that_was_set() {
+    let refused = |given: &[(&str, &str)]| {
+        let look_up = |name: &str| {
+            let given = given.iter().chain(&[("SNOWFLAKE_ACCOUNT", "a"), ("SNOWFLAKE_USER", "u")]);
+            given.into_iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).into())
+        };
+        Profile::from(Environment::new(&look_up)).unwrap_err().to_string()
+    };
+    let shown = refused(&[("SNOWFLAKE_PRIVATE_KEY_PATH", "no/such.p8")]);
+    assert!(shown.contains("no/such.p8") && shown.contains("SNOWFLAKE_PRIVATE_KEY_PATH"), "{shown}");
+    let shown = refused(&[("SNOWFLAKE_PRIVATE_KEY_PATH", "no/such.p8"), ("SNOWFLAKE_PRIVATE_KEY", "MII")]);
+    assert!(shown.contains("both SNOWFLAKE_PRIVATE_KEY and SNOWFLAKE_PRIVATE_KEY_PATH are given"), "{shown}");
+    let shown = refused(&[("SNOWFLAKE_PRIVATE_KEY_PATH", "a.p8"), ("SNOWFLAKE_PRIVATE_KEY_FILE", "b.p8")]);
+    assert!(shown.contains("SNOWFLAKE_PRIVATE_KEY_FILE and SNOWFLAKE_PRIVATE_KEY_PATH mean the same"), "{shown}");
+    let token = [("SNOWFLAKE_AUTHORIZATION_TYPE", "PAT"), ("SNOWFLAKE_TOKEN_FILE_PATH", "sesame-sesame-sesame-sesame")];
+    let shown = refused(&token);
+    assert!(shown.contains("the value of SNOWFLAKE_TOKEN_FILE_PATH is not the path"), "{shown}");
+    assert!(!shown.contains("sesame"), "{shown}");
 }
 
 #[test]

@@ -2,12 +2,13 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::LoginContext;
 use crate::auth::{Grant, PrivateKey, TokenSource};
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind, looks_secret, shown, visible};
 use crate::http::Limits;
 use crate::secret::Secret;
 use crate::snowflake::account::Account;
@@ -15,19 +16,26 @@ use crate::snowflake::account::Account;
 /// Mints key-pair JWTs ("Using key-pair authentication" in Snowflake's SQL API documentation). Sends nothing.
 #[derive(Debug)]
 pub(crate) struct KeyPair {
-    subject: String,
-    issuer: String,
+    account: String,
+    user: String,
     audience: Option<String>,
-    key: PrivateKey,
+    key: Mutex<KeyInUse>,
     lifetime: Duration,
     context: LoginContext,
 }
 
+#[derive(Debug)]
+struct KeyInUse {
+    key: PrivateKey,
+    /// Why its file could not be read again after the last refusal.
+    unread: Option<String>,
+}
+
 impl KeyPair {
     pub(crate) fn new(account: &Account, user: &str, key: PrivateKey, context: LoginContext) -> Result<KeyPair, Error> {
-        let subject = format!("{}.{}", account.jwt_name(), login_name(user)?);
-        let issuer = format!("{subject}.{}", key.fingerprint());
-        Ok(KeyPair { subject, issuer, audience: None, key, lifetime: MAX_LIFETIME, context })
+        let (account, user) = (account.jwt_name().to_owned(), login_name(user)?.to_owned());
+        let key = Mutex::new(KeyInUse { key, unread: None });
+        Ok(KeyPair { account, user, audience: None, key, lifetime: MAX_LIFETIME, context })
     }
 
     /// The service does not need one; a proxy before it may.
@@ -45,9 +53,11 @@ impl KeyPair {
     /// RFC 7515, section 3.1: header and claims, a dot between them, then the signature over both.
     fn mint(&self, issued: SystemTime) -> Result<Secret, Error> {
         let issued = issued.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| before_1970())?.as_secs();
+        let key = self.key.lock().key.clone();
+        let subject = format!("{}.{}", self.account, self.user.to_uppercase());
         let claims = Claims {
-            iss: &self.issuer,
-            sub: &self.subject,
+            iss: &format!("{subject}.{}", key.fingerprint()),
+            sub: &subject,
             iat: issued,
             exp: issued + self.lifetime.as_secs(),
             jti: &Uuid::new_v4().to_string(),
@@ -60,7 +70,7 @@ impl KeyPair {
         URL_SAFE_NO_PAD.encode_string(HEADER, &mut token);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let signature = self.key.sign(token.as_bytes())?;
+        let signature = key.sign(token.as_bytes())?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(Secret::new(token))
@@ -78,10 +88,53 @@ impl KeyPair {
     }
 }
 
+impl KeyPair {
+    /// Takes the key that its file contains now. If that cannot be read, the one in use may still be accepted: the token may
+    /// have been refused for another reason, such as a wrong clock.
+    fn read_key_again(&self) {
+        let key = self.key.lock().key.clone();
+        // Not under the lock, as a logger may use this client.
+        let (key, unread) = match key.read_again() {
+            Ok(None) => (key, None),
+            Ok(Some(newer)) => {
+                log::info!("a JWT was refused; the file contains a newer key, {}", newer.fingerprint());
+                (newer, None)
+            }
+            Err(error) => {
+                log::warn!("a JWT was refused, and no newer key was found: {error}");
+                (key, Some(error.to_string()))
+            }
+        };
+        *self.key.lock() = KeyInUse { key, unread };
+    }
+}
+
 impl TokenSource for KeyPair {
     fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
         self.mint_now()
     }
+
+    /// With the same key too, by what the refusal has shown of the server's clock.
+    fn replace(&self, _refused: &Grant, _limits: Limits) -> Result<Option<Grant>, Error> {
+        self.read_key_again();
+        self.mint_now().map(Some)
+    }
+
+    fn identity(&self) -> Option<String> {
+        let in_use = self.key.lock();
+        let mut identity = identity(&self.account, &self.user, in_use.key.fingerprint());
+        if let Some(reason) = &in_use.unread {
+            identity.push_str(&format!(", and no newer key was found: {reason}"));
+        }
+        Some(identity)
+    }
+}
+
+/// Whom a JWT claims to be.
+pub(super) fn identity(account: &str, user: &str, fingerprint: &str) -> String {
+    // In upper case, a token that was given for the user would no longer look like one.
+    let user = if looks_secret(user) { visible(user) } else { user.trim().to_uppercase() };
+    format!("account {account}, user {user}, public key {fingerprint}")
 }
 
 #[derive(Serialize)]
@@ -97,19 +150,26 @@ struct Claims<'c> {
     aud: Option<&'c str>,
 }
 
-/// The claims name the LOGIN_NAME in upper case.
-fn login_name(user: &str) -> Result<String, Error> {
+/// The claims name the LOGIN_NAME in upper case: it is never case-sensitive (CREATE USER in Snowflake's
+/// documentation). So quotes around one, which keep the case of other names, are no part of it.
+fn login_name(user: &str) -> Result<&str, Error> {
     let user = user.trim();
+    let refuse = |reason: &str| {
+        Error::new(ErrorKind::Config, format!("the user {} {reason}", shown(user)))
+            .advise("give the LOGIN_NAME that DESC USER shows")
+    };
     if user.is_empty() {
         return Err(
             Error::new(ErrorKind::Config, "the user is empty").advise("give the LOGIN_NAME that DESC USER shows")
         );
     }
-    if user.chars().any(char::is_control) {
-        return Err(Error::new(ErrorKind::Config, format!("the user {:?} contains a control character", clean(user)))
-            .advise("give the LOGIN_NAME that DESC USER shows"));
+    if user.starts_with(QUOTES) || user.ends_with(QUOTES) {
+        return Err(refuse("has quotes around it, which are no part of a login name"));
     }
-    Ok(user.to_uppercase())
+    if user.chars().any(char::is_control) {
+        return Err(refuse("contains a control character"));
+    }
+    Ok(user)
 }
 
 fn whole_seconds(lifetime: Duration) -> Result<Duration, Error> {
@@ -133,6 +193,7 @@ fn before_1970() -> Error {
 /// The service accepts a JWT for an hour after `iat`, however late its `exp` is.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
+const QUOTES: [char; 3] = ['"', '\'', '`'];
 const HEADER: &str = r#"{"alg":"RS256","typ":"JWT"}"#;
 /// Allows for the error of the measured clock offset, which is a few seconds at most.
 const SKEW: Duration = Duration::from_secs(60);
@@ -157,14 +218,17 @@ mod tests {
             Setup { clock: Arc::new(FakeClock::new()), server_clock: Arc::default() }
         }
 
-        fn key_pair(&self, user: &str, lifetime: Duration) -> Result<KeyPair, Error> {
-            let account = Account::parse("myorg-account_1.privatelink").unwrap();
-            let context = LoginContext {
+        fn context(&self) -> LoginContext {
+            LoginContext {
                 origin: Origin::parse("https://a.example", "test URL").unwrap(),
                 clock: self.clock.clone(),
                 server_clock: self.server_clock.clone(),
-            };
-            KeyPair::new(&account, user, key(), context)?.lifetime(lifetime)
+            }
+        }
+
+        fn key_pair(&self, user: &str, lifetime: Duration) -> Result<KeyPair, Error> {
+            let account = Account::parse("myorg-account_1.privatelink").unwrap();
+            KeyPair::new(&account, user, key(), self.context())?.lifetime(lifetime)
         }
 
         fn now(&self) -> u64 {
@@ -249,6 +313,42 @@ mod tests {
     }
 
     #[test]
+    fn a_key_file_that_has_changed_is_used_after_a_refusal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rsa_key.p8");
+        let fixture = |name: &str| format!("{}/tests/fixtures/keys/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(fixture("plain.p8"), &path).unwrap();
+        let setup = Setup::new();
+        let context = setup.context();
+        let account = Account::parse("myorg-account1").unwrap();
+        let source = KeyPair::new(&account, "u", PrivateKey::from_file(&path).unwrap(), context).unwrap();
+        let first = source.fetch(Limits::unlimited()).unwrap();
+        let issuer = |grant: &Grant| part(grant.bearer.expose(), 1)["iss"].as_str().unwrap().to_owned();
+        let replace = |refused: &Grant| source.replace(refused, Limits::unlimited()).unwrap().unwrap();
+
+        let same = replace(&first);
+        assert_eq!(issuer(&same), issuer(&first));
+        assert!(same.bearer != first.bearer, "minted again, by what is known of the clock now");
+
+        for broken in ["", &std::fs::read_to_string(fixture("plain-3072.p8")).unwrap()[..500]] {
+            std::fs::write(&path, broken).unwrap();
+            assert_eq!(issuer(&replace(&same)), issuer(&first), "the old key may still be accepted");
+            let identity = source.identity().unwrap();
+            assert!(identity.contains(key().fingerprint()), "{identity}");
+            assert!(identity.contains("no newer key was found") && identity.contains("rsa_key.p8"), "{identity}");
+        }
+
+        std::fs::copy(fixture("plain-3072.p8"), &path).unwrap();
+        let newer = PrivateKey::from_file(&path).unwrap();
+        assert_eq!(issuer(&source.fetch(Limits::unlimited()).unwrap()), issuer(&first), "not before a refusal");
+        let second = replace(&same);
+        assert_eq!(issuer(&second), format!("MYORG-ACCOUNT1.U.{}", newer.fingerprint()));
+        let identity = format!("account MYORG-ACCOUNT1, user U, public key {}", newer.fingerprint());
+        assert_eq!(source.identity().unwrap(), identity);
+        assert_eq!(issuer(&source.fetch(Limits::unlimited()).unwrap()), issuer(&second));
+    }
+
+    #[test]
     fn a_lifetime_over_an_hour_or_under_a_second_and_an_empty_user_are_refused() {
         let setup = Setup::new();
         let hour = Duration::from_secs(3600);
@@ -260,6 +360,8 @@ mod tests {
             ("", hour),
             (" ", hour),
             ("a\nb", hour),
+            ("\"LOADER\"", hour),
+            ("'LOADER'", hour),
         ] {
             assert_eq!(setup.key_pair(user, lifetime).unwrap_err().kind(), ErrorKind::Config, "{user:?} {lifetime:?}");
         }

@@ -1,14 +1,14 @@
 use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
 use super::LoginContext;
 use super::provided::{TimeLeft, expiry, time_left, trimmed};
 use crate::auth::{Grant, TokenSource};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shown_path};
 use crate::http::Limits;
 use crate::secret::Secret;
 use crate::snowflake::token_kind::TokenKind;
@@ -26,45 +26,49 @@ impl TokenFile {
         TokenFile { path, kind, context }
     }
 
-    fn read(&self) -> Result<Secret, Error> {
-        let file = File::open(&self.path).map_err(|error| self.unreadable(error))?;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| self.unreadable(error))?;
-        if bytes.len() > MAX_BYTES {
-            let reason = format!("the token file {} is longer than {MAX_BYTES} bytes", self.path.display());
-            return Err(Error::new(ErrorKind::Config, reason).advise("check that it is the token file"));
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|_| {
-            Error::new(ErrorKind::Config, format!("the token file {} is not text", self.path.display()))
-                .advise("check that it is the token file")
-        })?;
-        trimmed(&Secret::new(text), self.kind).map_err(|error| error.attempting(self.attempted()))
+    /// Whether the file contains a token of this kind, expired or not.
+    pub(crate) fn check(path: &Path, kind: TokenKind) -> Result<(), Error> {
+        read(path, kind).map(drop)
     }
+}
 
-    fn attempted(&self) -> String {
-        format!("use the token file {}", self.path.display())
-    }
-
-    fn unreadable(&self, error: std::io::Error) -> Error {
-        let reason = format!("the token file {} cannot be read: {}", self.path.display(), error.kind());
+/// The token, and when it expires, if it says so.
+fn read(path: &Path, kind: TokenKind) -> Result<(Secret, Option<SystemTime>), Error> {
+    let shown = shown_path(path);
+    let attempted = format!("use the token file {shown}");
+    let unreadable = |error: io::Error| {
+        let reason = format!("the token file {shown} cannot be read: {}", error.kind());
         Error::new(ErrorKind::Config, reason)
             .advise("check the path, the permissions and the process that writes the file")
             .with_source(error)
+    };
+    let wrong = |reason: &str| {
+        Error::new(ErrorKind::Config, format!("the token file {shown} {reason}"))
+            .advise("check that it is the token file")
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(wrong(&format!("is longer than {MAX_BYTES} bytes")));
     }
+    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("is not text"))?;
+    let bearer = trimmed(&Secret::new(text), kind).map_err(|error| error.attempting(&*attempted))?;
+    let expiry = expiry(&bearer, kind).map_err(|error| error.attempting(attempted))?;
+    Ok((bearer, expiry))
 }
 
 impl TokenSource for TokenFile {
     fn fetch(&self, _limits: Limits) -> Result<Grant, Error> {
         let asked = self.context.clock.now();
-        let bearer = self.read()?;
-        let expiry = expiry(&bearer, self.kind).map_err(|error| error.attempting(self.attempted()))?;
+        let (bearer, expiry) = read(&self.path, self.kind)?;
         match time_left(expiry, asked, &self.context.server_clock) {
             TimeLeft::Left(lifetime) => {
                 let (origin, reread_after) = (self.context.origin.clone(), Some(READ_AGAIN_AFTER));
                 Ok(Grant { bearer, origin, lifetime, asked, reread_after })
             }
             TimeLeft::Expired(ago) => {
-                let (kind, path, ago) = (self.kind, self.path.display(), ago.as_secs());
+                let (kind, path, ago) = (self.kind, shown_path(&self.path), ago.as_secs());
                 let reason = format!("the {kind} in {path} expired {ago} s ago by this machine's clock");
                 Err(Error::new(ErrorKind::Credentials, reason)
                     .advise("check the process that renews the file; check the clock"))

@@ -36,10 +36,10 @@ fn without_a_profile_the_connection_is_that_of_the_variables() {
     let token = service.programmatic_access_token();
     let mut check = snowpipe(&["check"]);
     check.env_clear().env("SNOWFLAKE_ACCOUNT", service.account()).env("SNOWFLAKE_URL", service.url());
-    check.env("SNOWFLAKE_AUTHORIZATION_TYPE", "PAT").env("SNOWFLAKE_PAT", token);
+    check.env("SNOWFLAKE_AUTHORIZATION_TYPE", "PAT").env("SNOWFLAKE_PAT", &token);
     let output = run(&mut check);
     assert!(output.status.success(), "{output:?}");
-    assert!(!format!("{output:?}").contains(token), "{output:?}");
+    assert!(!format!("{output:?}").contains(&token), "{output:?}");
 }
 
 #[test]

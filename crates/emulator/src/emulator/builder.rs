@@ -213,7 +213,7 @@ impl Builder {
             access: AccessTokens::new(Arc::clone(secrets), url, self.access_token_lifetime.as_secs()),
             oauth_client: client
                 .unwrap_or_else(|| OauthClient { id: DEFAULT_CLIENT.to_owned(), secret: secrets.client_secret() }),
-            programmatic_access_token: token.unwrap_or_else(|| secrets.programmatic_access_token()),
+            programmatic_access_token: Mutex::new(token.unwrap_or_else(|| secrets.programmatic_access_token())),
             failures: Mutex::default(),
         }
     }
@@ -253,4 +253,4 @@ const DEFAULT_COMMIT_DELAY: Duration = Duration::from_millis(50);
 /// An hour, as the service has it.
 const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// As the service: `RSA_PUBLIC_KEY` and `RSA_PUBLIC_KEY_2`.
-const KEYS_PER_USER: usize = 2;
+pub(crate) const KEYS_PER_USER: usize = 2;

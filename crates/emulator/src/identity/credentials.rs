@@ -17,7 +17,7 @@ pub(crate) struct Credentials {
     pub(crate) scoped: ScopedTokens,
     pub(crate) access: AccessTokens,
     pub(crate) oauth_client: OauthClient,
-    pub(crate) programmatic_access_token: String,
+    pub(crate) programmatic_access_token: Mutex<String>,
     pub(crate) failures: Mutex<Vec<LoginFailure>>,
 }
 
@@ -92,14 +92,14 @@ impl Credentials {
             Some("OAUTH") => Ok(Method::AccessToken),
             Some("PROGRAMMATIC_ACCESS_TOKEN") => Ok(Method::ProgrammaticAccessToken),
             Some(other) => Err(unknown_type(other)),
-            None if token == self.programmatic_access_token => Ok(Method::ProgrammaticAccessToken),
+            None if token == *self.programmatic_access_token.lock() => Ok(Method::ProgrammaticAccessToken),
             None if self.access.knows(token) => Ok(Method::AccessToken),
             None => Ok(Method::KeyPair),
         }
     }
 
     fn check_programmatic(&self, token: &str) -> Result<(), Refusal> {
-        if token != self.programmatic_access_token {
+        if token != *self.programmatic_access_token.lock() {
             return Err(Refusal::new(401, "394400", "Programmatic access token is invalid."));
         }
         Ok(())

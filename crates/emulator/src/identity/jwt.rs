@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::identity::key_pair::RegisteredKey;
@@ -11,7 +12,7 @@ use crate::identity::key_pair::RegisteredKey;
 pub(crate) struct JwtVerifier {
     account: String,
     user: String,
-    keys: Vec<RegisteredKey>,
+    keys: Mutex<Vec<RegisteredKey>>,
 }
 
 /// Why a JWT is refused. The service shows this to administrators only.
@@ -23,11 +24,16 @@ pub(crate) struct InvalidJwt {
 
 impl JwtVerifier {
     pub(crate) fn new(account: &str, user: &str, keys: Vec<RegisteredKey>) -> Self {
-        Self { account: account_name(account), user: user.to_uppercase(), keys }
+        Self { account: account_name(account), user: user.to_uppercase(), keys: Mutex::new(keys) }
     }
 
     pub(crate) fn user(&self) -> &str {
         &self.user
+    }
+
+    /// From now on, only these are registered.
+    pub(crate) fn replace_keys(&self, keys: Vec<RegisteredKey>) {
+        *self.keys.lock() = keys;
     }
 
     /// Returns the scope that an accepted JWT asks for.
@@ -40,7 +46,7 @@ impl JwtVerifier {
         }
         let claims = object(claims)?;
         let fingerprint = self.check_names(&claims)?;
-        let key = self.keys.iter().find(|key| key.fingerprint() == fingerprint);
+        let key = self.keys.lock().iter().find(|key| key.fingerprint() == fingerprint).cloned();
         let key = key.ok_or(FINGERPRINT_MISMATCH)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| INVALID_SIGNATURE)?;
         if !key.verifies(signed.as_bytes(), &signature) {

@@ -88,6 +88,28 @@ fn two_registered_keys_are_accepted_at_once() {
 }
 
 #[test]
+fn keys_and_the_programmatic_access_token_can_be_replaced() {
+    let (old, new) = (new_key(), new_key());
+    let pem = |key: &rsa::RsaPrivateKey| key.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
+    let emulator = Emulator::builder().public_key_pem(pem(&old)).start().unwrap();
+    let status = |token: &str| Client::with_token(&emulator, token).hostname().status;
+    let by = |key| status(&jwt_by(key, unix_seconds(), 60));
+    assert_eq!([by(&old), by(&new)], [200, 401]);
+    emulator.replace_public_keys(&[&pem(&old), &pem(&new)]).unwrap();
+    assert_eq!([by(&old), by(&new)], [200, 200]);
+    assert!(emulator.replace_public_keys(&[&pem(&old), "no key"]).is_err());
+    assert!(emulator.replace_public_keys(&[&pem(&old), &pem(&new), &pem(&old)]).is_err());
+    assert_eq!([by(&old), by(&new)], [200, 200]);
+    emulator.replace_public_keys(&[&pem(&new)]).unwrap();
+    assert_eq!([by(&old), by(&new)], [401, 200]);
+
+    let first = emulator.programmatic_access_token();
+    assert_eq!(status(&first), 200);
+    emulator.replace_programmatic_access_token("second");
+    assert_eq!([status(&first), status("second")], [401, 200]);
+}
+
+#[test]
 fn each_token_opens_its_own_host_only() {
     let emulator = prompt();
     Client::with_jwt(&emulator).try_open("c", "{}").assert_refused(401, "390303");
