@@ -2,7 +2,6 @@
 
 mod counters;
 mod dialect;
-mod page;
 mod problem;
 mod refusal;
 mod result;
