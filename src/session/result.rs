@@ -5,7 +5,8 @@ use super::problem::Problem;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Outcome, Replay, Request, Response};
 
-/// The response if it is a success, otherwise an error with everything that is known.
+/// The response if it is a success, otherwise an error with everything that is known. Only a success settles what became of
+/// earlier attempts: a failure that one reports in its body may concern the last attempt alone.
 pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
     let Outcome { result, sent, in_doubt, retry_after } = outcome;
     let error = match result {
