@@ -60,11 +60,12 @@ use crate::snowflake::target::Target;
 /// Every request may end in
 /// [`Credentials`](crate::ErrorKind::Credentials) (the service refused key, user, token or role),
 /// [`Clock`](crate::ErrorKind::Clock) (the clocks are too far apart),
-/// [`Refused`](crate::ErrorKind::Refused) (the request is wrong, or names something that does not exist for this role),
+/// [`Refused`](crate::ErrorKind::Refused) (the request is wrong, or names something that does not exist for this role; the
+/// server's certificate is not accepted, a proxy refuses, or an OAuth issuer calls itself by another name),
 /// [`Throttled`](crate::ErrorKind::Throttled) and [`Unavailable`](crate::ErrorKind::Unavailable) (the budget ended),
 /// [`Timeout`](crate::ErrorKind::Timeout) (a call with a timeout of its own had no more time),
-/// [`Config`](crate::ErrorKind::Config) (a setting shows to be wrong when it is used: the server's certificate is not trusted,
-/// or an OAuth issuer calls itself by another name) or
+/// [`Config`](crate::ErrorKind::Config) (a setting shows to be wrong when it is used: the file of a token cannot be read any
+/// more) or
 /// [`Protocol`](crate::ErrorKind::Protocol) (the response was not understood, or names a host outside the service's domain).
 ///
 /// ```no_run

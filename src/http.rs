@@ -8,6 +8,7 @@ mod failure;
 mod form;
 mod notice;
 mod origin;
+pub(crate) mod page;
 mod proxy;
 mod retry;
 mod route;

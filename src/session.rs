@@ -2,7 +2,6 @@
 
 mod counters;
 mod dialect;
-mod page;
 mod problem;
 mod refusal;
 mod result;
@@ -110,8 +109,7 @@ impl Session {
             // A text may be about the refused token.
             response.secrets = refusal.secrets.and(&renewed.grant.bearer);
         }
-        let is_settled = outcome.result.as_ref().is_ok_and(Response::is_success);
-        outcome.in_doubt |= first.in_doubt && !is_settled;
+        outcome.in_doubt |= first.in_doubt;
         self.result(request, outcome)
     }
 

@@ -5,7 +5,7 @@ use std::{fmt, str};
 
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shown_path};
 use crate::secret::Secret;
 
 /// The secret of an OAuth client: a text, or a file that holds it, so that it can be changed while the client runs.
@@ -113,7 +113,8 @@ fn read(path: &Path) -> Result<Secret, Error> {
     Ok(Secret::new(line))
 }
 
-/// The path; but a name that may be the secret itself, given in the wrong place, is not shown.
+/// The path, unless it looks like a secret. A client secret is what its server or its owner chose, so a name that is no file's is
+/// judged more strictly than other paths.
 fn shown(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_suspect = name.len() >= SECRET_LENGTH && name.contains(|c: char| c.is_ascii_digit()) && !path.is_file();
@@ -122,7 +123,7 @@ fn shown(path: &Path) -> String {
             let shown = folder.join("…");
             format!("{} (its name is not shown: it may be the secret itself)", shown.display())
         }
-        _ => path.display().to_string(),
+        _ => shown_path(path),
     }
 }
 
@@ -190,6 +191,13 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{shown}");
             assert!(shown.contains("it may be the secret itself"), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_path_forges_no_line_of_a_log_and_shows_no_token() {
+        assert_eq!(shown(Path::new("/run/a\nb\u{1b}[1m")), "(not shown, as it looks like a secret)");
+        assert_eq!(shown(Path::new("/run/a\u{1b}[1m")), "/run/a [1m");
+        assert!(!shown(Path::new("/run/eyJhbGciOiJSUzI1NiJ9.e30.c2ln/x")).contains("eyJ"));
     }
 
     #[test]

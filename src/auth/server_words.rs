@@ -1,5 +1,6 @@
 use super::fields::Fields;
 use crate::error::clean;
+use crate::http::page;
 use crate::secret::Redaction;
 
 /// What an authorization server says about a failure, in any of the forms that servers use. Nothing secret.
@@ -18,7 +19,7 @@ impl ServerWords {
     pub(super) fn of(body: &str, redaction: &Redaction) -> ServerWords {
         let shown = |text: &str| clean(&redaction.redact(text));
         let Some(fields) = Fields::of(body) else {
-            let text = shown(&page_text(&redaction.redact(body)));
+            let text = shown(&page::readable(&redaction.redact(body)));
             return ServerWords { code: None, text, is_json: false };
         };
         let mut texts = Vec::new();
@@ -41,7 +42,7 @@ impl ServerWords {
         if fields.as_ref().is_some_and(reports_error) {
             return ServerWords::of(body, redaction);
         }
-        let title = title(body, &body.to_ascii_lowercase()).filter(|_| fields.is_none()).unwrap_or_default();
+        let title = page::title(body).unwrap_or_default();
         ServerWords { code: None, text: clean(&redaction.redact(title)), is_json: fields.is_some() }
     }
 
@@ -83,33 +84,6 @@ fn gather(fields: &Fields<'_>, texts: &mut Vec<String>) -> Option<String> {
 fn gather_inner(fields: &Fields<'_>, texts: &mut Vec<String>) -> Option<String> {
     texts.extend(TEXTS.iter().filter_map(|name| fields.text(name)));
     CODES.iter().find_map(|name| fields.text(name))
-}
-
-/// The title of a page, otherwise its text without tags.
-fn page_text(body: &str) -> String {
-    let lower = body.to_ascii_lowercase();
-    if let Some(title) = title(body, &lower) {
-        return title.to_owned();
-    }
-    let mut text = String::new();
-    for (nth, piece) in body.split('<').enumerate() {
-        let piece = match piece.split_once('>') {
-            Some((_, after)) if nth > 0 => after,
-            None if nth > 0 => "",
-            _ => piece,
-        };
-        text.push_str(piece);
-        text.push(' ');
-    }
-    text
-}
-
-/// `lower` is the body in lower case.
-fn title<'b>(body: &'b str, lower: &str) -> Option<&'b str> {
-    let tag = lower.find("<title")?;
-    let from = tag + lower[tag..].find('>')? + 1;
-    let to = from + lower[from..].find("</title")?;
-    Some(body[from..to].trim()).filter(|title| !title.is_empty())
 }
 
 /// RFC 6749 and most others; Okta; Azure and some gateways; Ping and gRPC; Cognito.
@@ -219,11 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_shown_by_its_title_or_its_text_without_tags() {
+    fn a_page_is_shown_by_its_words() {
         for (body, text) in [
             ("", "refused"),
             ("upstream connect error", "refused: upstream connect error"),
-            ("<html><HEAD><Title lang=en> 403 Forbidden\n</TITLE></head><body>x</body>", "refused: 403 Forbidden"),
+            ("<html><HEAD><Title lang=en> 403 Forbidden\n</TITLE></head><body>x</body>", "refused: 403 Forbidden x"),
+            ("<style>p { color: red }</style><p>Access denied", "refused: Access denied"),
+            ("expected 1 < 2", "refused: expected 1 < 2"),
             ("<p>Access <b>denied</b> <br", "refused: Access denied"),
             ("<title></title>denied", "refused: denied"),
             ("<title>ü", "refused: ü"),

@@ -13,8 +13,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Correct the call, the file or the setting, which cannot work as it is. Neither a credential nor a row was sent; the
-    /// document of an OAuth issuer may have been read, if the setting is about the issuer.
+    /// Correct the call, the file or the setting, which cannot work as it is. Nothing was applied. Mostly nothing was sent
+    /// either; if a file is the cause, the service may have refused a request with what the file contained before.
     Config,
     /// Correct the key, the secret, the user or the role: the service refused the credentials.
     Credentials,

@@ -12,6 +12,8 @@ pub(crate) struct Failure {
     pub(crate) persistence: Persistence,
     /// The caller's time was over: another caller may get a response.
     pub(crate) timed_out: bool,
+    /// An attempt before this one may have been applied.
+    pub(crate) follows_doubt: bool,
 }
 
 /// How far a failed round trip got, which decides whether it may be sent again.
@@ -47,7 +49,7 @@ pub(crate) enum Persistence {
 impl Failure {
     pub(crate) fn new(stage: Stage, reason: impl Into<String>) -> Failure {
         let persistence = Persistence::Budget;
-        Failure { stage, reason: reason.into(), advice: None, persistence, timed_out: false }
+        Failure { stage, reason: reason.into(), advice: None, persistence, timed_out: false, follows_doubt: false }
     }
 
     pub(crate) fn advise(self, advice: &'static str) -> Failure {
@@ -83,15 +85,15 @@ impl Failure {
     /// The error for a request whose last attempt got no response. `advice` is for an unreachable server.
     pub(crate) fn into_error(self, advice: &str) -> Error {
         let (kind, general) = match self.stage {
-            Stage::Misconfigured => (ErrorKind::Config, "check the URL and the credentials; nothing was sent"),
-            Stage::Rejected => (ErrorKind::Refused, "nothing was sent"),
+            Stage::Misconfigured => (ErrorKind::Config, "check the URL and the credentials"),
+            Stage::Rejected => (ErrorKind::Refused, "check the certificate and the proxy"),
             Stage::Overlong => (ErrorKind::Protocol, "check which server responds at this URL"),
             _ if self.timed_out => (ErrorKind::Timeout, "wait longer, or try again"),
             _ => (ErrorKind::Unavailable, advice),
         };
         let error = Error::new(kind, self.reason).advise(self.advice.unwrap_or(general));
-        match (self.stage, self.advice) {
-            (Stage::Rejected, Some(_)) => error.and_advise("nothing was sent"),
+        match self.stage {
+            Stage::Rejected | Stage::Misconfigured if !self.follows_doubt => error.and_advise("nothing was sent"),
             _ => error,
         }
     }
@@ -111,7 +113,7 @@ mod tests {
     fn every_failure_names_the_server_and_the_proxy() {
         for (stage, said) in [
             (Stage::Connecting, "no connection to ROUTE: cut off; ADVICE"),
-            (Stage::Rejected, "no connection to ROUTE: cut off; nothing was sent"),
+            (Stage::Rejected, "no connection to ROUTE: cut off; check the certificate and the proxy; nothing was sent"),
             (Stage::Sending, "the connection to ROUTE ended while the request was sent: cut off; check it"),
             (Stage::Receiving, "no response from ROUTE: cut off; check it"),
             (Stage::Overlong, "the response from ROUTE cut off; check which server responds at this URL"),

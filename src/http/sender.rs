@@ -78,7 +78,7 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<Response, Failure>,
     /// How often the request was sent in all.
     pub(crate) sent: u32,
-    /// The request may have been applied, and no response settled whether it was.
+    /// An attempt may have been applied although no response says so. A success settles it: what that is, the session knows.
     pub(crate) in_doubt: bool,
     /// The delay that the server asked for last, if the deadline came before it.
     pub(crate) retry_after: Option<Duration>,
@@ -222,8 +222,8 @@ impl Attempts {
             self.throttled |= response.status == 429;
         }
         let Verdict { action, in_doubt } = judge(&result, outgoing.is_final);
-        // A success settles what became of earlier attempts; a refusal may concern the last attempt alone.
-        self.in_doubt = in_doubt || self.in_doubt && !result.as_ref().is_ok_and(Response::is_success);
+        // A refusal may concern the last attempt alone.
+        self.in_doubt |= in_doubt;
         self.brief = if action == Action::RetryBriefly { self.brief + 1 } else { 0 };
         self.unknown = (action == Action::RetryUnlessUnknown).then(|| self.unknown.unwrap_or(now));
         (result, action)
@@ -540,9 +540,8 @@ mod tests {
     }
 
     #[test]
-    fn doubt_remains_until_a_success() {
+    fn doubt_remains_whatever_the_next_attempt_brings() {
         assert!(send(Script::default().fail(Stage::Receiving).respond(409, "")).outcome.in_doubt);
-        assert!(!send(Script::default().fail(Stage::Receiving).respond(200, "")).outcome.in_doubt);
         assert!(!send(Script::default().fail(Stage::Connecting).respond(409, "")).outcome.in_doubt);
         assert!(!send(Script::default().fail(Stage::Misconfigured)).outcome.in_doubt);
     }

@@ -163,7 +163,9 @@ impl UreqTransport {
             let response = self.run(request.body(()).map_err(unsendable)?, call);
             return response.map_err(|error| failure(error, Reached { upload: Upload::Bodiless, proxy }));
         };
-        let mut upload = Uploading { left: body, upload: Upload::Waiting };
+        // Of an empty one nothing is ever taken.
+        let upload = if body.is_empty() { Upload::Bodiless } else { Upload::Waiting };
+        let mut upload = Uploading { left: body, upload };
         let response = self.run(request.body(SendBody::from_reader(&mut upload)).map_err(unsendable)?, call);
         response.map_err(|error| failure(error, Reached { upload: upload.upload, proxy }))
     }
@@ -454,6 +456,13 @@ mod tests {
         assert_eq!((failure.stage, failure.persistence), (Stage::Connecting, Persistence::FewAttempts), "{failure:?}");
         let failure = post(&closing_server(1000));
         assert!(matches!(failure.stage, Stage::Sending | Stage::Receiving), "a part was sent: {failure:?}");
+    }
+
+    #[test]
+    fn a_request_with_an_empty_body_may_have_been_received_whole() {
+        let request = Request::new(Method::POST, "/", "try").body("text/plain", b"");
+        let failure = call(&transport(Timeouts::default()), &request, &closing_server(16), None).unwrap_err();
+        assert_eq!(failure.stage, Stage::Receiving, "{failure:?}");
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::page;
-use crate::http::Response;
+use crate::http::{Response, page};
 
 /// The code and the message in an error response, in any of the shapes in which services and the proxies before them send
 /// one. As they were sent: to be compared, never to be shown.
@@ -71,8 +70,8 @@ fn message(value: &Value) -> Option<String> {
 
 fn plain(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX_PLAIN)]);
-    let text = if page::is_page(&text) { page::words(&text) } else { text.into_owned() };
-    (!text.trim().is_empty()).then_some(text)
+    let text = page::readable(&text);
+    (!text.trim().is_empty()).then(|| text.into_owned())
 }
 
 /// Pages have kilobytes of styles before their first word.

@@ -3,9 +3,10 @@
 use super::dialect::Dialect;
 use super::problem::Problem;
 use crate::error::{Error, ErrorKind};
-use crate::http::{Outcome, Replay, Request, Response};
+use crate::http::{Failure, Outcome, Replay, Request, Response};
 
-/// The response if it is a success, otherwise an error with everything that is known.
+/// The response if it is a success, otherwise an error with everything that is known. Only a success settles what became of
+/// earlier attempts: a failure that one reports in its body may concern the last attempt alone.
 pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {
     let Outcome { result, sent, in_doubt, retry_after } = outcome;
     let error = match result {
@@ -14,7 +15,7 @@ pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome:
             Some(error) => error,
         },
         Ok(response) => refused(dialect, &response).with_retry_after(retry_after),
-        Err(failure) => failure.into_error(dialect.unreachable_advice()),
+        Err(failure) => Failure { follows_doubt: in_doubt, ..failure }.into_error(dialect.unreachable_advice()),
     };
     let is_unconfirmed = in_doubt
         && match request.replay {
@@ -62,7 +63,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::http::{Failure, Stage};
+    use crate::http::Stage;
     use crate::session::by_status;
 
     /// Labels its requests, calls 409 a matter of the channel, and hides failures in successes.
@@ -149,6 +150,17 @@ mod tests {
         assert_eq!(kind_in_doubt(Replay::Untraceable, Ok(response(409, ""))), ErrorKind::Unconfirmed);
         let refused = outcome(Err(Failure::new(Stage::Connecting, "refused")));
         assert_eq!(result(&Own, Replay::Tracked, refused).unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn of_a_request_that_may_have_been_applied_it_is_not_said_that_nothing_was_sent() {
+        for stage in [Stage::Rejected, Stage::Misconfigured] {
+            let last = |in_doubt| Outcome { in_doubt, ..outcome(Err(Failure::new(stage, "no").advise("do this"))) };
+            let said = |in_doubt| result(&Own, Replay::Untraceable, last(in_doubt)).unwrap_err().to_string();
+            assert!(said(false).ends_with("; do this; nothing was sent"), "{}", said(false));
+            assert!(!said(true).contains("nothing was sent"), "{}", said(true));
+            assert!(said(true).contains("may have been applied"), "{}", said(true));
+        }
     }
 
     #[test]

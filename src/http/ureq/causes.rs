@@ -68,16 +68,16 @@ impl Reached<'_> {
 
 fn io_failure(error: &io::Error, reached: Reached<'_>) -> Failure {
     let text = error.to_string();
+    // A route can vanish under a connection too: what a system says of it then is no proof that there was none.
+    let is_begun = reached.upload == Upload::Begun;
     match error.kind() {
         // The errors of the TLS library.
         ErrorKind::InvalidData if error.get_ref().is_some() => tls_failure(&text, reached),
-        ErrorKind::ConnectionRefused => Failure::new(Stage::Connecting, "connection refused"),
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+        ErrorKind::ConnectionRefused if !is_begun => Failure::new(Stage::Connecting, "connection refused"),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable if !is_begun => {
             Failure::new(Stage::Connecting, plain(&text))
         }
-        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
-            if reached.upload == Upload::Begun =>
-        {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted if is_begun => {
             Failure::new(Stage::Sending, plain(&text))
         }
         // Windows does not say that it was a look-up.
@@ -224,6 +224,12 @@ mod tests {
             (Upload::Begun, ErrorKind::ConnectionReset, Stage::Sending),
             (Upload::Begun, ErrorKind::UnexpectedEof, Stage::Receiving),
             (Upload::Bodiless, ErrorKind::ConnectionReset, Stage::Receiving),
+            (Upload::Begun, ErrorKind::HostUnreachable, Stage::Receiving),
+            (Upload::Begun, ErrorKind::NetworkUnreachable, Stage::Receiving),
+            (Upload::Begun, ErrorKind::AddrNotAvailable, Stage::Receiving),
+            (Upload::Begun, ErrorKind::ConnectionRefused, Stage::Receiving),
+            (Upload::Waiting, ErrorKind::HostUnreachable, Stage::Connecting),
+            (Upload::Bodiless, ErrorKind::ConnectionRefused, Stage::Connecting),
         ] {
             let reached = Reached { upload, proxy: None };
             assert_eq!(io_failure(&io::Error::from(kind), reached).stage, stage, "{upload:?} {kind}");

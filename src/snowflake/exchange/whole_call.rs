@@ -7,7 +7,7 @@ use super::*;
 use crate::auth::{ClientCredentials, TokenCache};
 use crate::clock::{Clock, FakeClock, ServerClock};
 use crate::error::ErrorKind;
-use crate::http::{Script, Stage};
+use crate::http::{Replay, Script, Stage};
 use crate::session::Principal;
 use crate::snowflake::account::Account;
 use crate::snowflake::api::{PipeName, channel_statuses};
@@ -128,6 +128,17 @@ fn the_timeout_of_a_call_bounds_the_renewal_of_its_token() {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Timeout);
         assert_eq!(took, Duration::from_secs(7));
     }
+}
+
+#[test]
+fn a_failure_inside_a_success_does_not_settle_whether_the_attempt_before_was_applied() {
+    let bench = Bench::of_an_oauth_client();
+    bench.respond_to_login();
+    bench.script.respond(503, "").respond(200, r#"{"status_code":5,"message":"no"}"#);
+    let request = Request::new(Method::DELETE, "/v2/c", "drop channel c").replay(Replay::Untraceable);
+    let error = bench.ingest.send(&request).unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Unconfirmed, 2), "{error}");
+    assert!(error.to_string().contains("failure 5 inside a success: no"), "{error}");
 }
 
 #[test]

@@ -1,14 +1,33 @@
-//! The words of a page of HTML, as a proxy or a gateway sends one.
+//! What a person reads in a body that is not JSON, as a proxy or a gateway sends one.
+
+use std::borrow::Cow;
+
+/// The words of a page; any other text as it is.
+pub(crate) fn readable(body: &str) -> Cow<'_, str> {
+    if is_page(body) { Cow::Owned(words(body)) } else { Cow::Borrowed(body) }
+}
+
+/// The title of a page, if it has one.
+pub(crate) fn title(body: &str) -> Option<&str> {
+    if !is_page(body) {
+        return None;
+    }
+    let lower = body.to_ascii_lowercase();
+    let tag = lower.find("<title")?;
+    let from = tag + lower[tag..].find('>')? + 1;
+    let to = from + lower[from..].find("</title")?;
+    Some(body[from..to].trim()).filter(|title| !title.is_empty())
+}
 
 /// Whether a body is a page, and not a text in which a sign happens to occur.
-pub(super) fn is_page(text: &str) -> bool {
+fn is_page(text: &str) -> bool {
     let beginning = text.trim_start().trim_start_matches('\u{feff}').as_bytes();
     beginning.first() == Some(&b'<')
         && beginning.get(1).is_some_and(|second| second.is_ascii_alphabetic() || *second == b'!')
 }
 
 /// What a reader of the page sees: its title, then its text without tags, scripts and styles.
-pub(super) fn words(page: &str) -> String {
+fn words(page: &str) -> String {
     let (mut words, mut rest) = (String::new(), page);
     while let Some(begin) = rest.find('<') {
         words.push_str(&rest[..begin]);
@@ -64,6 +83,21 @@ mod tests {
         assert_eq!(words("<p>é</p>ü<br"), "é ü");
         for nothing in ["", "<", "<!--", "<style>é", "<p>", "<script"] {
             assert_eq!(words(nothing), "", "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_read_by_its_words_and_any_other_text_as_it_is() {
+        assert_eq!(readable("<p>Access <b>denied</b>"), "Access denied");
+        assert_eq!(readable("1 < 2\n"), "1 < 2\n");
+    }
+
+    #[test]
+    fn a_title_is_that_of_a_page() {
+        assert_eq!(title("<html><HEAD><Title lang=en> 403 ü\n</TITLE></head>x"), Some("403 ü"));
+        for none in ["", "<title>ü", "<title", "<title></title>x", "x<title>a</title>", "{\"a\":\"<title>a</title>\"}"]
+        {
+            assert_eq!(title(none), None, "{none}");
         }
     }
 
