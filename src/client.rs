@@ -1,8 +1,8 @@
 mod builder;
 mod check;
-mod environment;
+pub(crate) mod environment;
 mod profile;
-mod proxy;
+pub(crate) mod proxy;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Client;
-use super::environment::Environment;
+use super::environment::Variables;
 use super::profile::Profile;
 use super::proxy::ProxyChoice;
 use crate::auth::TokenCache;
@@ -200,7 +200,7 @@ impl ClientBuilder {
     }
 
     fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {
-        let proxy = self.proxy.toward(origin, Environment::of_process())?;
+        let proxy = self.proxy.toward(origin, Variables::of_process())?;
         let timeouts = Timeouts { budget: self.retry.budget, ..self.timeouts };
         let transport = UreqTransport::new(timeouts, self.extra_roots.as_deref(), proxy, clock.clone())?;
         Ok(Sender::new(Box::new(transport), self.retry, clock.clone(), server_clock))

@@ -6,21 +6,21 @@ use crate::error::{Error, ErrorKind};
 
 /// The environment variables of the process, or of a test. No other code reads the environment.
 #[derive(Clone, Copy)]
-pub(crate) struct Environment<'e> {
+pub(crate) struct Variables<'e> {
     look_up: &'e dyn Fn(&str) -> Option<OsString>,
 }
 
-impl Environment<'static> {
-    pub(crate) fn of_process() -> Environment<'static> {
-        Environment { look_up: &|name| env::var_os(name) }
+impl Variables<'static> {
+    pub(crate) fn of_process() -> Variables<'static> {
+        Variables { look_up: &|name| env::var_os(name) }
     }
 }
 
-impl<'e> Environment<'e> {
+impl<'e> Variables<'e> {
     /// The variables of a test.
     #[cfg(test)]
-    pub(crate) fn new(look_up: &'e dyn Fn(&str) -> Option<OsString>) -> Environment<'e> {
-        Environment { look_up }
+    pub(crate) fn new(look_up: &'e dyn Fn(&str) -> Option<OsString>) -> Variables<'e> {
+        Variables { look_up }
     }
 
     /// An empty variable counts as unset: not every shell can unset one.
@@ -35,9 +35,9 @@ impl<'e> Environment<'e> {
     }
 }
 
-impl fmt::Debug for Environment<'_> {
+impl fmt::Debug for Variables<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Environment(…)")
+        f.write_str("Variables(…)")
     }
 }
 
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn an_empty_variable_counts_as_unset() {
         let look_up = |name: &str| (name != "MISSING").then(|| if name == "EMPTY" { "".into() } else { "x".into() });
-        let environment = Environment::new(&look_up);
+        let environment = Variables::new(&look_up);
         assert_eq!(environment.text("MISSING").unwrap(), None);
         assert_eq!(environment.text("EMPTY").unwrap(), None);
         assert_eq!(environment.text("FULL").unwrap().as_deref(), Some("x"));
@@ -60,13 +60,13 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
 
         let look_up = |_: &str| Some(OsString::from_vec(b"sesame\xff".to_vec()));
-        let error = Environment::new(&look_up).text("SNOWFLAKE_TOKEN").unwrap_err();
+        let error = Variables::new(&look_up).text("SNOWFLAKE_TOKEN").unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("SNOWFLAKE_TOKEN") && !shown.contains("sesame"), "{shown}");
     }
 
     #[test]
     fn the_process_has_variables() {
-        assert!(Environment::of_process().text("PATH").unwrap().is_some());
+        assert!(Variables::of_process().text("PATH").unwrap().is_some());
     }
 }

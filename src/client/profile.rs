@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use self::properties::Properties;
 use crate::auth::{ClientAuthentication, ClientCredentials, ClientSecret, PrivateKey};
-use crate::client::environment::Environment;
+use crate::client::environment::Variables;
 use crate::error::{Error, ErrorKind, shown, shown_path, visible};
 use crate::secret::Secret;
 use crate::snowflake::account::{Account, account_origin};
@@ -119,7 +119,7 @@ impl Profile {
     /// # Ok::<(), snowpipe_streaming::Error>(())
     /// ```
     pub fn from_environment() -> Result<Profile, Error> {
-        Profile::from(Environment::of_process())
+        Profile::from(Variables::of_process())
     }
 
     /// The account identifier, as given.
@@ -152,7 +152,7 @@ impl Profile {
         self.ca_file.as_deref()
     }
 
-    fn from(environment: Environment<'_>) -> Result<Profile, Error> {
+    fn from(environment: Variables<'_>) -> Result<Profile, Error> {
         Properties::from_environment(environment)
             .and_then(|properties| Profile::read(&properties, Path::new("")))
             .map_err(|error| error.attempting("read the connection from the environment"))

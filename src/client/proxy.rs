@@ -1,4 +1,4 @@
-use crate::client::environment::Environment;
+use crate::client::environment::Variables;
 use crate::error::Error;
 use crate::http::{Bypass, Origin, Proxy};
 use crate::secret::Secret;
@@ -15,7 +15,7 @@ pub(crate) enum ProxyChoice {
 
 impl ProxyChoice {
     /// The proxy for connections to this origin. This machine is always reached directly.
-    pub(crate) fn toward(&self, origin: &Origin, environment: Environment<'_>) -> Result<Option<Proxy>, Error> {
+    pub(crate) fn toward(&self, origin: &Origin, environment: Variables<'_>) -> Result<Option<Proxy>, Error> {
         let proxy = match self {
             ProxyChoice::Direct => None,
             ProxyChoice::Given(url) => Some(Proxy::parse(url.expose(), "the proxy that was given")?),
@@ -29,7 +29,7 @@ impl ProxyChoice {
 
 /// The first variable that is set decides, and it is an error if it cannot be used: a direct connection would silently
 /// bypass the configured proxy.
-fn of_environment(environment: Environment<'_>) -> Result<Option<Proxy>, Error> {
+fn of_environment(environment: Variables<'_>) -> Result<Option<Proxy>, Error> {
     let bypass = bypass(environment)?;
     if bypass.is_for_all() {
         return Ok(None);
@@ -44,7 +44,7 @@ fn of_environment(environment: Environment<'_>) -> Result<Option<Proxy>, Error> 
 }
 
 /// The variable in lower case goes first, as with curl.
-fn bypass(environment: Environment<'_>) -> Result<Bypass, Error> {
+fn bypass(environment: Variables<'_>) -> Result<Bypass, Error> {
     let list = match environment.text("no_proxy")? {
         Some(list) => list,
         None => environment.text("NO_PROXY")?.unwrap_or_default(),
@@ -66,7 +66,7 @@ mod tests {
 
     fn toward(choice: &ProxyChoice, url: &str, variables: &[(&str, &str)]) -> Result<Option<Proxy>, Error> {
         let look_up = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
-        choice.toward(&origin(url), Environment::new(&look_up))
+        choice.toward(&origin(url), Variables::new(&look_up))
     }
 
     fn host(variables: &[(&str, &str)]) -> Option<String> {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use super::keys;
-use crate::client::environment::Environment;
+use crate::client::environment::Variables;
 use crate::error::{Error, ErrorKind, is_secret_for_path, shown};
 use crate::secret::Secret;
 
@@ -70,7 +70,7 @@ impl Properties {
     }
 
     /// `SNOWFLAKE_` and the key in upper case, and the other names in common use.
-    pub(super) fn from_environment(environment: Environment<'_>) -> Result<Properties, Error> {
+    pub(super) fn from_environment(environment: Variables<'_>) -> Result<Properties, Error> {
         let mut values = BTreeMap::<_, Given>::new();
         for key in keys::KNOWN {
             let mut names = vec![variable(key)];

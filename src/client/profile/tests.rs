@@ -226,9 +226,9 @@ fn variables_make_a_profile_of_an_oauth_client_too() {
             Some(value.into())
         }
     };
-    let profile = Profile::from(Environment::new(&variables("post"))).unwrap();
+    let profile = Profile::from(Variables::new(&variables("post"))).unwrap();
     assert!(format!("{profile:?}").contains("authentication: Body,"));
-    let error = Profile::from(Environment::new(&variables("odd"))).unwrap_err().to_string();
+    let error = Profile::from(Variables::new(&variables("odd"))).unwrap_err().to_string();
     assert!(error.contains("SNOWFLAKE_OAUTH_CLIENT_AUTHENTICATION is \"odd\""), "{error}");
 }
 
@@ -306,7 +306,7 @@ fn variables_make_a_profile_too() {
         };
         Some(value.into())
     };
-    let profile = Profile::from(Environment::new(&look_up)).unwrap();
+    let profile = Profile::from(Variables::new(&look_up)).unwrap();
     assert_eq!((profile.user(), profile.role()), (Some("u"), None));
 }
 
@@ -317,7 +317,7 @@ fn an_error_names_the_variable_that_was_set() {
             let given = given.iter().chain(&[("SNOWFLAKE_ACCOUNT", "a"), ("SNOWFLAKE_USER", "u")]);
             given.into_iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).into())
         };
-        Profile::from(Environment::new(&look_up)).unwrap_err().to_string()
+        Profile::from(Variables::new(&look_up)).unwrap_err().to_string()
     };
     let shown = refused(&[("SNOWFLAKE_PRIVATE_KEY_PATH", "no/such.p8")]);
     assert!(shown.contains("no/such.p8") && shown.contains("SNOWFLAKE_PRIVATE_KEY_PATH"), "{shown}");
@@ -334,6 +334,6 @@ fn an_error_names_the_variable_that_was_set() {
 #[test]
 fn a_missing_variable_is_named() {
     let look_up = |name: &str| (name == "SNOWFLAKE_ACCOUNT").then(|| "a".into());
-    let error = Profile::from(Environment::new(&look_up)).unwrap_err();
+    let error = Profile::from(Variables::new(&look_up)).unwrap_err();
     assert!(error.to_string().contains("SNOWFLAKE_USER is missing"), "{error}");
 }
