@@ -26,6 +26,8 @@ pub(crate) use self::cache::TokenCache;
 pub use self::client_credentials::{ClientAuthentication, ClientCredentials};
 pub use self::client_secret::ClientSecret;
 pub(crate) use self::connections::Connect;
+#[cfg(feature = "hiiretail")]
+pub(crate) use self::discovery::DISCOVERY_FAILED;
 pub(crate) use self::jwt::JwtTimes;
 pub use self::private_key::PrivateKey;
 pub(crate) use self::token_endpoint::TokenEndpoint;

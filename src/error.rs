@@ -66,7 +66,8 @@ impl Error {
         self.details.status
     }
 
-    /// The service's own code, such as `STALE_CONTINUATION_TOKEN_SEQUENCER` or `390144`.
+    /// The service's own code, such as `STALE_CONTINUATION_TOKEN_SEQUENCER` or `390144`; `discovery_failed` when the token
+    /// endpoint of an issuer was not found.
     pub fn code(&self) -> Option<&str> {
         self.details.code.as_deref()
     }
@@ -219,6 +220,11 @@ impl Error {
 
     pub(crate) fn has_advice(&self) -> bool {
         self.details.advice.is_some()
+    }
+
+    /// A code of ours for an error to which the service gave none.
+    pub(crate) fn or_code(self, code: &str) -> Error {
+        if self.details.code.is_some() { self } else { self.with_code(Some(code.to_owned())) }
     }
 
     /// Advice for an error that has none.

@@ -128,6 +128,12 @@ pub(crate) enum Replay {
     Tracked,
     /// Allowed, but if all responses are lost, there is no way to find out whether it was applied.
     Untraceable,
+    /// Allowed only while it cannot have been applied: twice is not the same as once (RFC 9110, section 9.2.2).
+    #[cfg_attr(
+        not(feature = "hiiretail"),
+        allow(dead_code, reason = "the requests of one service all may be repeated")
+    )]
+    Once,
 }
 
 /// A request with its complete URL and headers, ready to send.

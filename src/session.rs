@@ -84,6 +84,8 @@ impl Session {
         let first = self.send_with_token(&token, request, limits, 0);
         let renewed = match refusal::refusal(&*self.dialect, &first) {
             None => return self.result(request, first),
+            // Its connection broke while it was sent: it may have been applied.
+            Some(_) if first.in_doubt && request.replay == Replay::Once => return self.result(request, first),
             Some(Refusal::Certain) => self.tokens.renew_after(&token, limits),
             Some(Refusal::Possible) => self.tokens.renew_after_denial(&token, limits),
         };

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::client_secret::ClientSecret;
-use super::discovery::Issuer;
+use super::discovery::{EndpointHosts, Issuer};
 use super::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 
@@ -26,6 +26,7 @@ pub struct ClientCredentials {
     pub(super) scope: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) authentication: ClientAuthentication,
+    hosts: EndpointHosts,
 }
 
 /// How an OAuth client sends its id and secret (RFC 6749, section 2.3.1). No other way is tried after a failure.
@@ -138,11 +139,19 @@ impl ClientCredentials {
             scope: None,
             audience: None,
             authentication,
+            hosts: EndpointHosts::default(),
         }
     }
 }
 
 impl ClientCredentials {
+    /// Believes no document that places the token endpoint at another host than the issuer's.
+    #[cfg(feature = "hiiretail")]
+    pub(crate) fn at_issuer_only(mut self) -> ClientCredentials {
+        self.hosts = EndpointHosts::Issuer;
+        self
+    }
+
     /// Finds everything that is wrong with the client.
     ///
     /// # Blocking
@@ -168,6 +177,7 @@ impl ClientCredentials {
         }
         let endpoint = self.token_endpoint.as_deref().map(|url| Endpoint::parse(url, "token endpoint")).transpose()?;
         let issuer = self.issuer.as_deref().map(Issuer::parse).transpose()?;
+        let issuer = issuer.map(|issuer| issuer.with_endpoint_at(self.hosts));
         if issuer.is_none() && endpoint.is_none() {
             return Err(missing("an issuer or a token endpoint"));
         }

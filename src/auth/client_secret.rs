@@ -38,7 +38,7 @@ impl ClientSecret {
         ClientSecret { source: SecretSource::File(path.into()) }
     }
 
-    pub(super) fn read(&self) -> Result<Secret, Error> {
+    pub(crate) fn read(&self) -> Result<Secret, Error> {
         let secret = match &self.source {
             SecretSource::Text(secret) => secret.clone(),
             SecretSource::File(path) => read(path)?,

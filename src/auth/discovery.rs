@@ -50,7 +50,7 @@ impl Discovery {
                 log::warn!("discovery failed; using the cached token endpoint: {error}");
                 Ok(stale.token_endpoint.clone())
             }
-            (Err(error), _) => Err(error),
+            (Err(error), _) => Err(error.or_code(DISCOVERY_FAILED)),
         }
     }
 
@@ -91,6 +91,16 @@ pub(crate) struct Issuer {
     /// As given: it is compared with the document's byte for byte.
     text: String,
     pub(crate) document: Endpoint,
+    hosts: EndpointHosts,
+}
+
+/// Where the document may place the token endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum EndpointHosts {
+    #[default]
+    Any,
+    /// At the issuer itself, so that a forged document cannot have the secret sent elsewhere.
+    Issuer,
 }
 
 impl Issuer {
@@ -108,7 +118,11 @@ impl Issuer {
             }
             None => format!("{path}{WELL_KNOWN}"),
         };
-        Ok(Issuer { text: text.to_owned(), document })
+        Ok(Issuer { text: text.to_owned(), document, hosts: EndpointHosts::Any })
+    }
+
+    pub(crate) fn with_endpoint_at(self, hosts: EndpointHosts) -> Issuer {
+        Issuer { hosts, ..self }
     }
 }
 
@@ -146,6 +160,10 @@ fn token_endpoint(answer: &Answer, issuer: &Issuer) -> Result<Endpoint, Error> {
 fn checked(endpoint: &str, issuer: &Issuer) -> Result<Endpoint, Error> {
     let endpoint = Endpoint::parse(endpoint, "token endpoint")
         .map_err(|error| error.into_kind(ErrorKind::Protocol, "the document cannot be used"))?;
+    if issuer.hosts == EndpointHosts::Issuer && endpoint.origin != issuer.document.origin {
+        let reason = format!("the document cannot be used: its token endpoint is at another host, {}", endpoint.origin);
+        return Err(Error::new(ErrorKind::Protocol, reason));
+    }
     if endpoint.origin.is_encrypted() || issuer.document.origin.is_loopback() {
         return Ok(endpoint);
     }
@@ -171,6 +189,8 @@ fn lifetime(headers: &HeaderMap) -> Duration {
 }
 
 const CHECK_ISSUER: &str = "check the issuer, or give the token endpoint itself";
+/// The code of every failure for which the service gave none.
+pub(crate) const DISCOVERY_FAILED: &str = "discovery_failed";
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 /// Neither standard sets one; token endpoints rarely move.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);

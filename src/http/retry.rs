@@ -15,12 +15,15 @@ pub(crate) struct RetryPolicy {
     pub(crate) base: Duration,
     /// The longest wait before any retry.
     pub(crate) cap: Duration,
+    /// How many retries there are at most, however much time is left; `None` if the time alone decides.
+    pub(crate) max_retries: Option<u32>,
 }
 
 /// Two minutes outlast a restart or a failover of the service; with waits of at most half a minute, its end is noticed soon.
 impl Default for RetryPolicy {
     fn default() -> RetryPolicy {
-        RetryPolicy { budget: Duration::from_secs(120), base: Duration::from_millis(500), cap: Duration::from_secs(30) }
+        let (base, cap) = (Duration::from_millis(500), Duration::from_secs(30));
+        RetryPolicy { budget: Duration::from_secs(120), base, cap, max_retries: None }
     }
 }
 
@@ -31,6 +34,11 @@ impl RetryPolicy {
     pub(crate) fn wait(&self, retry: u32, random: f64) -> Duration {
         let ceiling = self.base.max(MIN_PAUSE).saturating_mul(1 << retry.min(16)).min(self.cap);
         ceiling.mul_f64(random).max(MIN_PAUSE)
+    }
+
+    /// Whether another retry is allowed after so many.
+    pub(crate) fn allows(&self, retries: u32) -> bool {
+        self.max_retries.is_none_or(|most| retries < most)
     }
 }
 

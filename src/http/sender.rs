@@ -6,7 +6,7 @@ use ::http::HeaderMap;
 use parking_lot::Mutex;
 
 use super::retry::{Action, MAX_BRIEF_ATTEMPTS, UNKNOWN_HOST_PATIENCE, Verdict, judge};
-use super::{Call, Failure, Notice, Origin, Request, Response, RetryPolicy, Route, Stage, Transport};
+use super::{Call, Failure, Notice, Origin, Replay, Request, Response, RetryPolicy, Route, Stage, Transport};
 use crate::clock::{Clock, Deadline, Moment, ServerClock};
 use crate::error::one_line;
 
@@ -140,7 +140,7 @@ impl Sender {
             let wait = self.policy.wait(retry, fastrand::f64()).max(hint.unwrap_or_default());
             let now = self.clock.now();
             let left = self.time_for_retries(outgoing, &attempts).left(now);
-            if attempts.brief == MAX_BRIEF_ATTEMPTS || wait >= left {
+            if attempts.brief == MAX_BRIEF_ATTEMPTS || wait >= left || !self.may_repeat(outgoing, &attempts) {
                 return attempts.ended(result, hint);
             }
             notice.pausing(retry + 1, &summary, left, now);
@@ -156,6 +156,13 @@ impl Sender {
             }
             _ => outgoing.limits.retries,
         }
+    }
+
+    /// Another token does not count as a retry.
+    fn may_repeat(&self, outgoing: &AuthorizedRequest<'_>, attempts: &Attempts) -> bool {
+        let retries = attempts.sent - 1 - u32::from(outgoing.sent > 0);
+        let is_once = outgoing.request.replay == Replay::Once;
+        !(is_once && attempts.in_doubt) && self.policy.allows(retries)
     }
 
     fn round_trip(
@@ -519,6 +526,60 @@ mod tests {
         let sent = after("121");
         assert_eq!((sent.slept.len(), sent.lines.len()), (0, 1));
         assert_eq!(sent.outcome.retry_after, Some(Duration::from_secs(121)));
+    }
+
+    /// How often a request that must not be applied twice is sent, and whether that leaves doubt.
+    fn send_once(script: &Script) -> (usize, bool) {
+        let clock = Arc::new(FakeClock::new());
+        let sender = script.sender(&clock, RetryPolicy::default().budget);
+        let request = Request::new(Method::POST, "/p", "create it").replay(Replay::Once);
+        let outcome = sender.send(&AuthorizedRequest {
+            request: &request,
+            origin: &Origin::parse("https://h.example", "test URL").unwrap(),
+            authorization: HeaderMap::new(),
+            label: &|_| None,
+            is_final: &|_| false,
+            sent: 0,
+            limits: sender.limits(&request),
+        });
+        (script.lines().len(), outcome.in_doubt)
+    }
+
+    #[test]
+    fn what_must_not_be_applied_twice_is_repeated_only_while_it_cannot_have_been_applied() {
+        let script = Script::default;
+        assert_eq!(send_once(script().fail(Stage::Connecting).respond(429, "").respond(201, "")), (3, false));
+        assert_eq!(send_once(script().fail(Stage::Receiving).respond(201, "")), (1, true));
+        assert_eq!(send_once(script().fail(Stage::Sending).respond(201, "")), (1, true));
+        for status in [500, 503, 408] {
+            assert_eq!(
+                send_once(script().respond(429, "").respond(status, "").respond(201, "")),
+                (2, true),
+                "{status}"
+            );
+        }
+        assert_eq!(send_once(script().respond(409, "").respond(201, "")), (1, false));
+    }
+
+    #[test]
+    fn a_number_of_retries_ends_them_before_the_time_does_and_another_token_is_no_retry() {
+        for (sent_before, most, attempts) in [(0, 0, 1), (0, 3, 4), (1, 3, 4), (3, 3, 2), (4, 3, 1)] {
+            let (clock, script) = (Arc::new(FakeClock::new()), statuses([503; 9]));
+            let mut sender = script.sender(&clock, RetryPolicy::default().budget);
+            sender.policy.max_retries = Some(most);
+            let request = Request::new(Method::GET, "/p", "try");
+            let outcome = sender.send(&AuthorizedRequest {
+                request: &request,
+                origin: &Origin::parse("https://h.example", "test URL").unwrap(),
+                authorization: HeaderMap::new(),
+                label: &|_| None,
+                is_final: &|_| false,
+                sent: sent_before,
+                limits: sender.limits(&request),
+            });
+            assert_eq!(script.lines().len(), attempts, "{sent_before} sent before, {most} retries");
+            assert_eq!(outcome.result.unwrap().status, 503);
+        }
     }
 
     #[test]

@@ -64,6 +64,10 @@ fn message(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Object(fields) => message(fields.get("message")?),
+        // One for each mistake.
+        Value::Array(several) => {
+            Some(several.iter().filter_map(message).collect::<Vec<_>>().join("; ")).filter(|joined| !joined.is_empty())
+        }
         _ => None,
     }
 }
@@ -95,6 +99,12 @@ mod tests {
             (r#"{"status_code":7,"message":"m"}"#, Some("7"), Some("m")),
             (r#"{"code":390144,"message":"m"}"#, Some("390144"), Some("m")),
             (r#"{"code":"390144"}"#, Some("390144"), None),
+            (
+                r#"{"message":["a must be short","b is missing"],"error":"Bad"}"#,
+                Some("Bad"),
+                Some("a must be short; b is missing"),
+            ),
+            (r#"{"message":[7]}"#, None, None),
             ("<h1>Not\nFound</h1>", None, Some("Not Found")),
             ("Not\nFound", None, Some("Not\nFound")),
             ("", None, None),

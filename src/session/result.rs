@@ -22,7 +22,7 @@ pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome:
             Replay::Safe => false,
             // Reopening the channel shows what was applied, with or without doubt.
             Replay::Tracked => error.kind() != ErrorKind::Channel,
-            Replay::Untraceable => true,
+            Replay::Untraceable | Replay::Once => true,
         };
     let error = if is_unconfirmed { error.into_unconfirmed() } else { error };
     let error = match dialect.label(request.request_id, sent) {

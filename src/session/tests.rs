@@ -85,6 +85,23 @@ fn a_plain_service_gets_a_bearer_token_and_no_header_or_label_of_another_service
 }
 
 #[test]
+fn what_must_not_be_applied_twice_is_not_sent_with_another_token_after_a_broken_connection() {
+    let script = Script::default();
+    script.fail(Stage::Sending).respond(201, "");
+    let create = Request::new(Method::POST, "/v1/roles", "create a role").body("application/json", b"{}");
+    let error = session(&script).send(&create.replay(Replay::Once)).unwrap_err();
+    assert_eq!((error.kind(), script.lines().len()), (ErrorKind::Unconfirmed, 1));
+    let script = Script::default();
+    script.respond(401, "").respond(201, "");
+    let create = Request::new(Method::POST, "/v1/roles", "create a role").body("application/json", b"{}");
+    assert_eq!(
+        session(&script).send(&create.replay(Replay::Once)).unwrap().status,
+        201,
+        "it was refused, so not applied"
+    );
+}
+
+#[test]
 fn a_token_that_a_plain_service_refuses_is_renewed_once() {
     let script = Script::default();
     script.respond(401, "").respond(200, "[]");

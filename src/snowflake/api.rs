@@ -221,7 +221,7 @@ fn not_understood(response: &Response, request: &Request<'_>, happened: &str) ->
         .with_request_id(request.request_id.to_string());
     let error = match request.replay {
         Replay::Safe => error,
-        Replay::Tracked | Replay::Untraceable => error.into_unconfirmed(),
+        Replay::Tracked | Replay::Untraceable | Replay::Once => error.into_unconfirmed(),
     };
     error.attempting(&*request.attempted)
 }

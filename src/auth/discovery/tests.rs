@@ -54,6 +54,24 @@ fn the_document_is_read_below_the_issuer_without_credentials() {
 }
 
 #[test]
+fn an_endpoint_at_another_host_is_refused_where_only_the_issuers_own_is_allowed() {
+    let here = Issuer::parse("https://a.example/x").unwrap().with_endpoint_at(EndpointHosts::Issuer);
+    assert!(checked("https://a.example/oauth2/token", &here).is_ok());
+    for elsewhere in ["https://b.example/oauth2/token", "https://a.example:8443/t", "http://a.example/t"] {
+        let error = checked(elsewhere, &here).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+    }
+    assert!(checked("https://b.example/t", &Issuer::parse("https://a.example").unwrap()).is_ok());
+}
+
+#[test]
+fn a_failed_discovery_has_a_code() {
+    let setup = Setup::new("https://a.example");
+    setup.script.respond(404, "");
+    assert_eq!(setup.find().unwrap_err().code(), Some("discovery_failed"));
+}
+
+#[test]
 fn an_issuer_is_compared_byte_for_byte_except_for_the_slash_of_an_empty_path() {
     for (ours, theirs, same) in [
         ("https://a.example", "https://a.example", true),
