@@ -31,6 +31,7 @@
 //! |---|---|---|
 //! | `zstd` | yes | request bodies are compressed; without it they are sent as they are |
 //! | `emulator` | no | a service on loopback for tests without an account: see the `emulator` module |
+//! | `hiiretail` | no | groups, roles and permissions of Hii Retail: see the module `hiiretail` |
 //! | `platform-verifier` | no | trusts the roots of the operating system instead of the bundled ones |
 //! | `aws-lc` | no | signs with aws-lc instead of the `rsa` crate |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -74,6 +75,8 @@ mod session;
 pub use session::Counters;
 mod auth;
 pub use auth::{ClientAuthentication, ClientCredentials, ClientSecret, PrivateKey};
+#[cfg(feature = "hiiretail")]
+pub mod hiiretail;
 mod http;
 
 mod clock;

@@ -1,0 +1,182 @@
+use std::time::Duration;
+
+use ::http::Method;
+use serde::{Deserialize, Serialize};
+
+use super::connection::Operation;
+use super::groups::Groups;
+use super::rules;
+use crate::clock::Deadline;
+use crate::error::{Error, ErrorKind};
+
+/// A role for a group, and what it applies to.
+///
+/// ```
+/// use snowpipe_streaming::hiiretail::RoleAssignment;
+///
+/// let in_two_stores = RoleAssignment::new("custom.cashier", ["bu:001", "bu:002"]);
+/// let everywhere = RoleAssignment::new("iam.viewer", ["*"]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleAssignment {
+    role_id: String,
+    bindings: Vec<String>,
+    is_custom: bool,
+}
+
+/// A role that a group has.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AssignedRole {
+    /// `custom.…` for a custom role.
+    pub role_id: String,
+    /// Whether it is one of the tenant's own.
+    #[serde(default)]
+    pub is_custom: bool,
+    /// What it applies to: resources such as `bu:001`, or `*`.
+    #[serde(default)]
+    pub bindings: Vec<String>,
+    /// What the role applies to by itself.
+    #[serde(default)]
+    pub fixed_bindings: Vec<String>,
+}
+
+/// Bindings in the place of those before.
+#[derive(Serialize)]
+struct Rebinding<'b> {
+    bindings: &'b [String],
+}
+
+impl RoleAssignment {
+    /// The role by its id, custom ones as `custom.<name>`, and at most ten bindings: ids of resources, or `*`.
+    pub fn new<B: Into<String>>(role_id: impl Into<String>, bindings: impl IntoIterator<Item = B>) -> RoleAssignment {
+        let role_id = role_id.into();
+        let is_custom = rules::is_custom(&role_id);
+        RoleAssignment { role_id, bindings: bindings.into_iter().map(Into::into).collect(), is_custom }
+    }
+}
+
+/// Roles of groups. Ids of custom roles are `custom.<name>`; all others are built in.
+#[allow(clippy::missing_errors_doc, reason = "the errors are those of every call of the client")]
+impl Groups {
+    /// Assigns a role to a group. Needs `iam.group.assign-role`.
+    ///
+    /// It is sent once: an error of kind [`Unconfirmed`](ErrorKind::Unconfirmed) leaves open whether the group has it. The
+    /// service may show it a little later: see [`wait_for_role`](Groups::wait_for_role).
+    pub fn assign_role(&self, group_id: &str, assignment: &RoleAssignment) -> Result<(), Error> {
+        let attempted = format!("assign the role {:?} to the group {group_id:?}", assignment.role_id);
+        let checked = rules::role_id(&assignment.role_id).and_then(|()| rules::bindings(&assignment.bindings));
+        checked.map_err(|error| error.attempting(&*attempted))?;
+        let assign = self.roles_of(Method::POST, group_id, "iam.group.assign-role", attempted)?.body(assignment)?;
+        self.connection.run(&assign.find_out("Groups::roles shows whether the group has it"))
+    }
+
+    /// The roles of a group. Needs `iam.group.list-roles`.
+    pub fn roles(&self, group_id: &str) -> Result<Vec<AssignedRole>, Error> {
+        let attempted = format!("list the roles of the group {group_id:?}");
+        self.connection.fetch(&self.roles_of(Method::GET, group_id, "iam.group.list-roles", attempted)?)
+    }
+
+    /// Puts these bindings in the place of those that a role of the group has. Needs `iam.group.assign-role`.
+    pub fn replace_bindings<B: Into<String>>(
+        &self,
+        group_id: &str,
+        role_id: &str,
+        bindings: impl IntoIterator<Item = B>,
+    ) -> Result<(), Error> {
+        let bindings: Vec<String> = bindings.into_iter().map(Into::into).collect();
+        let attempted = format!("replace the bindings of the role {role_id:?} of the group {group_id:?}");
+        rules::bindings(&bindings).map_err(|error| error.attempting(&*attempted))?;
+        let replace = self.role_of(Method::PUT, "v2", (group_id, role_id), "iam.group.assign-role", attempted)?;
+        self.connection.run(&replace.body(&Rebinding { bindings: &bindings })?)
+    }
+
+    /// Takes a role away from a group. Needs `iam.group.unassign-role`.
+    pub fn unassign_role(&self, group_id: &str, role_id: &str) -> Result<(), Error> {
+        self.connection.run(&self.unassignment(group_id, role_id)?)
+    }
+
+    /// The same, if the group has the role; whether it had. Needs `iam.group.unassign-role`.
+    pub fn unassign_role_if_assigned(&self, group_id: &str, role_id: &str) -> Result<bool, Error> {
+        self.connection.delete_if_exists(&self.unassignment(group_id, role_id)?)
+    }
+
+    /// Waits until the service shows a role that was assigned, and returns it. Needs `iam.group.list-roles`.
+    ///
+    /// It asks at once, and then with growing pauses of up to two seconds, until `timeout` is over.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`](ErrorKind::Timeout) when the service does not show the role in time.
+    pub fn wait_for_role(&self, group_id: &str, role_id: &str, timeout: Duration) -> Result<AssignedRole, Error> {
+        let attempted = format!("see the role {role_id:?} of the group {group_id:?}");
+        rules::role_id(role_id).map_err(|error| error.attempting(&*attempted))?;
+        let mut list = self.roles_of(Method::GET, group_id, "iam.group.list-roles", attempted)?;
+        let clock = &self.connection.clock;
+        let deadline = clock.now().deadline(timeout);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            list.timeout = Some(deadline.left(clock.now()).max(MIN_ATTEMPT));
+            let roles: Vec<AssignedRole> = self.connection.fetch(&list)?;
+            if let Some(role) = roles.into_iter().find(|role| role.role_id == role_id) {
+                return Ok(role);
+            }
+            if !self.pause(pause, deadline) {
+                let reason = format!("the service did not show it within {} s", timeout.as_secs_f64());
+                return Err(Error::new(ErrorKind::Timeout, reason)
+                    .attempting(&*list.attempted)
+                    .advise("wait longer; if it stays away, look at the role's id and assign it again"));
+            }
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+
+    /// Whether there was time for it, or at least for a part.
+    fn pause(&self, pause: Duration, deadline: Deadline) -> bool {
+        let left = deadline.left(self.connection.clock.now());
+        self.connection.clock.sleep(pause.min(left));
+        !left.is_zero()
+    }
+
+    fn unassignment(&self, group_id: &str, role_id: &str) -> Result<Operation, Error> {
+        let attempted = format!("take the role {role_id:?} from the group {group_id:?}");
+        // What version 2 assigns, version 1 takes away.
+        self.role_of(Method::DELETE, "v1", (group_id, role_id), "iam.group.unassign-role", attempted)
+    }
+
+    fn roles_of(
+        &self,
+        method: Method,
+        id: &str,
+        permission: &'static str,
+        attempted: String,
+    ) -> Result<Operation, Error> {
+        rules::path_id("group id", id).map_err(|error| error.attempting(&*attempted))?;
+        let path = self.connection.path("v2", ["groups", id, "roles"]);
+        Ok(Operation::new(method, path, permission, attempted))
+    }
+
+    fn role_of(
+        &self,
+        method: Method,
+        version: &str,
+        (group_id, role_id): (&str, &str),
+        permission: &'static str,
+        attempted: String,
+    ) -> Result<Operation, Error> {
+        let checked = rules::path_id("group id", group_id).and_then(|()| rules::role_id(role_id));
+        checked.map_err(|error| error.attempting(&*attempted))?;
+        let path = self.connection.path(version, ["groups", group_id, "roles", role_id]);
+        let query = format!("isCustom={}", rules::is_custom(role_id));
+        Ok(Operation::new(method, path, permission, attempted).query(query))
+    }
+}
+
+/// Mostly the role is there by then.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Rare enough for a service that is late, soon enough for a person who waits.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+/// The last look gets a response although the time is over.
+const MIN_ATTEMPT: Duration = Duration::from_secs(1);

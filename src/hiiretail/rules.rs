@@ -1,0 +1,198 @@
+//! What ids, names and settings must be like: checked before anything is sent, as pure functions.
+//!
+//! The rules are those of the IAM's OpenAPI document, and, for the client's own settings, of the founding plan.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, clean};
+
+pub(super) fn tenant_id(id: &str) -> Result<(), Error> {
+    let is_good = has_length(id, 1..=MAX_ID) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    verdict(is_good, "tenant id", id, "1 to 255 letters, digits and hyphens", SETTINGS)
+}
+
+/// As OCMS makes them: base64url without padding.
+pub(super) fn client_id(id: &str) -> Result<(), Error> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_good = has_length(id, 1..=MAX_ID) && id.bytes().all(is_allowed);
+    verdict(is_good, "client id", id, "1 to 255 letters, digits, hyphens and underscores", SETTINGS)
+}
+
+/// Says nothing of the secret itself.
+pub(super) fn client_secret(secret: &str) -> Result<(), Error> {
+    if has_length(secret, SECRET_LENGTH) {
+        return Ok(());
+    }
+    let reason = format!("the client secret is not valid: it must have 8 to 1024 characters ({SETTINGS})");
+    Err(Error::new(ErrorKind::Config, reason).advise("give the secret that OCMS issued; nothing was sent"))
+}
+
+pub(super) fn timeout(timeout: Duration) -> Result<(), Error> {
+    let is_good = (MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout);
+    verdict(is_good, "timeout", &format!("{} s", timeout.as_secs_f64()), "1 to 300 seconds", SETTINGS)
+}
+
+pub(super) fn max_retries(retries: u32) -> Result<(), Error> {
+    verdict(retries <= MAX_RETRIES, "number of retries", &retries.to_string(), "0 to 10", SETTINGS)
+}
+
+pub(super) fn page_size(size: u32) -> Result<(), Error> {
+    let demand = "1 to 1000";
+    verdict((1..=MAX_PAGE).contains(&size), "page size", &size.to_string(), demand, DOCUMENT)
+}
+
+pub(super) fn group_name(name: &str) -> Result<(), Error> {
+    verdict(has_length(name, 1..=MAX_TEXT), "name of the group", name, "1 to 255 characters", DOCUMENT)
+}
+
+pub(super) fn group_description(text: &str) -> Result<(), Error> {
+    verdict(has_length(text, 0..=MAX_TEXT), "description of the group", text, "at most 255 characters", DOCUMENT)
+}
+
+pub(super) fn role_name(name: &str) -> Result<(), Error> {
+    verdict(has_length(name, ROLE_NAME_LENGTH), "name of the role", name, "3 to 256 characters", DOCUMENT)
+}
+
+pub(super) fn alias(alias: &str) -> Result<(), Error> {
+    verdict(has_length(alias, 0..=MAX_ALIAS), "alias of the permission", alias, "at most 256 characters", DOCUMENT)
+}
+
+/// An id that the service makes. It becomes one segment of a path, so it must be nothing that a path resolves.
+pub(super) fn path_id(what: &str, id: &str) -> Result<(), Error> {
+    let is_good = !matches!(id, "" | "." | "..") && !id.contains(char::is_control);
+    verdict(is_good, what, id, "one segment of a path: not empty, not . or .., no control characters", "RFC 3986")
+}
+
+pub(super) fn permission_id(id: &str) -> Result<(), Error> {
+    let parts: Vec<_> = id.split('.').collect();
+    let is_good = match parts[..] {
+        [system, resource, action] => {
+            is_word(system, 3..=3) && is_word(resource, PERMISSION_PART) && is_word(action, PERMISSION_PART)
+        }
+        _ => false,
+    };
+    let demand = "three parts with dots between them, such as pos.receipt.read: 3, 2 to 16 and 2 to 16 lower-case letters \
+                  or hyphens, none beginning with a hyphen";
+    verdict(is_good, "permission id", id, demand, DOCUMENT)
+}
+
+pub(super) fn built_in_role_id(id: &str) -> Result<(), Error> {
+    let is_good = id.split_once('.').is_some_and(|(system, role)| is_word(system, 3..=3) && is_word(role, 2..=30));
+    let demand = "two parts with a dot between them, such as iam.viewer: 3 and 2 to 30 lower-case letters or hyphens, none \
+                  beginning with a hyphen";
+    verdict(is_good, "id of the built-in role", id, demand, DOCUMENT)
+}
+
+pub(super) fn custom_role_id(id: &str) -> Result<(), Error> {
+    let is_good = is_custom(id) && id.len() > CUSTOM.len() && !id.contains(char::is_control);
+    verdict(is_good, "id of the custom role", id, "custom. and a name, such as custom.cashier", DOCUMENT)
+}
+
+/// A role of either sort; no built-in role begins as the custom ones do.
+pub(super) fn role_id(id: &str) -> Result<(), Error> {
+    if is_custom(id) { custom_role_id(id) } else { built_in_role_id(id) }
+}
+
+pub(super) fn is_custom(role_id: &str) -> bool {
+    role_id.starts_with(CUSTOM)
+}
+
+pub(super) fn resource_id(id: &str) -> Result<(), Error> {
+    resource("resource id", id, "")
+}
+
+/// At most ten of them, each a resource or all.
+pub(super) fn bindings(bindings: &[String]) -> Result<(), Error> {
+    let count = bindings.len();
+    verdict(count <= MAX_BINDINGS, "number of bindings", &count.to_string(), "at most 10", DOCUMENT)?;
+    let each = bindings.iter().filter(|binding| *binding != "*");
+    each.into_iter().try_for_each(|binding| resource("binding", binding, "* for everything, or a resource id: "))
+}
+
+/// Those of the cash registers have a limit of their own.
+pub(super) fn permission_count<'p>(ids: impl Iterator<Item = &'p str>) -> Result<(), Error> {
+    let (pos, others): (Vec<_>, Vec<_>) = ids.partition(|id| id.starts_with("pos."));
+    let demand = "at most 100 permissions, and at most 500 of pos besides";
+    let shown = format!("{} and {} of pos", others.len(), pos.len());
+    verdict(others.len() <= MAX_PERMISSIONS && pos.len() <= MAX_POS, "number of permissions", &shown, demand, DOCUMENT)
+}
+
+pub(super) fn attributes<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), Error> {
+    let pairs: Vec<_> = pairs.collect();
+    let count = pairs.len();
+    let demand = "at most 10";
+    verdict(count <= MAX_ATTRIBUTES, "number of attributes of a permission", &count.to_string(), demand, DOCUMENT)?;
+    pairs.into_iter().try_for_each(|(key, value)| {
+        verdict(has_length(key, 1..=MAX_KEY), "key of the attribute", key, "1 to 40 characters", DOCUMENT)?;
+        verdict(has_length(value, 0..=MAX_VALUE), "value of the attribute", value, "at most 256 characters", DOCUMENT)
+    })
+}
+
+fn resource(what: &str, id: &str, or: &str) -> Result<(), Error> {
+    let is_reserved = id.match_indices("__").next().is_some_and(|(at, _)| id[at + 2..].contains("__"));
+    let is_good = has_length(id, 1..=MAX_RESOURCE) && !matches!(id, "." | "..") && !id.contains('/') && !is_reserved;
+    let demand = format!("{or}1 to 1500 characters without /, not . or .., and without two pairs of underscores");
+    verdict(is_good && !id.contains(char::is_control), what, id, &demand, DOCUMENT)
+}
+
+fn is_word(text: &str, length: RangeInclusive<usize>) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    has_length(text, length) && text.bytes().all(is_allowed) && !text.starts_with('-')
+}
+
+fn has_length(text: &str, length: RangeInclusive<usize>) -> bool {
+    // Bytes bound the characters, so that counting ends soon.
+    text.len() <= length.end() * 4 && length.contains(&text.chars().count())
+}
+
+fn verdict(is_good: bool, what: &str, shown: &str, demand: &str, source: &str) -> Result<(), Error> {
+    if is_good {
+        return Ok(());
+    }
+    let shown = clean(&shown.chars().take(MAX_SHOWN).collect::<String>());
+    let reason = format!("the {what} {shown:?} is not valid: it must be {demand} ({source})");
+    Err(Error::new(ErrorKind::Config, reason).advise("correct it; nothing was sent"))
+}
+
+const DOCUMENT: &str = "by the IAM's OpenAPI document";
+const SETTINGS: &str = "by the limits of the client's settings";
+const CUSTOM: &str = "custom.";
+
+/// OCMS puts the registered claims into it, and cuts there.
+const MAX_ID: usize = 255;
+/// OCMS issues 64 hexadecimal digits; the plan allows for others.
+const SECRET_LENGTH: RangeInclusive<usize> = 8..=1024;
+/// Less does not cover a login and a request.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// A person or a job waits no longer for one call.
+const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+/// More attempts than that are a second call.
+const MAX_RETRIES: u32 = 10;
+/// The largest page that the service documents, which is its default.
+pub(super) const MAX_PAGE: u32 = 1000;
+/// Of a group's name and of its description.
+const MAX_TEXT: usize = 255;
+const ROLE_NAME_LENGTH: RangeInclusive<usize> = 3..=256;
+/// Of the alias of a permission.
+const MAX_ALIAS: usize = 256;
+const PERMISSION_PART: RangeInclusive<usize> = 2..=16;
+/// That of a document's name in the service's database.
+const MAX_RESOURCE: usize = 1500;
+/// For each role of a group.
+const MAX_BINDINGS: usize = 10;
+/// Of a custom role, those of cash registers excepted.
+const MAX_PERMISSIONS: usize = 100;
+/// Permissions of cash registers are many and fine.
+const MAX_POS: usize = 500;
+/// Of each permission in a custom role.
+const MAX_ATTRIBUTES: usize = 10;
+/// Of an attribute.
+const MAX_KEY: usize = 40;
+/// Of an attribute.
+const MAX_VALUE: usize = 256;
+/// Enough to recognise what was given.
+const MAX_SHOWN: usize = 60;
+
+#[cfg(test)]
+mod tests;
