@@ -1,0 +1,70 @@
+//! Responses that are not what the service documents.
+
+use snowpipe_streaming::hiiretail::{Cause, Iam, NewGroup};
+use snowpipe_streaming::{Error, ErrorKind};
+
+use super::support::Service;
+
+const STRANGE: [&str; 8] =
+    ["", "<html>Sign in</html>", "7", "null", "\"text\"", "[[]]", r#"{"data":[]}"#, r#"[{"name":"A"}]"#];
+
+/// The text of an error about a response that was not understood, which shows nothing of it.
+fn strange<T>(body: &str, call: impl FnOnce(&Iam) -> Result<T, Error>) -> String {
+    let service = Service::start();
+    service.respond(200, body);
+    let Err(error) = call(&service.iam()) else { panic!("{body} was understood") };
+    assert_eq!(
+        (error.kind(), error.status(), Cause::of(&error)),
+        (ErrorKind::Protocol, Some(200), Cause::Unknown),
+        "{body}"
+    );
+    assert_eq!(service.api_lines().len(), 1);
+    let text = error.to_string();
+    assert!(text.contains("the response is not what the service documents (line "), "{text}");
+    assert!(!text.contains("Sign in") && !format!("{error:?}").contains("Sign in"), "{text}");
+    text
+}
+
+#[test]
+fn a_response_of_another_shape_is_an_error_that_shows_none_of_it() {
+    for body in STRANGE {
+        assert!(strange(body, |iam| iam.groups().list().collect::<Result<Vec<_>, _>>()).contains("list the groups"));
+        strange(body, |iam| iam.groups().get("g-1"));
+        strange(body, |iam| iam.groups().roles("g-1"));
+        strange(body, |iam| iam.custom_roles().get("custom.a"));
+        strange(body, |iam| iam.permissions().list());
+    }
+}
+
+#[test]
+fn of_what_was_created_the_error_says_that_it_was() {
+    let text = strange("<html>Sign in</html>", |iam| iam.groups().create(&NewGroup::new("A")));
+    assert!(text.contains("could not create the group \"A\": it was done, but the response is not"), "{text}");
+}
+
+#[test]
+fn what_needs_no_content_ignores_it() {
+    for body in STRANGE {
+        let service = Service::start();
+        service.respond(200, body);
+        service.iam().groups().delete("g-1").unwrap();
+    }
+}
+
+#[test]
+fn errors_of_every_shape_are_shown() {
+    for (body, shown) in [
+        (r#"{"statusCode":400,"message":["a","b"]}"#, "a; b (HTTP 400"),
+        (r#"{"message":"one"}"#, "one (HTTP 400"),
+        (r#"{"error":{"code":"INVALID_REQUEST","message":"two","request_id":"r"}}"#, "two (HTTP 400, INVALID_REQUEST"),
+        (r#"{"message":{"x":1}}"#, "the service refused the request (HTTP 400"),
+        (r#"{"message":[]}"#, "the service refused the request (HTTP 400"),
+        ("[1,2]", "HTTP 400"),
+        ("", "the service refused the request (HTTP 400"),
+    ] {
+        let service = Service::start();
+        service.respond(400, body);
+        let error = service.iam().groups().get("g-1").unwrap_err();
+        assert!(error.to_string().contains(shown), "{body}: {error}");
+    }
+}
