@@ -112,6 +112,9 @@ impl Session {
             response.secrets = refusal.secrets.and(&renewed.grant.bearer);
         }
         outcome.in_doubt |= first.in_doubt;
+        if outcome.result.as_ref().is_ok_and(Response::is_success) {
+            self.tokens.note_accepted(renewed);
+        }
         self.result(request, outcome)
     }
 

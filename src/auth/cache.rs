@@ -80,7 +80,8 @@ impl TokenCache {
             Some(held) if held.token.generation == denied.generation => held,
             _ => return self.obtain(state, now, limits),
         };
-        let is_young = now.age_of(held.token.grant.asked) < YOUNG && !held.deadlines.soft.is_past(now);
+        let young = YOUNG.min(held.token.grant.lifetime / 2);
+        let is_young = now.age_of(held.token.grant.asked) < young && !held.deadlines.soft.is_past(now);
         if is_young || held.denied {
             return Ok(None);
         }
@@ -93,6 +94,15 @@ impl TokenCache {
             None => self.fetch(state, fetch)?,
         };
         Ok(renewed.filter(|renewed| renewed.generation != denied.generation))
+    }
+
+    /// The service did for this token what it denied to the one before: the denial was about that token, and this one may be
+    /// renewed for a denial again.
+    pub(crate) fn note_accepted(&self, renewed: &Token) {
+        let mut state = self.state.lock();
+        if let Some(held) = state.held.as_mut().filter(|held| held.token.generation == renewed.generation) {
+            held.denied = false;
+        }
     }
 
     /// What the service said of a token that has no replacement: callers get it as long as the refusal is remembered.

@@ -66,6 +66,33 @@ fn a_storm_of_denials_costs_one_fetch_in_a_tokens_lifetime() {
 }
 
 #[test]
+fn a_denial_that_another_token_ended_was_about_the_token_and_the_next_may_be_so_too() {
+    let bench = Bench::with_lifetime(Duration::from_secs(3600));
+    let mut token = bench.cache.get(Limits::unlimited()).unwrap();
+    for generation in 2..6 {
+        bench.clock.pass(Duration::from_secs(61));
+        token = bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().unwrap();
+        assert_eq!(token.generation, generation);
+        bench.cache.note_accepted(&token);
+    }
+    bench.clock.pass(Duration::from_secs(61));
+    let next = bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().unwrap();
+    bench.cache.note_accepted(&token);
+    bench.clock.pass(Duration::from_secs(61));
+    assert!(bench.cache.renew_after_denial(&next, Limits::unlimited()).unwrap().is_none(), "that was another token");
+}
+
+#[test]
+fn a_token_of_a_short_life_is_young_for_half_of_it() {
+    let bench = Bench::with_lifetime(Duration::from_secs(2));
+    let token = bench.cache.get(Limits::unlimited()).unwrap();
+    bench.clock.pass(Duration::from_millis(999));
+    assert!(bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().is_none());
+    bench.clock.pass(Duration::from_millis(1));
+    assert_eq!(bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().unwrap().generation, 2);
+}
+
+#[test]
 fn a_young_token_is_not_renewed_for_a_denial() {
     let bench = Bench::with_lifetime(HOUR);
     let token = bench.cache.get(Limits::unlimited()).unwrap();
