@@ -162,7 +162,7 @@ impl IamBuilder {
     fn sender(&self, origin: &Origin, clock: &Arc<dyn Clock>, server_clock: Arc<ServerClock>) -> Result<Sender, Error> {
         let proxy = self.proxy.toward(origin, Variables::of_process())?;
         let (timeouts, roots) = (Timeouts::default(), self.extra_roots.as_deref());
-        let transport = UreqTransport::new(timeouts, roots, proxy.as_ref(), Arc::clone(clock))?;
+        let transport = UreqTransport::new(timeouts, roots, proxy, Arc::clone(clock))?;
         Ok(Sender::new(Box::new(transport), self.retries(), Arc::clone(clock), server_clock))
     }
 }

@@ -139,7 +139,7 @@ impl Iam {
 
     /// How far the IAM's clock is from this machine's, by its latest response.
     pub fn clock_offset(&self) -> ClockOffset {
-        self.connection.server_clock.offset()
+        self.connection.server_clock.offset(self.connection.clock.now())
     }
 
     /// What this client and its clones have done so far: requests, retries and renewals.

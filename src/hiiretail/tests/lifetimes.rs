@@ -126,6 +126,21 @@ fn tokens_that_end_early_are_renewed_once_for_eight_threads_in_every_form_of_a_r
 }
 
 #[test]
+fn one_token_after_the_other_may_end_early_in_every_form_of_a_refusal() {
+    for form in FORMS {
+        let platform = Platform::new(form);
+        let iam = platform.iam();
+        iam.token().unwrap();
+        for round in 1..=20 {
+            platform.clock.pass(Duration::from_secs(61));
+            platform.revoke_tokens();
+            iam.user_groups("u-1").list().unwrap();
+            assert_eq!((platform.fetched(), iam.counters().renewals), (round + 1, round as u64), "{form:?}");
+        }
+    }
+}
+
+#[test]
 fn a_token_that_expires_between_two_clocks_is_renewed_without_a_failed_call() {
     for form in FORMS {
         let platform = Platform::new(form);
