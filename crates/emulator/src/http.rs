@@ -9,6 +9,7 @@ pub(crate) mod buffer_pool;
 pub(crate) mod connection;
 pub(crate) mod encoding;
 pub(crate) mod handler;
+pub(crate) mod pauses;
 pub(crate) mod reader;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -74,8 +74,4 @@ impl Endpoint {
             Self::Register => "filebuffer",
         }
     }
-
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|endpoint| endpoint.name() == name)
-    }
 }

@@ -5,12 +5,16 @@ mod json;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::de::IgnoredAny;
 
 use crate::control::endpoint::Endpoint;
+use crate::http::handler::Action;
+use crate::http::response::Response;
 
 /// Something that goes wrong at an [`Endpoint`], once unless [`times`](Self::times) sets another number.
 ///
-/// Faults of one endpoint happen one after the other, in the order of injection.
+/// Faults of one endpoint happen one after the other, in the order of injection. Those of the Hii Retail emulator
+/// happen at an [`Operation`](crate::hiiretail::Operation) instead.
 ///
 /// ```
 /// use snowpipe_emulator::{Endpoint, Fault};
@@ -23,8 +27,8 @@ use crate::control::endpoint::Endpoint;
 /// # let _ = (busy, lost);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Fault {
-    endpoint: Endpoint,
+pub struct Fault<E = Endpoint> {
+    endpoint: E,
     times: u32,
     effect: Effect,
 }
@@ -39,30 +43,30 @@ pub(crate) enum Effect {
     Delay(Duration),
 }
 
-impl Fault {
+impl<E> Fault<E> {
     /// Responds with this status instead of carrying the request out.
-    pub fn status(endpoint: Endpoint, status: u16) -> Self {
+    pub fn status(endpoint: E, status: u16) -> Self {
         let (body, headers) = (String::new(), Vec::new());
         Self::new(endpoint, Effect::Status { status, body, headers })
     }
 
     /// Closes the connection without carrying the request out.
-    pub fn drop_connection(endpoint: Endpoint) -> Self {
+    pub fn drop_connection(endpoint: E) -> Self {
         Self::new(endpoint, Effect::DropConnection)
     }
 
     /// Carries the request out, then closes the connection instead of sending the response.
-    pub fn lose_reply(endpoint: Endpoint) -> Self {
+    pub fn lose_reply(endpoint: E) -> Self {
         Self::new(endpoint, Effect::LoseReply)
     }
 
     /// Carries the request out, then cuts the connection in the middle of the response.
-    pub fn truncate(endpoint: Endpoint) -> Self {
+    pub fn truncate(endpoint: E) -> Self {
         Self::new(endpoint, Effect::Truncate)
     }
 
     /// Carries the request out and sends the response after a wait.
-    pub fn delay(endpoint: Endpoint, wait: Duration) -> Self {
+    pub fn delay(endpoint: E, wait: Duration) -> Self {
         Self::new(endpoint, Effect::Delay(wait))
     }
 
@@ -88,7 +92,7 @@ impl Fault {
         self
     }
 
-    fn new(endpoint: Endpoint, effect: Effect) -> Self {
+    fn new(endpoint: E, effect: Effect) -> Self {
         Self { endpoint, times: 1, effect }
     }
 
@@ -116,21 +120,52 @@ impl Fault {
     }
 }
 
-/// The faults that are still to happen.
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    waiting: Mutex<Vec<Fault>>,
+impl Effect {
+    /// What becomes of the request, and how long the response waits.
+    pub(crate) fn happen(self, carry_out: impl FnOnce() -> Response) -> (Action, Option<Duration>) {
+        let action = match self {
+            Self::Status { status, body, headers } => Action::Respond(scripted(status, &body, &headers)),
+            Self::DropConnection => Action::Close,
+            Self::LoseReply => {
+                carry_out();
+                Action::Close
+            }
+            Self::Truncate => Action::RespondHalf(carry_out()),
+            Self::Delay(wait) => return (Action::Respond(carry_out()), Some(wait)),
+        };
+        (action, None)
+    }
 }
 
-impl Faults {
-    pub(crate) fn inject(&self, fault: Fault) {
+/// The response that a fault prescribes.
+fn scripted(status: u16, body: &str, headers: &[(String, String)]) -> Response {
+    let is_json = serde_json::from_str::<IgnoredAny>(body).is_ok();
+    let content_type = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
+    let response = Response::bytes(status, content_type, body.as_bytes().to_vec());
+    headers.iter().fold(response, |response, (name, value)| response.with_header(name, value))
+}
+
+/// The faults that are still to happen.
+#[derive(Debug)]
+pub(crate) struct Faults<E = Endpoint> {
+    waiting: Mutex<Vec<Fault<E>>>,
+}
+
+impl<E> Default for Faults<E> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default() }
+    }
+}
+
+impl<E: PartialEq> Faults<E> {
+    pub(crate) fn inject(&self, fault: Fault<E>) {
         if fault.times > 0 {
             self.waiting.lock().push(fault);
         }
     }
 
     /// What happens to the request at hand, if anything. Each call uses up one time of a fault.
-    pub(crate) fn take(&self, endpoint: Endpoint) -> Option<Effect> {
+    pub(crate) fn take(&self, endpoint: E) -> Option<Effect> {
         let mut waiting = self.waiting.lock();
         let index = waiting.iter().position(|fault| fault.endpoint == endpoint)?;
         let fault = &mut waiting[index];

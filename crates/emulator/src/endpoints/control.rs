@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::control::endpoint::Endpoint;
 use crate::control::fault::Fault;
 use crate::control::forms::{ErrorForm, WordForm};
 use crate::http::request::Request;
@@ -113,7 +114,7 @@ fn commits(service: &Service, body: &[u8]) -> Outcome {
 }
 
 fn faults(service: &Service, body: &[u8]) -> Outcome {
-    let fault = Fault::from_json(body).map_err(|message| (400, message))?;
+    let fault = Fault::from_json(body, &Endpoint::ALL, Endpoint::name).map_err(|message| (400, message))?;
     done(|| service.faults.inject(fault))
 }
 

@@ -43,6 +43,11 @@ impl Response {
         Self::bytes(status, "text/plain; charset=utf-8", body.into().into_bytes())
     }
 
+    /// Without a body, and so without its type.
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Body::Bytes(Vec::new()), is_last: false }
+    }
+
     pub(crate) fn streamed(content_type: &str, body: Box<dyn StreamedBody>) -> Self {
         Self::new(200, content_type, Body::Streamed(body))
     }

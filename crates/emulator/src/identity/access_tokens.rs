@@ -4,13 +4,12 @@
 use std::io;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::identity::invalid_token::InvalidToken;
+use crate::identity::rs256;
 use crate::identity::secrets::Secrets;
 
 /// Issues access tokens, and checks those that clients present.
@@ -21,12 +20,6 @@ pub(crate) struct AccessTokens {
     /// The account's URL.
     audience: String,
     lifetime_seconds: u64,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,7 +58,6 @@ impl AccessTokens {
     pub(crate) fn issue(&self, user: &str, scopes: &str, now_ms: i64) -> io::Result<String> {
         let key = self.secrets.signing_key()?;
         let now = now_ms.div_euclid(1000);
-        let header = json!({"typ": "JWT", "alg": ALGORITHM, "kid": key.id()});
         let claims = Claims {
             iss: self.issuer.clone(),
             sub: user.to_owned(),
@@ -75,10 +67,7 @@ impl AccessTokens {
             exp: now.saturating_add_unsigned(self.lifetime_seconds),
             jti: format!("{}.{}", self.secrets.access_generation(), Uuid::new_v4()),
         };
-        let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
-        let signed = format!("{}.{}", part(header), part(json!(claims)));
-        let signature = key.sign(signed.as_bytes())?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        rs256::sign(&key, key.id(), &json!(claims))
     }
 
     /// Whether the token was issued here and is not revoked, expired or not.
@@ -104,27 +93,15 @@ impl AccessTokens {
         self.secrets.renew_access_generation()
     }
 
-    /// The algorithm is ours to choose, never the token's: a header that names another one is refused before anything
-    /// else. Otherwise `none`, or an HMAC keyed with the public key, would pass.
     fn verified_claims(&self, token: &str) -> Option<Claims> {
-        let (signed, signature) = token.rsplit_once('.')?;
-        let (header, claims) = signed.split_once('.')?;
-        let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
         // Without a key no token was ever issued, and a look at a foreign one must not make a key: that takes long.
         let key = self.secrets.existing_signing_key()?;
-        if header.alg != ALGORITHM || header.kid != key.id() {
-            return None;
-        }
-        if !key.verifies(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?) {
-            return None;
-        }
-        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+        let claims: Claims = rs256::verify(&key, key.id(), token)?;
         let (generation, _) = claims.jti.split_once('.')?;
         (claims.iss == self.issuer && generation == self.secrets.access_generation()).then_some(claims)
     }
 }
 
-const ALGORITHM: &str = "RS256";
 const ROLE_SCOPE: &str = "session:role:";
 
 #[cfg(test)]

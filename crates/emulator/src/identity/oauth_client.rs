@@ -28,7 +28,7 @@ impl std::fmt::Debug for OauthClient {
 }
 
 /// Id and secret of HTTP Basic. Both are form-encoded before they are joined (RFC 6749, section 2.3.1).
-fn basic(authorization: &str) -> Option<(String, String)> {
+pub(crate) fn basic(authorization: &str) -> Option<(String, String)> {
     let (scheme, encoded) = authorization.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -6,23 +6,23 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Effect, Fault};
-use crate::control::endpoint::Endpoint;
 
-impl Fault {
-    /// Reads a fault as `POST /_emulator/faults` takes it. The error says what to write instead.
-    pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
+impl<E: Copy> Fault<E> {
+    /// Reads a fault as `POST /_emulator/faults` takes it, at one of these endpoints. The error says what to write
+    /// instead.
+    pub(crate) fn from_json(json: &[u8], endpoints: &[E], name: fn(E) -> &'static str) -> Result<Self, String> {
         let fields: Map<String, Value> =
             serde_json::from_slice(json).map_err(|error| format!("not a JSON object: {error}"))?;
         let known = ["endpoint", "times", "status", "body", "headers", "action", "ms"];
         if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(format!("unknown field {name:?}; known are {}", known.join(", ")));
         }
-        let endpoint = fields.get("endpoint").and_then(Value::as_str);
-        let endpoint = endpoint.and_then(Endpoint::parse).ok_or_else(|| {
-            let names = Endpoint::ALL.map(Endpoint::name).join(", ");
-            format!("\"endpoint\" must be one of {names}")
+        let wanted = fields.get("endpoint").and_then(Value::as_str);
+        let endpoint = endpoints.iter().find(|endpoint| Some(name(**endpoint)) == wanted).ok_or_else(|| {
+            let names: Vec<_> = endpoints.iter().map(|endpoint| name(*endpoint)).collect();
+            format!("\"endpoint\" must be one of {}", names.join(", "))
         })?;
-        let fault = Self::new(endpoint, effect(&fields)?).times(times(&fields)?);
+        let fault = Self::new(*endpoint, effect(&fields)?).times(times(&fields)?);
         fault.check()?;
         Ok(fault)
     }
@@ -92,6 +92,11 @@ fn header((name, value): (&String, &Value)) -> Result<(String, String), String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::endpoint::Endpoint;
+
+    fn read(json: &str) -> Result<Fault, String> {
+        Fault::from_json(json.as_bytes(), &Endpoint::ALL, Endpoint::name)
+    }
 
     #[test]
     fn a_malformed_fault_gets_a_message_that_names_the_mistake() {
@@ -113,10 +118,10 @@ mod tests {
             (r#"{"endpoint":"append","status":503,"headers":{"Content-Length":"1"}}"#, "Length"),
             (r#"{"endpoint":"append","status":503,"body":{}}"#, "body"),
         ] {
-            let message = Fault::from_json(json.as_bytes()).unwrap_err();
+            let message = read(json).unwrap_err();
             assert!(message.contains(part), "{json}: {message}");
         }
         let good = r#"{"endpoint":"elastic","status":429,"times":3,"headers":{"Retry-After":"1"}}"#;
-        assert_eq!(Fault::from_json(good.as_bytes()).unwrap().times, 3);
+        assert_eq!(read(good).unwrap().times, 3);
     }
 }
