@@ -50,6 +50,9 @@ mod emulator;
 pub use emulator::Emulator;
 pub use emulator::builder::Builder;
 
+pub mod hiiretail;
+pub use hiiretail::HiiRetail;
+
 mod control;
 mod dispatcher;
 mod endpoints;
