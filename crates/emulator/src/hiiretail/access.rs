@@ -45,10 +45,12 @@ impl Access {
         if call.tenant.as_ref().is_some_and(|tenant| *tenant != client.tenant) {
             return Err(Rejection::Forbidden("the token is of another tenant".to_owned()));
         }
-        self.need(permission)
+        // A list of resources can be asked for under a further permission.
+        let further = call.parameter("permission").filter(|_| operation == Operation::ListResources);
+        self.need(permission).and_then(|()| further.map_or(Ok(()), |further| self.need(further)))
     }
 
-    pub(super) fn need(&self, permission: &str) -> Result<(), Rejection> {
+    fn need(&self, permission: &str) -> Result<(), Rejection> {
         if self.denied.contains(permission) {
             return Err(Rejection::Forbidden(format!("the token has no permission {permission}")));
         }

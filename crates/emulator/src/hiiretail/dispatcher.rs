@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use super::call::Call;
 use super::control;
-use super::iam;
 use super::ocms::clients::ClientState;
 use super::ocms::{discovery, grant, registration};
 use super::operation::{Operation, Route};
@@ -55,7 +54,7 @@ fn carry_out(platform: &Platform, operation: Operation, call: &Call<'_>) -> Outc
         Operation::AuthorizeClient => registration::change_state(ocms, call, ClientState::Authorized),
         Operation::RevokeClient => registration::change_state(ocms, call, ClientState::Revoked),
         Operation::DeleteClient => registration::delete(ocms, call),
-        _ => iam::carry_out(platform, operation, call),
+        _ => platform.iam.lock().carry_out(operation, call),
     }
 }
 

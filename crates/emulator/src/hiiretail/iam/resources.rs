@@ -1,0 +1,51 @@
+use serde_json::json;
+
+use super::collection::Collection;
+use super::ids;
+use super::records::Resource;
+use crate::hiiretail::call::Call;
+use crate::hiiretail::fields::Fields;
+use crate::hiiretail::rejection::Outcome;
+use crate::http::response::Response;
+
+/// Creates or replaces, and the status says which.
+pub(super) fn set(resources: &mut Collection<Resource>, call: &Call<'_>) -> Outcome {
+    ids::check(call.id(), ids::is_resource)?;
+    let mut fields = Fields::of(call.request)?;
+    fields.require(&["name"]);
+    let name = fields.text("name", 0..=usize::MAX).unwrap_or_default();
+    let props = fields.any("props");
+    fields.finish()?;
+    let resource = Resource { id: call.id().to_owned(), name, props };
+    let body = json!(resource);
+    let status = if resources.set(call.id(), resource).is_some() { 200 } else { 201 };
+    Ok(Response::json(status, &body))
+}
+
+pub(super) fn get(resources: &Collection<Resource>, call: &Call<'_>) -> Outcome {
+    ids::check(call.id(), ids::is_resource)?;
+    Ok(Response::json(200, &json!(resources.get(call.id())?)))
+}
+
+pub(super) fn delete(resources: &mut Collection<Resource>, call: &Call<'_>) -> Outcome {
+    ids::check(call.id(), ids::is_resource)?;
+    resources.remove(call.id())?;
+    Ok(Response::empty(204))
+}
+
+/// All of one type, which is what stands before the first colon, or all. No paging can be asked for, and yet the
+/// response has the headers of a page.
+pub(super) fn list(resources: &Collection<Resource>, call: &Call<'_>) -> Outcome {
+    if let Some(permission) = call.parameter("permission") {
+        ids::check(permission, ids::is_permission)?;
+    }
+    let wanted = call.parameter("type");
+    let is_wanted = |resource: &&Resource| wanted.is_none_or(|kind| resource.id.split(':').next() == Some(kind));
+    let list: Vec<_> = resources.iter().filter(is_wanted).collect();
+    let total = list.len().to_string();
+    Ok(Response::json(200, &json!(list))
+        .with_header("X-Pagination-Total", &total)
+        .with_header("X-Pagination-Skip", "0")
+        .with_header("X-Pagination-Take", &total)
+        .with_header("X-Pagination-Has-More", "false"))
+}
