@@ -6,6 +6,7 @@ mod control;
 mod credentials;
 mod faults;
 mod files;
+mod hiiretail;
 mod http;
 mod rows;
 mod speed;

@@ -22,7 +22,12 @@ pub struct Client {
 impl Client {
     /// Without a token.
     pub fn anonymous(emulator: &Emulator) -> Self {
-        Self { url: emulator.url().to_owned(), token: None }
+        Self::to(emulator.url())
+    }
+
+    /// Without a token, of whatever listens there.
+    pub fn to(url: &str) -> Self {
+        Self { url: url.to_owned(), token: None }
     }
 
     pub fn with_token(emulator: &Emulator, token: &str) -> Self {
