@@ -1,5 +1,7 @@
 //! `snowpipe emulator`: runs the emulator until it is stopped, with profiles that clients can load.
 
+mod hiiretail;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,9 +19,14 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
         return crate::print(HELP);
     };
     let emulator = options.builder()?.start().map_err(|error| misuse(format!("cannot start: {error}")))?;
+    let port = options.hiiretail_port.or(options.hiiretail.then_some(0));
+    let hiiretail = port.map(|port| hiiretail::start(port, options.tls)).transpose()?;
     fs::create_dir_all(&options.dir)
         .and_then(|()| options.dir.canonicalize())
-        .and_then(|dir| write_profiles(&dir, &emulator))
+        .and_then(|dir| {
+            hiiretail.as_ref().map_or(Ok(()), |service| hiiretail::write_variables(&dir, service))?;
+            write_profiles(&dir, &emulator)
+        })
         .map_err(|error| misuse(format!("cannot write to {}: {error}", options.dir.display())))?;
     crate::print(format_args!("listening on {}\n", emulator.url()))?;
     loop {
@@ -33,6 +40,8 @@ struct Options {
     port: u16,
     tls: bool,
     discard_rows: bool,
+    hiiretail: bool,
+    hiiretail_port: Option<u16>,
     state: Option<PathBuf>,
     account: Option<String>,
     user: Option<String>,
@@ -56,6 +65,7 @@ impl Options {
             let flag = match name.as_str() {
                 "--tls" => Some(&mut options.tls),
                 "--discard-rows" => Some(&mut options.discard_rows),
+                "--hiiretail" => Some(&mut options.hiiretail),
                 _ => None,
             };
             if let Some(flag) = flag.filter(|_| inline.is_none()) {
@@ -77,9 +87,8 @@ impl Options {
 
     fn set(&mut self, name: &str, value: String) -> Result<()> {
         match name {
-            "--port" => {
-                self.port = value.parse().map_err(|_| misuse(format!("--port: {value:?} is not a port")))?;
-            }
+            "--port" => self.port = port(name, &value)?,
+            "--hiiretail-port" => self.hiiretail_port = Some(port(name, &value)?),
             "--dir" => self.dir = PathBuf::from(value),
             "--state" => self.state = Some(PathBuf::from(value)),
             "--account" => self.account = Some(value),
@@ -144,6 +153,10 @@ impl Options {
     }
 }
 
+fn port(name: &str, value: &str) -> Result<u16> {
+    value.parse().map_err(|_| misuse(format!("{name}: {value:?} is not a port")))
+}
+
 fn unreadable(file: &Path, error: &io::Error) -> Error {
     misuse(format!("cannot read {}: {error}", file.display()))
 }
@@ -201,8 +214,17 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
 }
 
 const KEY_FILE: &str = "rsa_key.p8";
-const VALUED: [&str; 8] =
-    ["--state", "--dir", "--port", "--account", "--user", "--public-key", "--commit-delay-ms", "--pipe"];
+const VALUED: [&str; 9] = [
+    "--state",
+    "--dir",
+    "--port",
+    "--hiiretail-port",
+    "--account",
+    "--user",
+    "--public-key",
+    "--commit-delay-ms",
+    "--pipe",
+];
 
 const HELP: &str = "\
 Runs an emulator of the service on this machine until it is stopped. Prints one
@@ -224,4 +246,9 @@ Usage: snowpipe emulator --dir DIR [OPTION]...
   --discard-rows         count rows only
   --pipe NAME=TABLE      declares a pipe that is not <TABLE>-STREAMING; any
                          number of times
+  --hiiretail            also emulate Hii Retail (OCMS and IAM), on a port of its
+                         own: standard error says which. hiiretail.env has the
+                         variables of its clients, with --tls hiiretail-ca.pem
+                         the authority to trust
+  --hiiretail-port N     the same, on this port
 ";

@@ -42,12 +42,50 @@ fn each_profile_that_it_writes_logs_in() {
 }
 
 #[test]
+fn hii_retail_runs_beside_it_with_variables_that_only_the_owner_reads() {
+    for (options, scheme) in [(vec!["--hiiretail"], "http"), (vec!["--hiiretail-port=0", "--tls"], "https")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mut command = snowpipe(&["emulator", "--dir", &path("").display().to_string()]);
+        let mut child = command.args(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        let _running = Running(child);
+
+        let url = said.trim_end().strip_prefix("Hii Retail is listening on ").unwrap();
+        assert!(url.starts_with(&format!("{scheme}://127.0.0.1:")), "{url}");
+        assert!(line.starts_with("listening on ") && !line.contains(url), "{line}");
+        let file = path("hiiretail.env");
+        let variables = std::fs::read_to_string(&file).unwrap();
+        let variables: Vec<_> = variables.lines().map(|line| line.split_once('=').unwrap()).collect();
+        let [tenant, id, secret, auth, api] = variables[..] else { panic!("{variables:?}") };
+        assert_eq!(tenant, ("HIIRETAIL_TENANT_ID", "emulator-tenant"));
+        assert!(id.0 == "HIIRETAIL_CLIENT_ID" && !id.1.is_empty(), "{id:?}");
+        assert!(secret.0 == "HIIRETAIL_CLIENT_SECRET" && secret.1.len() == 64, "{secret:?}");
+        assert_eq!((auth, api), (("HIIRETAIL_AUTH_URL", url), ("HIIRETAIL_API_URL", url)));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(path("hiiretail-ca.pem").exists(), scheme == "https");
+        let port = url.rsplit_once(':').unwrap().1;
+        let mut second = snowpipe(&["emulator", "--dir", "d", "--hiiretail-port", port]);
+        assert!(error(&run(&mut second), 2).contains("cannot start Hii Retail"));
+    }
+}
+
+#[test]
 fn wrong_arguments_are_one_line() {
     for (arguments, said) in [
         (vec![], "--dir DIR is needed"),
         (vec!["--prot", "1"], "\"--prot\""),
         (vec!["--dir"], "needs a value"),
         (vec!["--dir", "d", "--port", "x"], "\"x\" is not a port"),
+        (vec!["--dir", "d", "--hiiretail-port", "x"], "--hiiretail-port: \"x\" is not a port"),
+        (vec!["--dir", "d", "--hiiretail=yes"], "\"--hiiretail\""),
         (vec!["--dir", "d", "--pipe", "P"], "NAME=TABLE"),
         (vec!["--dir", "d", "--public-key", "/no/such/key"], "/no/such/key"),
     ] {
