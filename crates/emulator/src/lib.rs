@@ -32,6 +32,7 @@
 //! | `endpoints` | one function for each endpoint, and the route that finds it |
 //! | `dispatcher` | each request from the server to its endpoint, by way of faults and the log |
 //! | `emulator` | the public API |
+//! | [`hiiretail`] | a second service, on a port of its own: OCMS and the IAM of Hii Retail |
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 #![warn(

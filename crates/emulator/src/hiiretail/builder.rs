@@ -17,6 +17,7 @@ use super::platform::Platform;
 use crate::http::server::Server;
 use crate::http::tls::ServerIdentity;
 use crate::identity::secrets::Secrets;
+use crate::identity::signing_key::SigningKey;
 
 /// Settings of a [`HiiRetail`], each with a default.
 ///
@@ -74,6 +75,10 @@ impl Builder {
 
     /// Starts the service, on 127.0.0.1 only.
     ///
+    /// # Blocking
+    ///
+    /// Generates the key that tokens are signed with. The first time in a process this takes up to some seconds.
+    ///
     /// # Errors
     ///
     /// When the port is taken.
@@ -87,20 +92,20 @@ impl Builder {
         let listener = Server::bind(self.port)?;
         let url = format!("{scheme}://{}", listener.local_addr()?);
         let (client_id, client_secret) = self.client.clone().unwrap_or_else(|| new_client(&self.tenant));
-        let platform = Arc::new(Platform::new(self.ocms(url, client_id.clone(), client_secret)));
+        let platform = Arc::new(Platform::new(self.ocms(url, client_id.clone(), client_secret)?));
         let server = Server::start(listener, config, Arc::new(Dispatcher::new(Arc::clone(&platform))))?;
         Ok(HiiRetail { tenant: self.tenant, client_id, ca_pem, platform, _server: server })
     }
 
-    fn ocms(&self, url: String, id: String, secret: String) -> Ocms {
+    fn ocms(&self, url: String, id: String, secret: String) -> io::Result<Ocms> {
         let client = Client { id, secret, tenant: self.tenant.clone(), state: ClientState::Authorized };
-        Ocms {
+        Ok(Ocms {
             clients: Clients::with(client),
-            tokens: Tokens::new(&url, self.token_lifetime.as_secs()),
+            tokens: Tokens::new(&url, SigningKey::shared()?, self.token_lifetime.as_secs()),
             discovery: Mutex::new(DiscoveryForm::default()),
             rate_limit: Mutex::new(VecDeque::new()),
             url,
-        }
+        })
     }
 }
 

@@ -33,8 +33,12 @@ impl Dispatcher {
                 let call = Call::new(request, operation, names, self.platform.clock.unix_ms());
                 carry_out(&self.platform, operation, &call)
             }
-            Route::OtherMethod => Err(Rejection::Forbidden("there is no such method at this path".to_owned())),
-            Route::Nowhere => Err(Rejection::Missing(format!("Cannot {} {}", request.method, request.path))),
+            Route::OtherMethod if request.path.starts_with("/api/") => {
+                Err(Rejection::Forbidden("there is no such method at this path".to_owned()))
+            }
+            Route::OtherMethod | Route::Nowhere => {
+                Err(Rejection::Missing(format!("Cannot {} {}", request.method, request.path)))
+            }
         };
         outcome.unwrap_or_else(|rejection| {
             entry.refusal = Some(rejection.reason());
@@ -48,7 +52,7 @@ fn carry_out(platform: &Platform, operation: Operation, call: &Call<'_>) -> Outc
     platform.access.lock().check(ocms, operation, call)?;
     match operation {
         Operation::Discovery => Ok(discovery::document(ocms)),
-        Operation::Jwks => grant::jwks(ocms),
+        Operation::Jwks => Ok(Response::json(200, &ocms.tokens.jwks())),
         Operation::Token => grant::token(ocms, call),
         Operation::Register => registration::register(ocms, call),
         Operation::AuthorizeClient => registration::change_state(ocms, call, ClientState::Authorized),

@@ -20,11 +20,11 @@ pub enum ClientState {
 
 /// One registered client.
 #[derive(Clone)]
-pub(in crate::hiiretail) struct Client {
-    pub(in crate::hiiretail) id: String,
-    pub(in crate::hiiretail) secret: String,
-    pub(in crate::hiiretail) tenant: String,
-    pub(in crate::hiiretail) state: ClientState,
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) tenant: String,
+    pub(crate) state: ClientState,
 }
 
 impl fmt::Debug for Client {
@@ -35,15 +35,15 @@ impl fmt::Debug for Client {
 
 /// All of them, of every tenant.
 #[derive(Debug)]
-pub(in crate::hiiretail) struct Clients(Mutex<Vec<Client>>);
+pub(crate) struct Clients(Mutex<Vec<Client>>);
 
 impl Clients {
-    pub(in crate::hiiretail) fn with(client: Client) -> Self {
+    pub(crate) fn with(client: Client) -> Self {
         Self(Mutex::new(vec![client]))
     }
 
     /// `false` when there is one of that id.
-    pub(in crate::hiiretail) fn add(&self, client: Client) -> bool {
+    pub(crate) fn add(&self, client: Client) -> bool {
         let mut all = self.0.lock();
         let is_new = all.iter().all(|known| known.id != client.id);
         if is_new {
@@ -52,21 +52,21 @@ impl Clients {
         is_new
     }
 
-    pub(in crate::hiiretail) fn find(&self, id: &str) -> Option<Client> {
+    pub(crate) fn find(&self, id: &str) -> Option<Client> {
         self.0.lock().iter().find(|client| client.id == id).cloned()
     }
 
     /// Changes a client; `false` when there is none of that id.
-    pub(in crate::hiiretail) fn change(&self, id: &str, change: impl FnOnce(&mut Client)) -> bool {
+    pub(crate) fn change(&self, id: &str, change: impl FnOnce(&mut Client)) -> bool {
         self.0.lock().iter_mut().find(|client| client.id == id).map(change).is_some()
     }
 
-    pub(in crate::hiiretail) fn remove(&self, id: &str) {
+    pub(crate) fn remove(&self, id: &str) {
         self.0.lock().retain(|client| client.id != id);
     }
 }
 
 /// 64 hexadecimal digits.
-pub(in crate::hiiretail) fn new_secret() -> String {
+pub(crate) fn new_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }

@@ -38,7 +38,7 @@ pub enum DiscoveryForm {
     Oversized,
 }
 
-pub(in crate::hiiretail) fn document(ocms: &Ocms) -> Response {
+pub(crate) fn document(ocms: &Ocms) -> Response {
     let (url, form) = (&ocms.url, ocms.discovery.lock().clone());
     let mut document = json!({
         "issuer": url,

@@ -10,7 +10,7 @@ use crate::http::request::Parameters;
 use crate::http::response::Response;
 use crate::identity::oauth_client::basic;
 
-pub(in crate::hiiretail) fn token(ocms: &Ocms, call: &Call<'_>) -> Outcome {
+pub(crate) fn token(ocms: &Ocms, call: &Call<'_>) -> Outcome {
     if let Some(retry_after) = ocms.rate_limit.lock().pop_front() {
         return Err(Rejection::RateLimited { retry_after });
     }
@@ -28,7 +28,7 @@ pub(in crate::hiiretail) fn token(ocms: &Ocms, call: &Call<'_>) -> Outcome {
         return Err(refuse(403, "invalid_scope", "The client may not ask for this scope."));
     }
     let token = ocms.tokens.issue(&client_id, form.get("audience"), scopes, call.now_ms);
-    let token = token.map_err(|_| refuse(500, "server_error", "There is no signing key."))?;
+    let token = token.map_err(|_| refuse(500, "server_error", "The token cannot be signed."))?;
     let body = json!({
         "access_token": token,
         "token_type": "Bearer",
@@ -36,11 +36,6 @@ pub(in crate::hiiretail) fn token(ocms: &Ocms, call: &Call<'_>) -> Outcome {
         "scope": scopes,
     });
     Ok(Response::json(200, &body).with_header("Cache-Control", "no-store").with_header("Pragma", "no-cache"))
-}
-
-pub(in crate::hiiretail) fn jwks(ocms: &Ocms) -> Outcome {
-    let keys = ocms.tokens.jwks().map_err(|_| refuse(500, "server_error", "There is no signing key."))?;
-    Ok(Response::json(200, &keys))
 }
 
 /// The client that the request authenticates as, by header or by form, and never by both.

@@ -12,7 +12,7 @@ use crate::hiiretail::rejection::{Outcome, Rejection};
 use crate::http::response::Response;
 
 /// Any statement counts as one that approves the client.
-pub(in crate::hiiretail) fn register(ocms: &Ocms, call: &Call<'_>) -> Outcome {
+pub(crate) fn register(ocms: &Ocms, call: &Call<'_>) -> Outcome {
     let mut fields = Fields::of(call.request)?;
     fields.require(&["softwareId", "softwareVersion", "tenantId"]);
     let software = fields.text("softwareId", 1..=255).unwrap_or_default();
@@ -36,13 +36,13 @@ pub(in crate::hiiretail) fn register(ocms: &Ocms, call: &Call<'_>) -> Outcome {
     Ok(Response::json(201, &json!({"clientId": client.id, "clientSecret": client.secret, "status": state})))
 }
 
-pub(in crate::hiiretail) fn change_state(ocms: &Ocms, call: &Call<'_>, state: ClientState) -> Outcome {
+pub(crate) fn change_state(ocms: &Ocms, call: &Call<'_>, state: ClientState) -> Outcome {
     let client = of_tenant(ocms, call)?;
     ocms.clients.change(&client.id, |client| client.state = state);
     Ok(Response::empty(204))
 }
 
-pub(in crate::hiiretail) fn delete(ocms: &Ocms, call: &Call<'_>) -> Outcome {
+pub(crate) fn delete(ocms: &Ocms, call: &Call<'_>) -> Outcome {
     let client = of_tenant(ocms, call)?;
     ocms.clients.remove(&client.id);
     Ok(Response::empty(204))
@@ -54,7 +54,7 @@ fn of_tenant(ocms: &Ocms, call: &Call<'_>) -> Result<Client, Rejection> {
 }
 
 /// The id says what was registered: a claim to a line, unpadded base64url.
-pub(in crate::hiiretail) fn client_id(claims: &Value, software: &str, version: &str, tenant: &str) -> String {
+pub(crate) fn client_id(claims: &Value, software: &str, version: &str, tenant: &str) -> String {
     let mut lines: Vec<_> = claims.as_object().into_iter().flatten().map(claim).collect();
     lines.push(format!("sfw={software}@{version}@{tenant}"));
     lines.push(format!("tid={tenant}"));

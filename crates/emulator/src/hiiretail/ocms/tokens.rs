@@ -12,8 +12,9 @@ use crate::identity::signing_key::SigningKey;
 
 /// Issues tokens, and judges those that requests carry.
 #[derive(Debug)]
-pub(in crate::hiiretail) struct Tokens {
+pub(crate) struct Tokens {
     issuer: String,
+    key: SigningKey,
     key_id: String,
     /// Tells our tokens from those of other emulators of this process, which sign with the same key.
     origin: String,
@@ -25,11 +26,11 @@ pub(in crate::hiiretail) struct Tokens {
 
 /// What a token says.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::hiiretail) struct Claims {
+pub(crate) struct Claims {
     iss: String,
     sub: String,
-    pub(in crate::hiiretail) client_id: String,
-    pub(in crate::hiiretail) aud: Vec<String>,
+    pub(crate) client_id: String,
+    pub(crate) aud: Vec<String>,
     scp: Vec<String>,
     iat: i64,
     nbf: i64,
@@ -39,9 +40,10 @@ pub(in crate::hiiretail) struct Claims {
 }
 
 impl Tokens {
-    pub(in crate::hiiretail) fn new(issuer: &str, lifetime_seconds: u64) -> Self {
+    pub(crate) fn new(issuer: &str, key: SigningKey, lifetime_seconds: u64) -> Self {
         Self {
             issuer: issuer.to_owned(),
+            key,
             key_id: format!("public:{}", Uuid::new_v4()),
             origin: Uuid::new_v4().to_string(),
             lifetime_seconds: AtomicU64::new(lifetime_seconds),
@@ -50,28 +52,28 @@ impl Tokens {
         }
     }
 
-    pub(in crate::hiiretail) fn lifetime_seconds(&self) -> u64 {
+    pub(crate) fn lifetime_seconds(&self) -> u64 {
         self.lifetime_seconds.load(Ordering::SeqCst)
     }
 
-    pub(in crate::hiiretail) fn set_lifetime(&self, seconds: u64) {
+    pub(crate) fn set_lifetime(&self, seconds: u64) {
         self.lifetime_seconds.store(seconds, Ordering::SeqCst);
     }
 
     /// Makes every token issued so far an expired one.
-    pub(in crate::hiiretail) fn expire_all(&self) {
+    pub(crate) fn expire_all(&self) {
         self.expired.store(self.issued.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// The key set to verify tokens with.
-    pub(in crate::hiiretail) fn jwks(&self) -> io::Result<Value> {
-        let mut key = SigningKey::shared()?.jwk();
+    pub(crate) fn jwks(&self) -> Value {
+        let mut key = self.key.jwk();
         key["kid"] = self.key_id.as_str().into();
-        Ok(json!({ "keys": [key] }))
+        json!({ "keys": [key] })
     }
 
     /// Issues a token. Without an audience it is one that the IAM takes for nothing.
-    pub(in crate::hiiretail) fn issue(
+    pub(crate) fn issue(
         &self,
         client_id: &str,
         audience: Option<&str>,
@@ -91,13 +93,12 @@ impl Tokens {
             exp: now.saturating_add_unsigned(self.lifetime_seconds()),
             jti: format!("{}.{number}", self.origin),
         };
-        rs256::sign(&SigningKey::shared()?, &self.key_id, &json!(claims))
+        rs256::sign(&self.key, &self.key_id, &json!(claims))
     }
 
     /// The claims of a good token, or what is wrong with it.
-    pub(in crate::hiiretail) fn check(&self, token: &str, now_ms: i64) -> Result<Claims, &'static str> {
-        let key = SigningKey::shared().map_err(|_| "no signing key")?;
-        let claims: Claims = rs256::verify(&key, &self.key_id, token).ok_or("the token is unknown")?;
+    pub(crate) fn check(&self, token: &str, now_ms: i64) -> Result<Claims, &'static str> {
+        let claims: Claims = rs256::verify(&self.key, &self.key_id, token).ok_or("the token is unknown")?;
         let number = claims.jti.strip_prefix(&self.origin).and_then(|rest| rest.strip_prefix('.'));
         let number: u64 = number.and_then(|number| number.parse().ok()).ok_or("the token is unknown")?;
         let is_past = claims.exp <= now_ms.div_euclid(1000);

@@ -94,6 +94,8 @@ fn what_is_not_offered_is_refused() {
     let client = logged_in(&service);
     let nowhere = client.send(Request::get("/iam/v1/groups"));
     assert_error(&nowhere, 404, "Not Found", json!("Cannot GET /iam/v1/groups"));
+    let method = anonymous(&service).send(Request::get("/oauth2/token"));
+    assert_error(&method, 404, "Not Found", json!("Cannot GET /oauth2/token"));
     assert_empty(&client.send(Request::delete("/api/v2/tenants/t/groups/g/roles/iam.admin")), 403);
     for (content_type, body) in [("application/json", "["), ("application/json", "[]"), ("text/plain", "{}")] {
         let request = Request::post(GROUPS).header("Content-Type", content_type).body(body);
