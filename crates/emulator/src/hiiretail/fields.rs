@@ -91,3 +91,6 @@ impl Fields {
         None
     }
 }
+
+/// Of texts whose length is not limited.
+pub(super) const ANY_LENGTH: RangeInclusive<usize> = 0..=usize::MAX;

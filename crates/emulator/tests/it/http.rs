@@ -1,8 +1,7 @@
 //! The server itself: framing, garbage, slow and many connections, stopping, TLS.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
@@ -10,8 +9,7 @@ use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use crate::support::client::{Client, elastic_request};
 use crate::support::connection::Connection;
 use crate::support::request::Request;
-use crate::support::response::Response;
-use crate::support::{TABLE, TABLE_ROWS, eventually, gzip, prompt, zstd};
+use crate::support::{TABLE, TABLE_ROWS, eventually, gzip, prompt, tls, zstd};
 
 #[test]
 fn requests_may_be_pipelined_chunked_and_announced() {
@@ -148,22 +146,9 @@ fn dropping_the_emulator_closes_its_connections_and_its_port() {
 fn tls_is_spoken_with_a_certificate_by_the_given_authority() {
     let emulator = Emulator::builder().tls().start().unwrap();
     let address = emulator.url().strip_prefix("https://").unwrap();
-    let der = pem::parse(emulator.ca_pem().unwrap()).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(der.contents().to_vec().into()).unwrap();
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let config = Arc::new(config);
     let hostname_as = |server: &'static str| {
-        let tls = rustls::ClientConnection::new(config.clone(), server.try_into().unwrap());
-        let socket = TcpStream::connect(address).unwrap();
-        let mut stream = BufReader::new(rustls::StreamOwned::new(tls.unwrap(), socket));
         let request = Client::with_jwt(&emulator).bytes(Request::get("/v2/streaming/hostname"));
-        stream.get_mut().write_all(&request).ok()?;
-        Response::read(&mut stream)
+        tls::exchange(emulator.url(), emulator.ca_pem().unwrap(), server, &request)
     };
     assert_eq!(hostname_as("127.0.0.1").unwrap().text(), "127.0.0.1");
     assert_eq!(hostname_as("localhost").unwrap().status, 200);

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod oauth;
 pub mod request;
 pub mod response;
+pub mod tls;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -4,7 +4,7 @@ use super::collection::Collection;
 use super::ids;
 use super::records::Permission;
 use crate::hiiretail::call::Call;
-use crate::hiiretail::fields::Fields;
+use crate::hiiretail::fields::{ANY_LENGTH, Fields};
 use crate::hiiretail::rejection::Outcome;
 use crate::http::response::Response;
 
@@ -15,7 +15,7 @@ pub(super) fn create(permissions: &mut Collection<Permission>, call: &Call<'_>) 
     if !ids::is_permission(&id) {
         fields.mistake("id must match the documented pattern");
     }
-    let (description, alias) = (fields.text("description", 0..=usize::MAX), fields.text("alias", 0..=256));
+    let (description, alias) = (fields.text("description", ANY_LENGTH), fields.text("alias", 0..=256));
     fields.finish()?;
     let permission = Permission { id: id.clone(), description, alias };
     let body = json!(permission);
@@ -37,7 +37,7 @@ pub(super) fn get(permissions: &Collection<Permission>, call: &Call<'_>) -> Outc
 pub(super) fn update(permissions: &mut Collection<Permission>, call: &Call<'_>) -> Outcome {
     ids::check(call.id(), ids::is_permission)?;
     let mut fields = Fields::of(call.request)?;
-    let (description, alias) = (fields.text("description", 0..=usize::MAX), fields.text("alias", 0..=256));
+    let (description, alias) = (fields.text("description", ANY_LENGTH), fields.text("alias", 0..=256));
     fields.finish()?;
     let permission = permissions.get_mut(call.id())?;
     permission.description = description.or_else(|| permission.description.take());

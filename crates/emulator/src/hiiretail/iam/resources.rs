@@ -4,7 +4,7 @@ use super::collection::Collection;
 use super::ids;
 use super::records::Resource;
 use crate::hiiretail::call::Call;
-use crate::hiiretail::fields::Fields;
+use crate::hiiretail::fields::{ANY_LENGTH, Fields};
 use crate::hiiretail::rejection::Outcome;
 use crate::http::response::Response;
 
@@ -13,7 +13,7 @@ pub(super) fn set(resources: &mut Collection<Resource>, call: &Call<'_>) -> Outc
     ids::check(call.id(), ids::is_resource)?;
     let mut fields = Fields::of(call.request)?;
     fields.require(&["name"]);
-    let name = fields.text("name", 0..=usize::MAX).unwrap_or_default();
+    let name = fields.text("name", ANY_LENGTH).unwrap_or_default();
     let props = fields.any("props");
     fields.finish()?;
     let resource = Resource { id: call.id().to_owned(), name, props };

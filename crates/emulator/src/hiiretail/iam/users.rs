@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::collection::Collection;
 use super::records::{Tenant, User};
 use crate::hiiretail::call::Call;
-use crate::hiiretail::fields::Fields;
+use crate::hiiretail::fields::{ANY_LENGTH, Fields};
 use crate::hiiretail::rejection::{Outcome, Rejection};
 use crate::http::response::Response;
 
@@ -14,12 +14,12 @@ pub(super) fn create(users: &mut Collection<User>, call: &Call<'_>) -> Outcome {
     fields.require(&["email", "type", "scope"]);
     let email = email(&mut fields).unwrap_or_default();
     for (name, only) in [("type", STANDALONE), ("scope", STAFF)] {
-        if fields.text(name, 0..=usize::MAX).is_some_and(|value| value != only) {
+        if fields.text(name, ANY_LENGTH).is_some_and(|value| value != only) {
             fields.mistake(format!("{name} must be one of the following values: {only}"));
         }
     }
-    let name = fields.text("name", 0..=usize::MAX).unwrap_or_default();
-    fields.text("password", 0..=usize::MAX);
+    let name = fields.text("name", ANY_LENGTH).unwrap_or_default();
+    fields.text("password", ANY_LENGTH);
     fields.finish()?;
     if users.iter().any(|user| user.email == email) {
         return Err(Rejection::taken("user with email", &email));
@@ -75,8 +75,8 @@ pub(super) fn get(users: &Collection<User>, call: &Call<'_>) -> Outcome {
 /// What the body leaves out stays as it is.
 pub(super) fn update(users: &mut Collection<User>, call: &Call<'_>) -> Outcome {
     let mut fields = Fields::of(call.request)?;
-    let (name, email) = (fields.text("name", 0..=usize::MAX), email(&mut fields));
-    let status = match fields.text("status", 0..=usize::MAX).as_deref() {
+    let (name, email) = (fields.text("name", ANY_LENGTH), email(&mut fields));
+    let status = match fields.text("status", ANY_LENGTH).as_deref() {
         None => None,
         Some("Active") => Some("Created"),
         Some("Inactive") => Some("Inactive"),
@@ -106,7 +106,7 @@ pub(super) fn delete(tenant: &mut Tenant, call: &Call<'_>) -> Outcome {
 pub(super) fn reset_password(users: &Collection<User>, call: &Call<'_>) -> Outcome {
     let mut fields = Fields::of(call.request)?;
     fields.require(&["newPassword"]);
-    fields.text("newPassword", 1..=usize::MAX);
+    fields.text("newPassword", ANY_LENGTH);
     fields.finish()?;
     users.get(call.id())?;
     Ok(Response::empty(204))
@@ -136,7 +136,7 @@ fn new_user(name: String, email: String) -> User {
 }
 
 fn email(fields: &mut Fields) -> Option<String> {
-    let email = fields.text("email", 0..=usize::MAX)?;
+    let email = fields.text("email", ANY_LENGTH)?;
     if email.split_once('@').is_none_or(|(name, host)| name.is_empty() || host.is_empty()) {
         fields.mistake("email must be an email");
     }

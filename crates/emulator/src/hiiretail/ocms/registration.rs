@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Ocms;
 use super::clients::{Client, ClientState, new_secret};
 use crate::hiiretail::call::Call;
-use crate::hiiretail::fields::Fields;
+use crate::hiiretail::fields::{ANY_LENGTH, Fields};
 use crate::hiiretail::rejection::{Outcome, Rejection};
 use crate::http::response::Response;
 
@@ -20,7 +20,7 @@ pub(crate) fn register(ocms: &Ocms, call: &Call<'_>) -> Outcome {
     let tenant = fields.text("tenantId", 1..=255).unwrap_or_default();
     fields.flag("usingGlobalTemplate");
     let claims = fields.any("claims").unwrap_or_default();
-    let state = match fields.text("softwareStatement", 1..=usize::MAX) {
+    let state = match fields.text("softwareStatement", ANY_LENGTH) {
         Some(_) => ClientState::Authorized,
         None => ClientState::Pending,
     };

@@ -12,7 +12,7 @@ use snowpipe_emulator::hiiretail::{ClientState, DiscoveryForm};
 
 use super::{GRANT, anonymous, ask, logged_in, service, token};
 use crate::support::request::Request;
-use crate::support::{jwt_part, unix_seconds};
+use crate::support::{jwt_part, tls, unix_seconds};
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
@@ -177,6 +177,15 @@ fn the_first_client_has_an_id_that_says_what_it_is_and_a_secret_of_its_own() {
     assert_eq!(ask(&service, service.client_id(), &secret, GRANT).status, 200);
     let shown = format!("{service:?}");
     assert!(!shown.contains(&secret[..8]), "{shown}");
+}
+
+#[test]
+fn over_tls_the_issuer_is_an_https_url() {
+    let service = HiiRetail::builder().tls().start().unwrap();
+    let request = anonymous(&service).bytes(Request::get(DISCOVERY));
+    let document = tls::exchange(service.url(), service.ca_pem().unwrap(), "127.0.0.1", &request).unwrap().json();
+    assert_eq!(document["issuer"], service.url());
+    assert!(service.url().starts_with("https://127.0.0.1:"), "{}", service.url());
 }
 
 #[test]
