@@ -82,16 +82,25 @@ impl TokenCache {
         };
         let young = YOUNG.min(held.token.grant.lifetime / 2);
         let is_young = now.age_of(held.token.grant.asked) < young && !held.deadlines.soft.is_past(now);
-        if is_young || held.denied {
+        let had_its_renewal = held.denied;
+        held.denied |= !is_young;
+        let running = state.running();
+        // Threads that are denied at once share the one renewal.
+        let is_being_renewed = running.as_ref().is_some_and(|fetch| fetch.is_for_denial());
+        if is_young || had_its_renewal && !is_being_renewed {
             return Ok(None);
         }
-        held.denied = true;
-        let running = state.running();
-        let fetch = running.clone().unwrap_or_else(|| Fetch::begin(limits));
-        fetch.mark_for_denial();
         let renewed = match running {
-            Some(_) => self.share(state, limits)?,
-            None => self.fetch(state, fetch)?,
+            Some(fetch) => {
+                fetch.mark_for_denial();
+                drop(fetch);
+                self.share(state, limits)?
+            }
+            None => {
+                let fetch = Fetch::begin(limits);
+                fetch.mark_for_denial();
+                self.fetch(state, fetch)?
+            }
         };
         Ok(renewed.filter(|renewed| renewed.generation != denied.generation))
     }

@@ -79,6 +79,31 @@ fn a_panic_in_a_fetch_wakes_the_waiting_threads() {
 }
 
 #[test]
+fn threads_whose_token_is_denied_at_once_wait_for_the_one_renewal() {
+    let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
+    let (ours, theirs) = (Arc::clone(&clock), gate.clone());
+    let bench = Bench::scripted(clock, move |number| {
+        if number == 2 {
+            theirs.pass();
+        }
+        Ok(grant(&*ours, number, HOUR))
+    });
+    let denied = bench.cache.get(Limits::unlimited()).unwrap();
+    bench.clock.pass(2 * MINUTE);
+    thread::scope(|scope| {
+        let (cache, limits, denied) = (&bench.cache, Limits::unlimited(), &denied);
+        let renew = move || cache.renew_after_denial(denied, limits).unwrap().map(|renewed| renewed.generation);
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(renew)).collect();
+        bench.wait_for_waiters(7);
+        gate.open();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), Some(2));
+        }
+    });
+    assert_eq!(bench.fetches(), 2);
+}
+
+#[test]
 fn two_refreshes_make_two_fetches_whatever_is_held_or_remembered() {
     let bench = Bench::with_lifetime(HOUR);
     bench.cache.get(Limits::unlimited()).unwrap();
