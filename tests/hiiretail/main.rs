@@ -8,6 +8,7 @@ mod support;
 
 mod contract;
 mod discovery;
+mod emulated;
 mod limits;
 mod raw;
 mod replies;
