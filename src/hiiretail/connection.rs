@@ -119,7 +119,7 @@ impl Connection {
     fn explain(&self, error: Error, operation: &Operation) -> Error {
         match (error.kind(), error.status()) {
             (ErrorKind::Unconfirmed, _) if !operation.find_out.is_empty() => error.and_advise(operation.find_out),
-            (ErrorKind::Refused, Some(403)) => error.advise(self.denied(operation.permission)),
+            (ErrorKind::Refused, Some(403)) if !error.has_advice() => error.advise(self.denied(operation.permission)),
             _ => error,
         }
     }

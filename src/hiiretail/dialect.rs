@@ -1,9 +1,9 @@
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::{Error, ErrorKind};
-use crate::http::Failure;
+use crate::http::{Failure, Response};
 use crate::secret::Secret;
-use crate::session::{Dialect, bearer, by_status};
+use crate::session::{Dialect, Problem, bearer, by_status};
 
 /// The IAM: a plain bearer API whose requests also name the tenant.
 #[derive(Debug)]
@@ -37,6 +37,15 @@ impl Dialect for HiiRetailDialect {
             400 => (ErrorKind::Refused, "correct what the service names; repeating it will not help"),
             _ => by_status(status),
         }
+    }
+
+    /// The IAM sends JSON or nothing; a proxy or a gateway a page.
+    fn is_own(&self, response: &Response, problem: &Problem) -> bool {
+        response.body.is_empty() || problem.is_of_an_api()
+    }
+
+    fn stranger_advice(&self) -> &'static str {
+        "check the environment, and whether a proxy or a gateway responds in place of the IAM"
     }
 
     fn unreachable_advice(&self) -> &'static str {

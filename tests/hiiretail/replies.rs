@@ -52,13 +52,26 @@ fn what_needs_no_content_ignores_it() {
 }
 
 #[test]
+fn a_page_of_a_proxy_is_no_denial_of_the_service() {
+    for status in [400, 401, 403, 404, 503] {
+        let service = Service::start();
+        service.respond(status, "<html><title>Blocked</title><body>by <b>policy</b> 7</body></html>");
+        service.respond(status, "<html><title>Blocked</title></html>");
+        let error = service.iam().groups().get("g-1").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("does not look like the service's: Blocked"), "{text}");
+        assert!(!text.contains("permission") && !text.contains('<'), "{text}");
+    }
+}
+
+#[test]
 fn errors_of_every_shape_are_shown() {
     for (body, shown) in [
         (r#"{"statusCode":400,"message":["a","b"]}"#, "a; b (HTTP 400"),
         (r#"{"message":"one"}"#, "one (HTTP 400"),
         (r#"{"error":{"code":"INVALID_REQUEST","message":"two","request_id":"r"}}"#, "two (HTTP 400, INVALID_REQUEST"),
-        (r#"{"message":{"x":1}}"#, "the service refused the request (HTTP 400"),
-        (r#"{"message":[]}"#, "the service refused the request (HTTP 400"),
+        (r#"{"message":{"x":1}}"#, "refused the request without a reason (HTTP 400"),
+        (r#"{"message":[]}"#, "refused the request without a reason (HTTP 400"),
         ("[1,2]", "HTTP 400"),
         ("", "the service refused the request (HTTP 400"),
     ] {
