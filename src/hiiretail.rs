@@ -50,7 +50,6 @@
 //! An empty variable counts as unset. One that cannot be read is an error, never a default.
 
 mod assignments;
-mod builder;
 mod cause;
 mod connection;
 mod custom_roles;
@@ -73,12 +72,11 @@ mod user_groups;
 mod variables;
 
 pub use self::assignments::{AssignedRole, RoleAssignment};
-pub use self::builder::IamBuilder;
 pub use self::cause::Cause;
 pub use self::custom_roles::{CustomRole, CustomRoleChange, CustomRoles, NewCustomRole, RolePermission};
 pub use self::environment::Environment;
 pub use self::groups::{Group, GroupChange, Groups, NewGroup};
-pub use self::iam::Iam;
+pub use self::iam::{Iam, IamBuilder};
 pub use self::ocms::Ocms;
 pub use self::pages::{ListOptions, Order, Pages};
 pub use self::permissions::{NewPermission, Permission, PermissionChange, Permissions};

@@ -53,6 +53,30 @@ landed:     10 rows
     assert_eq!(rest, expected);
 }
 
+#[cfg(feature = "hiiretail")]
+#[test]
+fn iam_assigns_a_role_and_leaves_nothing_behind() {
+    let expected = "\
+group:     example-staff \"Example staff\"
+role:      custom.example-cashier with 1 permission
+assigned:  custom.example-cashier on bu:001
+listed:    Example staff
+deleted:   group and role
+";
+    assert_eq!(output_of("iam"), expected);
+}
+
+#[cfg(feature = "hiiretail")]
+#[test]
+fn iam_request_finds_a_user_with_a_renewed_token() {
+    let expected = "\
+created:  \"ann@example.com\"
+found:    \"Ann\", with a token renewed 1 time
+deleted:  0 users are left
+";
+    assert_eq!(output_of("iam_request"), expected);
+}
+
 #[test]
 fn each_is_short_and_is_run_here() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");

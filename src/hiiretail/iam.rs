@@ -1,7 +1,8 @@
+mod builder;
+
 use std::fmt;
 use std::sync::Arc;
 
-use super::builder::IamBuilder;
 use super::connection::Connection;
 use super::custom_roles::CustomRoles;
 use super::groups::Groups;
@@ -15,6 +16,8 @@ use crate::clock::ClockOffset;
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::session::Counters;
+
+pub use self::builder::IamBuilder;
 
 /// A client of Hii Retail's IAM for one tenant.
 ///

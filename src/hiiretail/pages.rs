@@ -109,11 +109,11 @@ pub struct Pages<T> {
     ready: VecDeque<T>,
     /// The page before, to notice a service that does not turn the page.
     previous: Vec<u8>,
-    next: Next,
+    next: Turn,
 }
 
 #[derive(Debug)]
-enum Next {
+enum Turn {
     Page,
     /// Reported by the first call of `next`.
     Refused(Error),
@@ -130,8 +130,8 @@ impl<T: DeserializeOwned> Pages<T> {
     ) -> Pages<T> {
         let (path, permission, attempted) = list;
         let next = match rules::page_size(options.page_size) {
-            Ok(()) => Next::Page,
-            Err(error) => Next::Refused(error.attempting(&*attempted)),
+            Ok(()) => Turn::Page,
+            Err(error) => Turn::Refused(error.attempting(&*attempted)),
         };
         Pages {
             connection: Arc::clone(connection),
@@ -158,7 +158,7 @@ impl<T: DeserializeOwned> Pages<T> {
         }
         // A page that is longer than asked for is all there is.
         let is_full = page.len() == self.page_size as usize;
-        self.next = if is_full { Next::Page } else { Next::End };
+        self.next = if is_full { Turn::Page } else { Turn::End };
         self.offset = self.offset.saturating_add(page.len() as u64);
         self.previous = if is_full { response.body } else { Vec::new() };
         self.ready = page;
@@ -173,10 +173,10 @@ impl<T: DeserializeOwned> Iterator for Pages<T> {
         if let Some(item) = self.ready.pop_front() {
             return Some(Ok(item));
         }
-        match std::mem::replace(&mut self.next, Next::End) {
-            Next::End => None,
-            Next::Refused(error) => Some(Err(error)),
-            Next::Page => match self.turn() {
+        match std::mem::replace(&mut self.next, Turn::End) {
+            Turn::End => None,
+            Turn::Refused(error) => Some(Err(error)),
+            Turn::Page => match self.turn() {
                 Ok(()) => self.ready.pop_front().map(Ok),
                 Err(error) => Some(Err(error)),
             },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::builder::IamBuilder;
+use super::iam::IamBuilder;
 use super::ocms::Ocms;
 use super::rules;
 use crate::auth::ClientSecret;
@@ -10,7 +10,19 @@ use crate::client::environment::Variables;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
-pub(super) fn builder(variables: Variables<'_>) -> Result<IamBuilder, Error> {
+impl IamBuilder {
+    /// What the `HIIRETAIL_…` variables say, [which the module lists](super#environment-variables); calls on the builder then win
+    /// over them.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config): a variable is missing or wrong. The message names it.
+    pub fn from_environment() -> Result<IamBuilder, Error> {
+        builder(Variables::of_process())
+    }
+}
+
+fn builder(variables: Variables<'_>) -> Result<IamBuilder, Error> {
     let tenant = required(variables, TENANT_ID)?;
     let mut client = Ocms::new(required(variables, CLIENT_ID)?, secret(variables)?);
     if let Some(url) = variables.text(AUTH_URL)? {

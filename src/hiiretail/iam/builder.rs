@@ -1,17 +1,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::Connection;
-use super::dialect::HiiRetailDialect;
-use super::environment::Environment;
-use super::iam::Iam;
-use super::ocms::Ocms;
-use super::{rules, variables};
+use super::Iam;
 use crate::auth::TokenCache;
 use crate::client::environment::Variables;
 use crate::client::proxy::ProxyChoice;
 use crate::clock::{Clock, ServerClock, SystemClock};
 use crate::error::Error;
+use crate::hiiretail::connection::Connection;
+use crate::hiiretail::dialect::HiiRetailDialect;
+use crate::hiiretail::environment::Environment;
+use crate::hiiretail::ocms::Ocms;
+use crate::hiiretail::rules;
 use crate::http::{Origin, RetryPolicy, Sender, Timeouts, UreqTransport};
 use crate::secret::Secret;
 use crate::session::{Principal, Session};
@@ -42,10 +42,10 @@ pub struct IamBuilder {
 }
 
 /// Makes a sender toward an origin, whose clock is learned in the second argument.
-pub(super) type Connector = dyn Fn(&Origin, Arc<ServerClock>) -> Result<Sender, Error> + Send + Sync;
+pub(in crate::hiiretail) type Connector = dyn Fn(&Origin, Arc<ServerClock>) -> Result<Sender, Error> + Send + Sync;
 
 impl IamBuilder {
-    pub(super) fn new(tenant: String, client: Ocms) -> IamBuilder {
+    pub(in crate::hiiretail) fn new(tenant: String, client: Ocms) -> IamBuilder {
         IamBuilder {
             tenant,
             client,
@@ -56,15 +56,6 @@ impl IamBuilder {
             extra_roots: None,
             proxy: ProxyChoice::default(),
         }
-    }
-
-    /// What the `HIIRETAIL_…` variables say; calls on the builder then win over them.
-    ///
-    /// # Errors
-    ///
-    /// [`Config`](crate::ErrorKind::Config): a variable is missing or wrong. The message names it.
-    pub fn from_environment() -> Result<IamBuilder, Error> {
-        variables::builder(Variables::of_process())
     }
 
     /// The installation to use. Default: [`Environment::Production`].
@@ -126,7 +117,7 @@ impl IamBuilder {
     }
 
     /// Joins the parts.
-    pub(super) fn assemble(self, clock: Arc<dyn Clock>, connector: Arc<Connector>) -> Result<Iam, Error> {
+    pub(in crate::hiiretail) fn assemble(self, clock: Arc<dyn Clock>, connector: Arc<Connector>) -> Result<Iam, Error> {
         rules::tenant_id(&self.tenant)?;
         rules::timeout(self.timeout)?;
         rules::max_retries(self.max_retries)?;
@@ -155,7 +146,7 @@ impl IamBuilder {
     }
 
     /// Of all requests of one call, the token's included.
-    pub(super) fn retries(&self) -> RetryPolicy {
+    pub(in crate::hiiretail) fn retries(&self) -> RetryPolicy {
         RetryPolicy { budget: self.timeout, max_retries: Some(self.max_retries), ..RetryPolicy::default() }
     }
 
