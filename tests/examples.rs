@@ -10,7 +10,7 @@ fn output_of(name: &str) -> String {
     let tests = env::current_exe().unwrap();
     let folder = tests.ancestors().nth(2).unwrap().join("examples");
     let example = folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
-    assert!(example.exists(), "build it first: cargo build --features emulator --examples");
+    assert!(example.exists(), "build it first: cargo build --features emulator,hiiretail --examples");
     let output = Command::new(example).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()

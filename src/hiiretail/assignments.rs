@@ -95,7 +95,7 @@ impl Groups {
 
     /// Takes a role away from a group. Needs `iam.group.unassign-role`.
     pub fn unassign_role(&self, group_id: &str, role_id: &str) -> Result<(), Error> {
-        self.connection.run(&self.unassignment(group_id, role_id)?)
+        self.connection.delete(&self.unassignment(group_id, role_id)?)
     }
 
     /// The same, if the group has the role; whether it had. Needs `iam.group.unassign-role`.

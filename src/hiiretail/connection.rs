@@ -102,12 +102,19 @@ impl Connection {
         self.send(operation).map(drop)
     }
 
+    /// Deletes something that has to be there.
+    pub(super) fn delete(&self, operation: &Operation) -> Result<(), Error> {
+        match self.run(operation) {
+            Err(error) if is_gone(&error) && may_have_deleted(&error) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Whether there was something to delete.
     pub(super) fn delete_if_exists(&self, operation: &Operation) -> Result<bool, Error> {
         match self.run(operation) {
-            Ok(()) => Ok(true),
-            Err(error) if error.status() == Some(404) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if is_gone(&error) => Ok(may_have_deleted(&error)),
+            result => result.map(|()| true),
         }
     }
 
@@ -139,6 +146,15 @@ impl Connection {
             "check that {identity} has a role with {permission}, and that it is a client of the tenant {tenant}{other}"
         )
     }
+}
+
+fn is_gone(error: &Error) -> bool {
+    error.status() == Some(404)
+}
+
+/// An attempt before the last one did it, and its response was lost.
+fn may_have_deleted(error: &Error) -> bool {
+    error.attempts() > 1
 }
 
 /// Encoded segments, each behind a slash.

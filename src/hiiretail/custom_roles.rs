@@ -192,7 +192,7 @@ impl CustomRoles {
 
     /// Deletes a role. Needs `iam.custom-role.delete`.
     pub fn delete(&self, id: &str) -> Result<(), Error> {
-        self.connection.run(&self.of(Method::DELETE, id, "iam.custom-role.delete", "delete the custom role")?)
+        self.connection.delete(&self.of(Method::DELETE, id, "iam.custom-role.delete", "delete the custom role")?)
     }
 
     /// Deletes a role, if the service knows it; whether it did. Needs `iam.custom-role.delete`.

@@ -151,7 +151,7 @@ impl Groups {
 
     /// Deletes a group. Needs `iam.group.delete`.
     pub fn delete(&self, id: &str) -> Result<(), Error> {
-        self.connection.run(&self.of(Method::DELETE, id, "iam.group.delete", "delete the group")?)
+        self.connection.delete(&self.of(Method::DELETE, id, "iam.group.delete", "delete the group")?)
     }
 
     /// Deletes a group, if the service knows it; whether it did. Needs `iam.group.delete`.

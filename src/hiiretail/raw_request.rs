@@ -109,7 +109,9 @@ impl RawRequest {
         if path.contains(['{', '}']) {
             return Err(refuse("the path has a {name} without a value"));
         }
-        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        // Servers resolve encoded dots as well.
+        let plain = path.to_ascii_lowercase().replace("%2e", ".");
+        if plain.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(refuse("the path has a dot segment"));
         }
         Ok(path)

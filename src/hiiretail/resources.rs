@@ -100,7 +100,7 @@ impl Resources {
 
     /// Deletes a resource. Needs `iam.resource.delete`.
     pub fn delete(&self, id: &str) -> Result<(), Error> {
-        self.connection.run(&self.of(Method::DELETE, id, "iam.resource.delete", "delete the resource")?)
+        self.connection.delete(&self.of(Method::DELETE, id, "iam.resource.delete", "delete the resource")?)
     }
 
     /// Deletes a resource, if it exists; whether it did. Needs `iam.resource.delete`.

@@ -70,7 +70,7 @@ impl UserGroups {
 
     /// Removes the user from a group, by the id of the membership. Needs `iam.user.unassign-group`.
     pub fn remove(&self, membership_id: &str) -> Result<(), Error> {
-        self.connection.run(&self.removal(membership_id)?)
+        self.connection.delete(&self.removal(membership_id)?)
     }
 
     /// The same, if there is such a membership; whether there was. Needs `iam.user.unassign-group`.

@@ -54,6 +54,8 @@ fn a_path_that_could_lead_elsewhere_is_refused() {
         "https://evil.example/x",
         "/api/../x",
         "/api/./x",
+        "/api/%2e%2E/x",
+        "/api/.%2e",
         "/api/v1/roles?limit=1",
         "/api/v1/roles#x",
         "/api/v1/a b",

@@ -64,6 +64,18 @@ fn reading_replacing_and_deleting_are_repeated_three_times_by_default() {
 }
 
 #[test]
+fn what_is_gone_when_its_deletion_is_repeated_was_deleted() {
+    let script = Script::default();
+    script.respond(200, TOKEN).fail(Stage::Receiving).respond(404, "{}").fail(Stage::Receiving).respond(404, "{}");
+    script.respond(404, "{}").respond(404, "{}");
+    let (iam, _) = scripted(&script, builder());
+    iam.resources().delete("bu:001").unwrap();
+    assert!(iam.resources().delete_if_exists("bu:001").unwrap());
+    assert!(!iam.resources().delete_if_exists("bu:001").unwrap());
+    assert_eq!(iam.resources().delete("bu:001").unwrap_err().status(), Some(404));
+}
+
+#[test]
 fn the_token_request_has_the_same_bounds() {
     let script = Script::default();
     for _ in 0..20 {
