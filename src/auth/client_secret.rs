@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::{fmt, str};
@@ -33,7 +33,7 @@ impl ClientSecret {
     /// The content of a file, without one line end and a byte order mark, if it has them.
     ///
     /// The file is read when the client is built, and again when the authorization server refuses the client: if it then has
-    /// another content, the login goes on with that.
+    /// another content, the login goes on with that. So it must be a regular file: a pipe can be read once.
     pub fn from_file(path: impl Into<PathBuf>) -> ClientSecret {
         ClientSecret { source: SecretSource::File(path.into()) }
     }
@@ -102,6 +102,11 @@ fn read(path: &Path) -> Result<Secret, Error> {
         kind => refuse(&format!("cannot be read: {kind}")).with_source(error),
     };
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+    let kind_of_file = fs::metadata(path).map_err(unreadable)?.file_type();
+    // Opening a pipe would wait for its writer, and it can be read once.
+    if !kind_of_file.is_file() && !kind_of_file.is_dir() {
+        return Err(refuse("is not a regular file"));
+    }
     let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() > MAX_BYTES {

@@ -31,6 +31,9 @@ impl Endpoint {
         let authority = url.find("://").map_or(0, |at| at + 3);
         let end = url[authority..].find(['/', '?']).map_or(url.len(), |at| authority + at);
         let origin = Origin::parse(&url[..end], role).map_err(|error| error.or_advise(EXAMPLE))?;
+        if url[end..].contains(NOT_IN_URLS) {
+            return Err(refuse("contains a character that no URL contains"));
+        }
         let (path, query) = url[end..].split_once('?').unwrap_or((&url[end..], ""));
         Ok(Endpoint { origin, path: path.to_owned(), query: query.to_owned() })
     }
@@ -135,6 +138,9 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// They are percent-encoded (RFC 3986, section 2).
+const NOT_IN_URLS: [char; 9] = ['"', '<', '>', '\\', '^', '`', '{', '|', '}'];
+
 const EXAMPLE: &str = "write it like https://auth.example.com/oauth2/token";
 
 #[cfg(test)]
@@ -162,6 +168,8 @@ mod tests {
     fn a_url_that_is_not_safe_for_a_secret_is_refused() {
         for url in
             ["http://a.example/t", "https://joe:sesame@a.example/t", "a.example/t", "https://a/t#x", "https://a/ t", ""]
+                .into_iter()
+                .chain(["https://a/t|", "https://a/<tenant>/t", "https://a?x=^", "https://a:0/t"])
         {
             let error = Endpoint::parse(url, "token endpoint").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{url}");

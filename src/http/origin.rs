@@ -33,7 +33,9 @@ impl Origin {
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(refuse("has a path").advise("give only scheme, host and port"));
         }
-        if uri.port_u16().is_none() && uri.authority().is_some_and(|authority| authority.as_str() != host) {
+        let is_no_number =
+            uri.port_u16().is_none() && uri.authority().is_some_and(|authority| authority.as_str() != host);
+        if is_no_number || uri.port_u16() == Some(0) {
             return Err(refuse("has an invalid port").advise("give one from 1 to 65535, or leave it out"));
         }
         let host = host.to_ascii_lowercase();
@@ -147,6 +149,8 @@ mod tests {
             "https://a/path",
             "https://a/?q",
             "https://a:99999",
+            "https://a:0",
+            "http://127.0.0.1:0/",
             "https://a:",
             "",
         ] {

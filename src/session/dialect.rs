@@ -64,9 +64,13 @@ pub(crate) trait Dialect: Send + Sync + fmt::Debug {
 
 /// `Authorization: Bearer`, hidden from logs and from `Debug`.
 pub(crate) fn bearer(token: &Secret) -> Result<HeaderMap, Failure> {
+    let unsendable = || Failure::new(Stage::Misconfigured, "the token contains characters that a header cannot carry");
+    // The header itself would take others, and the transport would not.
+    if !token.expose().is_ascii() {
+        return Err(unsendable());
+    }
     let value = Zeroizing::new(format!("Bearer {}", token.expose()));
-    let mut value = HeaderValue::from_str(&value)
-        .map_err(|_| Failure::new(Stage::Misconfigured, "the token contains characters that a header cannot carry"))?;
+    let mut value = HeaderValue::from_str(&value).map_err(|_| unsendable())?;
     value.set_sensitive(true);
     Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
 }

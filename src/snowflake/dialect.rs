@@ -190,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_a_header_cannot_carry_is_not_sent() {
+        for token in ["t\u{f6}ken", "\u{feff}token", "to\nken"] {
+            let failure = CONTROL.authorize(&token.into()).unwrap_err();
+            assert_eq!(failure.stage, crate::http::Stage::Misconfigured, "{token:?}");
+        }
+    }
+
+    #[test]
     fn a_retry_has_the_same_id_and_the_next_count() {
         let id = Uuid::new_v4();
         assert_eq!(INGEST.label(id, 0), Some(format!("requestId={id}&retryCount=0")));

@@ -47,7 +47,7 @@ impl TokenExchange {
             .within(limits);
         let mut response = self.control.send(&request)?;
         let body = Zeroizing::new(mem::take(&mut response.body));
-        let token = text_or_field(&body, &["token", "access_token"]);
+        let token = text_or_field(&body, &["token", "access_token"]).and_then(sendable);
         token
             .map(|mut token| Secret::new(mem::take(&mut *token)))
             .map_err(|error| of_response(error, &response, &request))
@@ -118,6 +118,15 @@ fn text_or_field(body: &[u8], names: &[&str]) -> Result<Zeroizing<String>, Error
         return Err(unclear());
     }
     Ok(if trimmed.len() == value.len() { value } else { Zeroizing::new(trimmed.to_owned()) })
+}
+
+/// A token is sent in a header.
+fn sendable(token: Zeroizing<String>) -> Result<Zeroizing<String>, Error> {
+    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(token);
+    }
+    Err(Error::new(ErrorKind::Protocol, "the response has a token that a header cannot carry")
+        .advise("check the account URL"))
 }
 
 /// The host that will receive tokens and rows: within the service's domains, or the account's own host.

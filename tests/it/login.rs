@@ -35,6 +35,19 @@ fn a_token_refused_twice_is_an_error_after_one_renewal() {
 }
 
 #[test]
+fn a_scoped_token_that_no_header_can_carry_is_an_error_at_once_and_not_kept() {
+    let service = Scripted::start();
+    service.next("token", 200, "\u{feff}t\u{f6}ken-abcdefgh");
+    let client = service.client();
+    let error = client.table("DB", "S", "T").channel("c").open().unwrap_err();
+    assert_eq!((error.kind(), error.status(), error.attempts()), (ErrorKind::Protocol, Some(200), 1), "{error}");
+    let said = "the response has a token that a header cannot carry";
+    assert!(error.to_string().contains(said) && !error.to_string().contains("ken-abc"), "{error}");
+    assert_eq!((service.seen_at("token").len(), service.seen_at("open").len()), (1, 0));
+    client.table("DB", "S", "T").channel("c").open().unwrap();
+}
+
+#[test]
 fn a_permission_that_is_missing_costs_no_renewal() {
     let service = Scripted::start();
     service.next("open", 403, r#"{"code":"ERR_TABLE_DOES_NOT_EXIST_NOT_AUTHORIZED","message":"m"}"#);

@@ -10,9 +10,11 @@ use std::time::Duration;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use snowpipe_emulator::Emulator;
-use snowpipe_streaming::{CheckOutcome, CheckStep, Client, Credentials, Error, ErrorKind, PrivateKey, Secret};
+use snowpipe_streaming::{
+    CheckOutcome, CheckStep, Client, ClientCredentials, ClientSecret, Credentials, Error, ErrorKind, PrivateKey, Secret,
+};
 
-use crate::support::{batch, landed, reaching, row};
+use crate::support::{Scripted, batch, landed, reaching, row};
 
 const THREADS: usize = 8;
 const ROTATIONS: usize = 100;
@@ -249,4 +251,52 @@ fn a_key_file_that_is_half_written_costs_no_call_while_the_old_key_is_accepted()
     assert_eq!(refused, 1);
     client.table("DEMO", "PUBLIC", "EVENTS").channel("c").open().unwrap().append(&batch([1])).unwrap();
     assert_eq!(landed(&service), row(1) + "\n");
+}
+
+/// The error of a call that must not wait for the writer of a pipe.
+#[cfg(unix)]
+fn error_at_once(call: impl FnOnce() -> Result<(), Error> + Send + 'static) -> Error {
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(call()));
+    receiver.recv_timeout(Duration::from_secs(30)).unwrap().unwrap_err()
+}
+
+#[cfg(unix)]
+fn put_pipe(path: &Path) {
+    let _ = fs::remove_file(path);
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_token_or_a_client_secret_is_an_error_and_nobody_waits_for_its_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    put_pipe(&pipe);
+    let client = ClientCredentials::at("https://auth.example/token", "loader", ClientSecret::from_file(&pipe));
+    for credentials in [
+        Credentials::jwt_file(&pipe),
+        Credentials::oauth_token_file(&pipe),
+        Credentials::programmatic_access_token_file(&pipe),
+        Credentials::client_credentials(client),
+    ] {
+        let error = error_at_once(move || Client::builder("myorg-account1", credentials).build().map(drop));
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let shown = error.to_string();
+        assert!(shown.contains(&format!("{} is not a regular file", pipe.display())), "{shown}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_file_that_becomes_a_pipe_holds_no_call_up() {
+    let service = Scripted::start();
+    let file = Rotated::new("login-token");
+    let credentials = Credentials::oauth_token_file(&file.path);
+    let client = Client::builder("myorg-account1", credentials).url(service.url()).build().unwrap();
+    client.token().unwrap();
+    put_pipe(&file.path);
+    let error = error_at_once(move || client.refresh());
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.to_string().contains("is not a regular file"), "{error}");
 }

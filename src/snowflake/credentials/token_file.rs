@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -46,6 +46,12 @@ fn read(path: &Path, kind: TokenKind) -> Result<(Secret, Option<SystemTime>), Er
         Error::new(ErrorKind::Config, format!("the token file {shown} {reason}"))
             .advise("check that it is the token file")
     };
+    let kind_of_file = fs::metadata(path).map_err(unreadable)?.file_type();
+    // Opening a pipe would wait for its writer.
+    if !kind_of_file.is_file() && !kind_of_file.is_dir() {
+        return Err(Error::new(ErrorKind::Config, format!("the token file {shown} is not a regular file"))
+            .advise("give one: it is read again and again, and a pipe can be read once"));
+    }
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
