@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::{ClockOffset, Deadline, ServerClock};
-use crate::error::{Error, ErrorKind, one_line};
+use crate::error::{Error, ErrorKind, one_line, visible};
 use crate::http::Limits;
 use crate::session::Session;
 use crate::snowflake::api::{self, PipeName};
@@ -198,7 +198,7 @@ fn run_with_scoped_token(
     }
     report.passed(CheckStep::Exchange, "the login was exchanged for a scoped token");
     let role = match &exchange.role {
-        Some(role) => format!("role {role}"),
+        Some(role) => format!("role {}", visible(role)),
         None => "the user's default role".to_owned(),
     };
     match try_token(ingest, deadline.left(exchange.context.clock.now())) {
@@ -212,6 +212,8 @@ fn run_with_scoped_token(
 fn is_from_service(error: &Error) -> bool {
     match error.status() {
         Some(300..=399 | 404 | 501 | 505 | 513) => false,
+        // A success that names no host.
+        Some(200..=299) => error.kind() != ErrorKind::Refused,
         // Before the service there may be a proxy, and at a wrong URL another server: these send no code.
         Some(403) => error.code().is_some(),
         Some(_) => true,

@@ -235,8 +235,11 @@ fn checked(credentials: Credentials) -> Result<Credentials, Error> {
 
 fn key_pair(properties: &Properties, directory: &Path) -> Result<Credentials, Error> {
     properties.refuse_both("private_key", "private_key_file")?;
-    let because = "authorization_type is JWT, which is the default";
-    let user = properties.required("user", because)?.expose();
+    let missing = |keys: &[&str]| {
+        let error = properties.missing(keys, &format!("{} is JWT, which is the default", properties.name(TYPE)));
+        other_type(properties).map_or(error.clone(), |advice| error.advise(advice))
+    };
+    let user = properties.secret("user").ok_or_else(|| missing(&["user"]))?.expose();
     let passphrase = properties.secret("private_key_passphrase");
     let path = properties.path("private_key_file", directory)?;
     let (key, named) = match (properties.secret("private_key"), path, passphrase) {
@@ -244,10 +247,22 @@ fn key_pair(properties: &Properties, directory: &Path) -> Result<Credentials, Er
         (Some(text), _, Some(passphrase)) => (PrivateKey::from_encrypted_pem(text.expose(), passphrase), "private_key"),
         (None, Some(path), None) => (PrivateKey::from_file(path), "private_key_file"),
         (None, Some(path), Some(passphrase)) => (PrivateKey::from_encrypted_file(path, passphrase), "private_key_file"),
-        (None, None, _) => return Err(properties.missing(&["private_key_file", "private_key"], because)),
+        (None, None, _) => return Err(missing(&["private_key_file", "private_key"])),
     };
     let key = key.map_err(|error| error.and_advise(&format!("it was given as {}", properties.name(named))))?;
     Ok(Credentials::key_pair(user, key))
+}
+
+/// What to do if the credential of another type is given, but not the type.
+fn other_type(properties: &Properties) -> Option<String> {
+    let types = [
+        ("personal_access_token", "PAT"),
+        ("oauth_access_token", "OAUTH"),
+        ("oauth_client_id", "OAUTH"),
+        ("token", "TOKEN"),
+    ];
+    let (key, kind) = types.into_iter().find(|(key, _)| properties.secret(key).is_some())?;
+    Some(format!("add it, or set {} to {kind}, as {} is given", properties.name(TYPE), properties.name(key)))
 }
 
 /// Constructors from the text of a token and from the path of its file.
@@ -337,11 +352,15 @@ fn unreadable(error: std::io::Error, attempted: &str) -> Error {
         std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
         kind => kind.to_string(),
     };
-    Error::new(ErrorKind::Config, reason)
-        .attempting(attempted)
-        .advise("check the path and the permissions of the file")
-        .with_source(error)
+    let advice = match error.kind() {
+        std::io::ErrorKind::InvalidData => "save it as UTF-8; PowerShell and some editors write UTF-16",
+        _ => "check the path and the permissions of the file",
+    };
+    Error::new(ErrorKind::Config, reason).attempting(attempted).advise(advice).with_source(error)
 }
+
+/// The key that says how to log in.
+const TYPE: &str = "authorization_type";
 
 /// Where Snowpark Container Services keeps the token of a service.
 const SPCS_TOKEN: &str = "/snowflake/session/token";

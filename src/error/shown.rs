@@ -29,7 +29,10 @@ pub(crate) fn is_secret_for_path(path: &Path) -> bool {
 pub(crate) fn looks_secret(text: &str) -> bool {
     let is_armoured = text.contains("-----BEGIN") || text.contains("PRIVATE KEY") || text.contains('\n');
     let is_snowflake_token = text.contains("-hint:");
-    is_armoured || is_snowflake_token || words(text).any(|word| is_token(word) || is_random(word))
+    is_armoured
+        || is_snowflake_token
+        || is_entra_secret(text)
+        || words(text).any(|word| is_token(word) || is_random(word))
 }
 
 /// Of characters that tokens and keys consist of.
@@ -40,6 +43,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 /// A part of a JWT begins with the base64 of `{"`, a key with that of its DER.
 fn is_token(word: &str) -> bool {
     word.len() >= MIN_TOKEN && (word.starts_with("eyJ") || word.starts_with("MII"))
+}
+
+/// Secrets of Entra ID have a digit and `Q~` as their fourth to sixth character; dots and tildes may divide the rest.
+fn is_entra_secret(text: &str) -> bool {
+    let has_mark = text.as_bytes().windows(3).any(|bytes| bytes[0].is_ascii_digit() && bytes[1..] == *b"Q~");
+    has_mark && text.len() >= MIN_TOKEN
 }
 
 /// Names of people change between capitals, small letters and digits now and then, random characters mostly.
@@ -86,6 +95,7 @@ mod tests {
             "d41d8cd98f00b204e9800998ecf8427e",
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
             "kQ3x-9sPz_Wm2RtY7uVb4NcA",
+            "Abc8Q~1kd93jd8Wk2m.xY7zLp0QwErTyUiOpAsDf",
         ] {
             assert_eq!(shown(secret), HIDDEN, "{secret}");
             assert_eq!(shown_path(Path::new(secret)), HIDDEN, "{secret}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::http::Uri;
 
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind, clean, shown};
 
 /// Scheme, host and port: what a credential is bound to.
 ///
@@ -20,7 +20,9 @@ impl Origin {
     /// Reads a URL without path and query. `role` names it in errors: "account URL". Where only an example can help, the
     /// error has no advice: the caller knows one.
     pub(crate) fn parse(url: &str, role: &str) -> Result<Origin, Error> {
-        let refuse = |reason: &str| Error::new(ErrorKind::Config, format!("the {role} {url:?} {reason}"));
+        // A query may hold anything, and no origin has one.
+        let beginning = url.split_once('?').map_or(url, |(beginning, _)| beginning);
+        let refuse = |reason: &str| Error::new(ErrorKind::Config, format!("the {role} {} {reason}", shown(beginning)));
         if url.contains('@') {
             // The text itself may contain a password.
             let reason = format!("the {role} contains a user or a password");
@@ -157,6 +159,21 @@ mod tests {
             let error = Origin::parse(bad, "account URL").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{bad}");
             assert!(error.to_string().contains("account URL"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_in_a_url_is_not_repeated() {
+        for url in [
+            "https://h.example/?token=correct-horse",
+            "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjF9.c2ln",
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "https://h.example:9f86d081884c7d659a2feaa0c55ad015",
+        ] {
+            let error = Origin::parse(url, "issuer").unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("the issuer ") && !shown.contains("horse"), "{shown}");
+            assert!(!shown.contains("eyJhbGci") && !shown.contains("9f86d081"), "{shown}");
         }
     }
 

@@ -43,7 +43,7 @@ fn refused(dialect: &dyn Dialect, response: &Response) -> Error {
         status => dialect.meaning(status, problem.code()),
     };
     let reason = match (message, response.status) {
-        (_, 300..400) => "the service responded with a redirect, which is never followed".to_string(),
+        (_, 300..400) => format!("{} responded with a redirect, which is never followed", response.route),
         (Some(message), _) if is_own => message,
         (Some(message), _) => {
             format!("the response of {} does not look like the service's: {message}", response.route)

@@ -133,7 +133,8 @@ fn is_about_login(code: &str) -> bool {
 
 fn by_control_status(status: u16) -> (ErrorKind, &'static str) {
     match status {
-        300..400 => (ErrorKind::Protocol, ACCOUNT_URL),
+        // The service itself never redirects.
+        300..400 => (ErrorKind::Refused, ACCOUNT_URL),
         // The service knows no such account (513), or the server there is another.
         404 | 501 | 505 | 513 => (ErrorKind::Refused, "check the account URL"),
         409 => (ErrorKind::Refused, "check the account URL and the role"),
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn without_a_code_the_status_decides() {
         for (status, control, ingest) in [
-            (302, ErrorKind::Protocol, ErrorKind::Protocol),
+            (302, ErrorKind::Refused, ErrorKind::Protocol),
             (400, ErrorKind::Refused, ErrorKind::Refused),
             (401, ErrorKind::Credentials, ErrorKind::Credentials),
             (403, ErrorKind::Credentials, ErrorKind::Credentials),

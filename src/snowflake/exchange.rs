@@ -9,8 +9,9 @@ use crate::auth::{Grant, JwtTimes, TokenSource};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Limits, Origin, Request, Response, form_encoded};
 use crate::secret::Secret;
-use crate::session::Session;
+use crate::session::{Dialect, Problem, Session};
 use crate::snowflake::credentials::LoginContext;
+use crate::snowflake::dialect::SnowflakeDialect;
 use crate::snowflake::token_kind::TokenKind;
 
 /// Exchanges login tokens for scoped tokens: asks for the ingest host, then for a token bound to it.
@@ -33,9 +34,19 @@ impl TokenExchange {
             Request::new(Method::GET, "/v2/streaming/hostname", "find the ingest host").expect_short().within(limits);
         let response = self.control.send(&request)?;
         text_or_field(&response.body, &["hostname"])
+            .map_err(|_| self.not_the_service(&response))
             .and_then(|host| validated(&host, &self.context.origin, &response))
             .and_then(|host| self.context.origin.at_host(&host))
             .map_err(|error| of_response(error, &response, &request))
+    }
+
+    /// What responds with success but without a host name is another server, such as the portal of a network.
+    fn not_the_service(&self, response: &Response) -> Error {
+        let reason = match Problem::of(response).shown_message(response) {
+            Some(message) => format!("the response of {} does not look like the service's: {message}", response.route),
+            None => format!("the response of {} has no hostname", response.route),
+        };
+        Error::new(ErrorKind::Refused, reason).advise(SnowflakeDialect::Control(self.login).stranger_advice())
     }
 
     fn scoped_token(&self, ingest: &Origin, limits: Limits) -> Result<Secret, Error> {

@@ -149,16 +149,28 @@ fn an_ingest_host_outside_the_domain_fails_its_step_and_gets_nothing() {
 
 #[test]
 fn somebody_elses_server_fails_the_account_host() {
-    for (status, body) in [(404, "<html>Not Found</html>"), (302, "")] {
+    let portal = "<html><title>Hotel network</title></html>";
+    for (status, body) in [(404, "<html>Not Found</html>"), (302, ""), (200, portal), (200, "{}"), (200, "")] {
         let service = Scripted::start();
         for _ in 0..4 {
             service.next("hostname", status, body);
         }
         let client = service.builder().retry_pause(Duration::ZERO).build().unwrap();
         let error = failure(&client.check(), CheckStep::AccountHost);
-        assert_eq!(error.status(), Some(status));
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Refused, Some(status)), "{error}");
         assert!(error.to_string().contains("check the account URL"), "{error}");
+        assert!(error.to_string().contains(" 127.0.0.1:"), "it names the host: {error}");
+        assert_eq!(error.to_string().contains("Hotel network"), body == portal, "{error}");
     }
+}
+
+#[test]
+fn a_role_that_is_a_secret_by_mistake_is_not_shown() {
+    let service = Emulator::start().unwrap();
+    let role = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjF9.c2lnbmF0dXJl";
+    let report = builder_of(&service).role(role).build().unwrap().check().to_string();
+    assert!(!report.contains("eyJhbGci"), "{report}");
+    assert!(report.contains("for role (not shown, as it looks like a secret)"), "{report}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn a_redirect_is_not_followed() {
         let service = Scripted::start();
         service.next_with("token", status, "", &[("location", &elsewhere.url())]);
         let error = service.pipe().channel("c").open().unwrap_err();
-        assert_eq!((error.kind(), error.status()), (ErrorKind::Protocol, Some(status)));
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Refused, Some(status)));
         assert!(error.to_string().contains("redirect"), "{error}");
     }
     assert!(elsewhere.seen().is_empty());

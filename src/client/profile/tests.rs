@@ -337,3 +337,23 @@ fn a_missing_variable_is_named() {
     let error = Profile::from(Variables::new(&look_up)).unwrap_err();
     assert!(error.to_string().contains("SNOWFLAKE_USER is missing"), "{error}");
 }
+
+#[test]
+fn a_profile_in_utf_16_is_refused_with_what_to_save_it_as() {
+    let path = std::env::temp_dir().join(format!("utf-16-profile-{}.json", std::process::id()));
+    let text: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(&path, text).unwrap();
+    let error = Profile::from_file(&path).unwrap_err().to_string();
+    fs::remove_file(&path).unwrap();
+    assert!(error.contains("it is not UTF-8 text; save it as UTF-8"), "{error}");
+}
+
+#[test]
+fn a_missing_key_beside_another_credential_names_the_type_that_belongs_to_it() {
+    for (key, kind) in [("personal_access_token", "PAT"), ("oauth_access_token", "OAUTH"), ("token", "TOKEN")] {
+        let error = refused(&format!(r#"{{"account":"a-b","user":"U","{key}":"sesame"}}"#));
+        assert!(error.contains(&format!("add it, or set authorization_type to {kind}, as {key} is given")), "{error}");
+    }
+    let error = refused(r#"{"account":"a-b","user":"U"}"#);
+    assert!(error.contains("; add it"), "{error}");
+}
