@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
+use snowpipe_streaming::hiiretail::{Iam, Ocms};
+
 use crate::support::{error, json, rows, run, snowpipe};
 
 /// A running emulator, stopped in the end.
@@ -70,7 +72,13 @@ fn hii_retail_runs_beside_it_with_variables_that_only_the_owner_reads() {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert_eq!(path("hiiretail-ca.pem").exists(), scheme == "https");
+        let client = Ocms::new(id.1, secret.1).issuer(auth.1);
+        let mut iam = Iam::builder(tenant.1, client).api_url(api.1).no_proxy();
+        match std::fs::read_to_string(path("hiiretail-ca.pem")) {
+            Ok(pem) => iam = iam.extra_roots(pem),
+            Err(_) => assert_eq!(scheme, "http"),
+        }
+        assert_eq!(iam.build().unwrap().groups().list().count(), 0);
         let port = url.rsplit_once(':').unwrap().1;
         let mut second = snowpipe(&["emulator", "--dir", "d", "--hiiretail-port", port]);
         assert!(error(&run(&mut second), 2).contains("cannot start Hii Retail"));
