@@ -35,7 +35,9 @@ impl ClientSecret {
     /// The file is read when the client is built, and again when the authorization server refuses the client: if it then has
     /// another content, the login goes on with that. So it must be a regular file: a pipe can be read once.
     pub fn from_file(path: impl Into<PathBuf>) -> ClientSecret {
-        ClientSecret { source: SecretSource::File(path.into()) }
+        let path = path.into();
+        // A change of the working directory must not lead to another file.
+        ClientSecret { source: SecretSource::File(std::path::absolute(&path).unwrap_or(path)) }
     }
 
     pub(crate) fn read(&self) -> Result<Secret, Error> {

@@ -118,7 +118,7 @@ impl Answer {
             429 => (ErrorKind::Throttled, "the server demands fewer requests", "try again later"),
             // Not implemented, or not in this version of HTTP: there is no such endpoint.
             501 | 505 => return None,
-            408 | 500..600 => (ErrorKind::Unavailable, "the server fails", "try again later"),
+            408 | 500.. => (ErrorKind::Unavailable, "the server fails", "try again later"),
             _ => return None,
         };
         Some(self.error(kind, words.after(happened)).with_code(words.code.clone()).advise(advice))

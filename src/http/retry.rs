@@ -67,10 +67,11 @@ pub(crate) fn judge(result: &Result<Response, Failure>, is_final: &dyn Fn(&Respo
     let (action, in_doubt) = match result {
         Ok(response) => match response.status {
             429 => (Action::Retry(retry_after(response)), false),
-            500..600 if is_final(response) => (Action::Return, false),
+            // What lies beyond the classes of HTTP counts as a failure of the server (RFC 9110, section 15).
+            500.. if is_final(response) => (Action::Return, false),
             // Refused before the request was processed: not implemented, or an unsupported version of HTTP.
             501 | 505 => (Action::Return, false),
-            408 | 499 | 500..600 => (Action::Retry(retry_after(response)), true),
+            408 | 499 | 500.. => (Action::Retry(retry_after(response)), true),
             404 if !is_json(&response.body) => (Action::RetryBriefly, false),
             _ => (Action::Return, false),
         },
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_failing_service_waits_and_leaves_doubt() {
-        for status in [408, 499, 500, 502, 503, 504, 507, 520, 524, 599] {
+        for status in [408, 499, 500, 502, 503, 504, 507, 520, 524, 599, 600, 999] {
             assert_eq!(verdict(status, ""), (Action::Retry(None), true), "{status}");
         }
     }

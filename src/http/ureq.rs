@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, process};
 
-use ::http::{HeaderValue, header};
+use ::http::{HeaderValue, StatusCode, header};
 use ::ureq::tls::TlsConfig;
 use ::ureq::{Agent, AsSendBody, Body, ProxyProtocol, RequestExt, SendBody};
 use parking_lot::Mutex;
@@ -232,7 +232,11 @@ impl fmt::Debug for UreqTransport {
 impl Transport for UreqTransport {
     fn call(&self, call: &Call<'_>) -> Result<Response, Failure> {
         let (head, body) = self.begin(call)?.into_parts();
-        let body = self.read_whole(body, head.status.is_success(), call)?;
+        let body = match self.read_whole(body, head.status.is_success(), call) {
+            // It refuses the token, whatever the rest says.
+            Err(_) if head.status == StatusCode::UNAUTHORIZED => Vec::new(),
+            body => body?,
+        };
         Ok(Response::new(head.status.as_u16(), head.headers, body))
     }
 
@@ -409,6 +413,13 @@ mod tests {
             let failure = fetch(&server_of(pieces), [HOUR, HOUR], Some(300)).unwrap_err();
             assert_eq!(failure.stage, Stage::Receiving, "{pieces:?}");
         }
+    }
+
+    #[test]
+    fn a_refused_token_is_known_by_its_status_although_the_body_is_cut_off() {
+        let url = server_of(&[(0, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n{")]);
+        let response = fetch(&url, [300, 300], None).unwrap();
+        assert_eq!((response.status, response.body), (401, Vec::new()));
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(crate) fn by_status(status: u16) -> (ErrorKind, &'static str) {
         401 | 403 => (ErrorKind::Credentials, ""),
         404 => (ErrorKind::Refused, "check the URL and the names in the request"),
         429 => (ErrorKind::Throttled, "try again later"),
-        408 | 499 | 500..600 => (ErrorKind::Unavailable, "try again later"),
+        408 | 499 | 500.. => (ErrorKind::Unavailable, "try again later"),
         400..500 => (ErrorKind::Refused, "correct the request; repeating it will not help"),
         _ => (ErrorKind::Protocol, "report this response"),
     }

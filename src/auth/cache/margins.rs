@@ -35,6 +35,8 @@ pub(super) fn remembered(error: &Error) -> Option<Duration> {
     match error.kind() {
         // The time ran out for the caller that fetched; another may have more.
         ErrorKind::Timeout => None,
+        // Nothing was sent, so another look costs nobody anything: a file may be whole by then.
+        ErrorKind::Config if error.attempts() == 0 => None,
         // The same request would get the same response, and repeated refusals may lock the user out.
         ErrorKind::Config | ErrorKind::Credentials | ErrorKind::Clock | ErrorKind::Refused => Some(PERMANENT),
         _ => error.retry_after().map(|delay| delay.min(MAX_DELAY)),
@@ -103,7 +105,8 @@ mod tests {
     #[test]
     fn permanent_failures_are_remembered_and_transient_ones_only_as_long_as_the_service_asks() {
         let of = |kind, delay| remembered(&Error::new(kind, "x").with_retry_after(delay));
-        for permanent in [ErrorKind::Config, ErrorKind::Credentials, ErrorKind::Clock, ErrorKind::Refused] {
+        assert_eq!(of(ErrorKind::Config, None), None, "nothing was sent");
+        for permanent in [ErrorKind::Credentials, ErrorKind::Clock, ErrorKind::Refused] {
             assert_eq!(of(permanent, None), Some(PERMANENT));
         }
         assert_eq!(of(ErrorKind::Timeout, Some(Duration::from_secs(7))), None, "another caller may have more time");
