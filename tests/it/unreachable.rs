@@ -149,7 +149,7 @@ fn a_name_forges_no_line_in_the_log() {
     let mut writer = self::service(|_| None).pipe().channel(name).open().unwrap().into_writer();
     writer.write_json(br#"{"ID":1}"#, 1).unwrap();
     drop(writer);
-    assert_eq!(logged(Level::Warn, "a writer of channel forgery ERROR the disk is full").len(), 1);
+    assert_eq!(logged(Level::Warn, r"a writer of channel forgery\nERROR the disk is full").len(), 1);
     let said = logged(Level::Debug, "forgery");
     assert!(!said.is_empty());
     for line in said {
