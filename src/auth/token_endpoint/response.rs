@@ -107,7 +107,9 @@ fn by_status(status: u16) -> (ErrorKind, &'static str, &'static str) {
 
 fn refused(answer: &Answer, words: &ServerWords) -> Error {
     // Not what a code says of the client: the server did not look at it.
-    let by_code = words.code.as_deref().filter(|_| answer.status != 429).and_then(by_code);
+    // As it was sent: a short secret may be a part of an ordinary code.
+    let code = server_words::code_of(&answer.text);
+    let by_code = code.as_deref().filter(|_| answer.status != 429).and_then(by_code);
     if let (None, Some(failure)) = (by_code, answer.failure(words)) {
         return failure;
     }
@@ -300,6 +302,15 @@ mod tests {
         ] {
             assert!(!is_final(body), "{body}");
         }
+    }
+
+    #[test]
+    fn a_code_that_contains_the_secret_by_chance_counts_as_it_was_sent() {
+        let response = Response::new(400, HeaderMap::new(), br#"{"error":"invalid_client"}"#.to_vec());
+        let answer = Answer::new(response, 1, None, "get an access token".to_owned());
+        let error = read(&answer, &Redaction::of([&"client".into()])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Credentials, "{error}");
+        assert!(error.code().is_some_and(|code| !code.contains("client")), "{error}");
     }
 
     #[test]
