@@ -246,9 +246,9 @@ Usage: snowpipe emulator --dir DIR [OPTION]...
   --discard-rows         count rows only
   --pipe NAME=TABLE      declares a pipe that is not <TABLE>-STREAMING; any
                          number of times
-  --hiiretail            also emulate Hii Retail (OCMS and IAM), on a port of its
-                         own: standard error says which. hiiretail.env has the
-                         variables of its clients, with --tls hiiretail-ca.pem
-                         the authority to trust
+  --hiiretail            also emulate Hii Retail (OCMS and IAM), on a port of
+                         its own: standard error says which. hiiretail.env has
+                         the variables of its clients, with --tls
+                         hiiretail-ca.pem the authority to trust
   --hiiretail-port N     the same, on this port
 ";
