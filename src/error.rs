@@ -116,6 +116,7 @@ impl Error {
             rows_stored: 0,
             position: None,
             committed_offset: None,
+            follows_doubt: false,
             source: None,
         };
         Error { details: Box::new(details) }
@@ -232,6 +233,21 @@ impl Error {
         if self.has_advice() { self } else { self.advise(advice) }
     }
 
+    /// Whether an attempt before the last one may have been applied, so that what the last response says may be its effect.
+    #[cfg_attr(
+        not(feature = "hiiretail"),
+        allow(dead_code, reason = "no other service reports its own effects as errors")
+    )]
+    pub(crate) fn follows_doubt(&self) -> bool {
+        self.details.follows_doubt
+    }
+
+    /// What [`follows_doubt`](Error::follows_doubt) returns.
+    pub(crate) fn with_doubt(mut self, follows_doubt: bool) -> Error {
+        self.details.follows_doubt = follows_doubt;
+        self
+    }
+
     /// Repeating the call would double rows, or has to be another call.
     pub(crate) fn not_retryable(mut self) -> Error {
         self.details.is_retryable = false;
@@ -335,6 +351,8 @@ struct Details {
     rows_stored: u64,
     position: Option<u64>,
     committed_offset: Option<String>,
+    /// An attempt before the last one may have been applied.
+    follows_doubt: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub(super) struct Operation {
     pub(super) query: String,
     pub(super) body: Option<Vec<u8>>,
     /// What the client needs for it; empty if that is not known.
-    pub(super) permission: &'static str,
+    pub(super) permission: Cow<'static, str>,
     /// How to find out whether it was applied when its response is lost.
     pub(super) find_out: &'static str,
     /// If it is shorter than that of every call.
@@ -46,7 +47,7 @@ pub(super) struct Operation {
 impl Operation {
     pub(super) fn new(method: Method, path: String, permission: &'static str, attempted: String) -> Operation {
         let (query, body, find_out, timeout) = (String::new(), None, "", None);
-        Operation { attempted, method, path, query, body, permission, find_out, timeout }
+        Operation { attempted, method, path, query, body, permission: permission.into(), find_out, timeout }
     }
 
     pub(super) fn query(mut self, query: impl Into<String>) -> Operation {
@@ -102,10 +103,10 @@ impl Connection {
         self.send(operation).map(drop)
     }
 
-    /// Deletes something that has to be there.
+    /// Deletes something that has to be there. If it is gone, an attempt whose response was lost did it.
     pub(super) fn delete(&self, operation: &Operation) -> Result<(), Error> {
         match self.run(operation) {
-            Err(error) if is_gone(&error) && may_have_deleted(&error) => Ok(()),
+            Err(error) if is_gone(&error) && error.follows_doubt() => Ok(()),
             result => result,
         }
     }
@@ -113,7 +114,8 @@ impl Connection {
     /// Whether there was something to delete.
     pub(super) fn delete_if_exists(&self, operation: &Operation) -> Result<bool, Error> {
         match self.run(operation) {
-            Err(error) if is_gone(&error) => Ok(may_have_deleted(&error)),
+            // What an attempt before the last one may have deleted was there.
+            Err(error) if is_gone(&error) => Ok(error.follows_doubt()),
             result => result.map(|()| true),
         }
     }
@@ -126,7 +128,7 @@ impl Connection {
     fn explain(&self, error: Error, operation: &Operation) -> Error {
         match (error.kind(), error.status()) {
             (ErrorKind::Unconfirmed, _) if !operation.find_out.is_empty() => error.and_advise(operation.find_out),
-            (ErrorKind::Refused, Some(403)) if !error.has_advice() => error.advise(self.denied(operation.permission)),
+            (ErrorKind::Refused, Some(403)) if !error.has_advice() => error.advise(self.denied(&operation.permission)),
             _ => error,
         }
     }
@@ -150,11 +152,6 @@ impl Connection {
 
 fn is_gone(error: &Error) -> bool {
     error.status() == Some(404)
-}
-
-/// An attempt before the last one did it, and its response was lost.
-fn may_have_deleted(error: &Error) -> bool {
-    error.attempts() > 1
 }
 
 /// Encoded segments, each behind a slash.

@@ -30,7 +30,7 @@ pub(super) fn into_result(dialect: &dyn Dialect, request: &Request<'_>, outcome:
         // The service could not find the request by an id that it never saw.
         None => error,
     };
-    Err(error.with_attempts(sent).attempting(&*request.attempted))
+    Err(error.with_attempts(sent).with_doubt(in_doubt).attempting(&*request.attempted))
 }
 
 fn refused(dialect: &dyn Dialect, response: &Response) -> Error {
