@@ -4,9 +4,9 @@ use ::http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::connection::{Connection, Operation, pair};
+use super::connection::{Connection, Operation, pair, read};
 use super::rules;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// What roles can be bound to, such as the business units of a tenant.
 ///
@@ -108,8 +108,11 @@ impl Resources {
         self.connection.delete_if_exists(&self.of(Method::DELETE, id, "iam.resource.delete", "delete the resource")?)
     }
 
-    /// The resources that a filter lets through; the service does not page them. Needs `iam.resource.list`, or the
-    /// permission that the filter names.
+    /// The resources that a filter lets through. Needs `iam.resource.list`, and the permission that the filter names.
+    ///
+    /// The service says in a header whether there are more than it has returned, but documents no way to ask for them: they
+    /// are asked for by `skip`, as those of other lists of the service. If that does not bring them, it is an error of kind
+    /// [`Protocol`](crate::ErrorKind::Protocol).
     pub fn list(&self, filter: &ResourceFilter) -> Result<Vec<Resource>, Error> {
         let attempted = "list the resources";
         let checked = filter.permission.as_deref().map_or(Ok(()), rules::permission_id);
@@ -117,8 +120,30 @@ impl Resources {
         let permission = filter.permission.as_deref().map(|id| pair("permission", id));
         let kind = filter.kind.as_deref().map(|kind| pair("type", kind));
         let query: Vec<_> = permission.into_iter().chain(kind).collect();
-        let list = Operation::new(Method::GET, self.path([]), "iam.resource.list", attempted.to_owned());
-        self.connection.fetch(&list.query(query.join("&")))
+        let mut list = Operation::new(Method::GET, self.path([]), "iam.resource.list", attempted.to_owned());
+        if let Some(id) = &filter.permission {
+            list.permission = format!("iam.resource.list and {id}").into();
+        }
+        self.all(list, &query)
+    }
+
+    fn all(&self, mut list: Operation, query: &[String]) -> Result<Vec<Resource>, Error> {
+        let mut resources: Vec<Resource> = Vec::new();
+        loop {
+            let skip = (!resources.is_empty()).then(|| format!("skip={}", resources.len()));
+            list.query = query.iter().cloned().chain(skip).collect::<Vec<_>>().join("&");
+            let response = self.connection.send(&list)?;
+            let page: Vec<Resource> = read(&response, &list)?;
+            let has_more = response.header(HAS_MORE).is_some_and(|more| more.trim().eq_ignore_ascii_case("true"));
+            let is_repeated = page.first().is_some_and(|first| resources.iter().any(|known| known.id == first.id));
+            if is_repeated || has_more && page.is_empty() {
+                return Err(incomplete(resources.len()).attempting(list.attempted));
+            }
+            resources.extend(page);
+            if !has_more {
+                return Ok(resources);
+            }
+        }
     }
 
     fn path<const N: usize>(&self, id: [&str; N]) -> String {
@@ -131,3 +156,13 @@ impl Resources {
         Ok(Operation::new(method, self.path([id]), permission, attempted))
     }
 }
+
+fn incomplete(count: usize) -> Error {
+    let reason = format!(
+        "the service says that there are more than the {count} resources it returned, and does not return them"
+    );
+    Error::new(ErrorKind::Protocol, reason).advise("ask for those of one type or with one permission")
+}
+
+/// Whether another page follows: `true` or `false`.
+const HAS_MORE: &str = "x-pagination-has-more";

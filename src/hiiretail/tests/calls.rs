@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::hiiretail::{Cause, NewGroup, RoleAssignment};
+use crate::hiiretail::{Cause, NewGroup, ResourceFilter, RoleAssignment};
 use crate::http::Stage;
 
 const API: &str = "https://iam.example/api/v1/tenants/my-tenant";
@@ -73,6 +73,33 @@ fn what_is_gone_when_its_deletion_is_repeated_was_deleted() {
     assert!(iam.resources().delete_if_exists("bu:001").unwrap());
     assert!(!iam.resources().delete_if_exists("bu:001").unwrap());
     assert_eq!(iam.resources().delete("bu:001").unwrap_err().status(), Some(404));
+}
+
+#[test]
+fn what_no_attempt_can_have_deleted_was_not_there() {
+    const GONE: &str = r#"{"statusCode":404,"message":"gone","error":"Not Found"}"#;
+    let script = Script::default();
+    script.respond(200, TOKEN).respond(401, "").respond(200, ANOTHER).respond(404, GONE);
+    let (iam, _) = scripted(&script, builder());
+    let error = iam.resources().delete("bu:001").unwrap_err();
+    assert_eq!((error.status(), error.attempts()), (Some(404), 2));
+    let script = Script::default();
+    script.respond(200, TOKEN).respond(429, "").respond(404, GONE);
+    let (iam, _) = scripted(&script, builder());
+    assert!(!iam.resources().delete_if_exists("bu:001").unwrap());
+    let script = Script::default();
+    script.respond(200, TOKEN).respond(404, "").respond(404, "").respond(404, "").respond(404, "");
+    let (iam, _) = scripted(&script, builder());
+    assert!(!iam.resources().delete_if_exists("bu:001").unwrap(), "four empty responses say that it was never there");
+}
+
+#[test]
+fn a_denied_list_names_the_permission_that_its_filter_asks_for() {
+    let script = Script::default();
+    script.respond(200, TOKEN).respond(403, "");
+    let (iam, _) = scripted(&script, builder());
+    let error = iam.resources().list(&ResourceFilter::new().permitting("pos.receipt.read")).unwrap_err();
+    assert!(error.to_string().contains("the permission iam.resource.list and pos.receipt.read"), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::hiiretail::{Group, ListOptions, Order};
+use crate::hiiretail::{Group, ListOptions, Order, ResourceFilter};
 
 const GROUPS: &str = "https://iam.example/api/v1/tenants/my-tenant/groups";
 
@@ -107,6 +107,38 @@ fn a_search_and_an_order_name_the_field_they_are_about() {
             format!("GET {roles}?limit=1000&offset=0"),
         ]
     );
+}
+
+fn more(script: &Script, has_more: &str, ids: &[&str]) {
+    let items: Vec<_> = ids.iter().map(|id| format!(r#"{{"id":"{id}","name":"A"}}"#)).collect();
+    script.respond_with(200, &[("x-pagination-has-more", has_more)], &format!("[{}]", items.join(",")));
+}
+
+#[test]
+fn resources_of_which_the_service_says_that_there_are_more_are_asked_for() {
+    let script = Script::default();
+    script.respond(200, TOKEN);
+    more(&script, "true", &["bu:1", "bu:2"]);
+    more(&script, "false", &["bu:3"]);
+    let (iam, _) = scripted(&script, builder());
+    let all = iam.resources().list(&ResourceFilter::new().of_type("bu")).unwrap();
+    assert_eq!(all.iter().map(|resource| resource.id.as_str()).collect::<Vec<_>>(), ["bu:1", "bu:2", "bu:3"]);
+    let resources = "https://iam.example/api/v1/tenants/my-tenant/resources";
+    assert_eq!(script.lines()[1..], [format!("GET {resources}?type=bu"), format!("GET {resources}?type=bu&skip=2")]);
+}
+
+#[test]
+fn a_list_of_resources_that_stays_incomplete_is_an_error() {
+    for second in [&["bu:1", "bu:2"][..], &[]] {
+        let script = Script::default();
+        script.respond(200, TOKEN);
+        more(&script, "true", &["bu:1", "bu:2"]);
+        more(&script, "true", second);
+        let (iam, _) = scripted(&script, builder());
+        let error = iam.resources().list(&ResourceFilter::new()).unwrap_err();
+        assert_eq!((error.kind(), script.lines().len()), (ErrorKind::Protocol, 3));
+        assert!(error.to_string().contains("more than the 2 resources it returned"), "{error}");
+    }
 }
 
 #[test]
