@@ -112,10 +112,20 @@ impl Session {
             response.secrets = refusal.secrets.and(&renewed.grant.bearer);
         }
         outcome.in_doubt |= first.in_doubt;
-        if outcome.result.as_ref().is_ok_and(Response::is_success) {
+        if outcome.result.as_ref().is_ok_and(|response| self.shows_acceptance(response)) {
             self.tokens.note_accepted(renewed);
         }
         self.result(request, outcome)
+    }
+
+    /// Whether the service has gone on to the request itself. What it says of that, such as that something does not exist, says
+    /// nothing against the token.
+    fn shows_acceptance(&self, response: &Response) -> bool {
+        match response.status {
+            200..300 => true,
+            400 | 404 | 409..=412 | 422 => self.dialect.is_own(response, &Problem::of(response)),
+            _ => false,
+        }
     }
 
     fn result(&self, request: &Request<'_>, outcome: Outcome) -> Result<Response, Error> {

@@ -82,7 +82,7 @@ impl TokenCache {
         };
         let young = YOUNG.min(held.token.grant.lifetime / 2);
         let is_young = now.age_of(held.token.grant.asked) < young && !held.deadlines.soft.is_past(now);
-        let had_its_renewal = held.denied;
+        let had_its_renewal = held.denied && held.retry_denial_at.take_if(|at| at.is_reached(now)).is_none();
         held.denied |= !is_young;
         let running = state.running();
         // Threads that are denied at once share the one renewal.
@@ -218,10 +218,7 @@ impl TokenCache {
                 if remembered(&error).is_none() {
                     state.refused = state.refused.take().or(refused);
                 }
-                state.note_failure(&error, now);
-                if error.kind() == ErrorKind::Timeout && fetch.is_for_denial() {
-                    state.allow_another_for_denial();
-                }
+                state.note_failure(&error, now, fetch);
                 Err(error)
             }
         };
@@ -261,6 +258,8 @@ struct Held {
     retry_at: Option<Deadline>,
     /// A bare denial has had its renewal: of this token, or of the one before it.
     denied: bool,
+    /// That renewal failed; from then on there may be another.
+    retry_denial_at: Option<Deadline>,
 }
 
 /// A failure that is reported again instead of being provoked again.
@@ -350,13 +349,6 @@ impl State {
         Ok(None)
     }
 
-    /// The renewal for a denial ended because its caller had no more time: the next denial has one.
-    fn allow_another_for_denial(&mut self) {
-        if let Some(held) = &mut self.held {
-            held.denied = false;
-        }
-    }
-
     fn install(&mut self, grant: Grant, now: Moment, fetch: &Fetch) -> Token {
         if fetch.is_outdated() {
             self.generation += 1;
@@ -369,16 +361,22 @@ impl State {
         }
         self.generation += 1;
         let token = Token::new(grant, self.generation);
-        self.held = Some(Held { token: token.clone(), deadlines, retry_at: None, denied: fetch.is_for_denial() });
+        let (denied, retry_at, retry_denial_at) = (fetch.is_for_denial(), None, None);
+        self.held = Some(Held { token: token.clone(), deadlines, retry_at, denied, retry_denial_at });
         token
     }
 
-    fn note_failure(&mut self, error: &Error, now: Moment) {
+    fn note_failure(&mut self, error: &Error, now: Moment, fetch: &Fetch) {
         self.failures += 1;
         match self.held.as_mut().filter(|held| !held.deadlines.hard.is_past(now)) {
             Some(held) => {
                 let left = held.deadlines.hard.left(now);
                 held.retry_at = Some(now.deadline(backoff(left, error.retry_after())));
+                if fetch.is_for_denial() {
+                    // If only the caller's time was over, the next denial has its renewal; if the failure may pass, a later one.
+                    held.denied &= error.kind() != ErrorKind::Timeout;
+                    held.retry_denial_at = held.retry_at.filter(|_| error.is_retryable());
+                }
             }
             None => {
                 let until = remembered(error).map(|delay| now.deadline(delay));

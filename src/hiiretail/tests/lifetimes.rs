@@ -158,6 +158,25 @@ fn a_token_that_expires_between_two_clocks_is_renewed_without_a_failed_call() {
 }
 
 #[test]
+fn what_the_service_says_of_the_request_itself_shows_that_the_denial_was_about_the_token() {
+    let script = Script::default();
+    script.respond(200, TOKEN);
+    for (number, status) in [(2, 404), (3, 400), (4, 409), (5, 404)] {
+        let body = format!(r#"{{"statusCode":{status},"message":"no such luck"}}"#);
+        script
+            .respond(403, "")
+            .respond(200, &TOKEN.replace("token-1", &format!("token-{number}")))
+            .respond(status, &body);
+    }
+    let (iam, clock) = scripted(&script, builder());
+    iam.token().unwrap();
+    for status in [404, 400, 409, 404] {
+        clock.pass(Duration::from_secs(61));
+        assert_eq!(iam.groups().get("g-1").unwrap_err().status(), Some(status));
+    }
+}
+
+#[test]
 fn a_stream_of_denials_costs_one_token_in_a_lifetime() {
     let platform = Platform::new((403, ""));
     let iam = platform.iam();

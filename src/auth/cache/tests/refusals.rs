@@ -135,6 +135,46 @@ fn a_failed_renewal_for_a_denial_is_not_repeated_and_keeps_the_valid_token() {
 }
 
 #[test]
+fn a_renewal_for_a_denial_that_failed_for_a_passing_reason_is_repeated_after_a_pause() {
+    let clock = Arc::new(FakeClock::new());
+    let ours = Arc::clone(&clock);
+    let bench = Bench::scripted(clock, move |number| match number {
+        2 | 3 => Err(unavailable()),
+        _ => Ok(grant(&*ours, number, HOUR)),
+    });
+    let token = bench.cache.get(Limits::unlimited()).unwrap();
+    for _ in 0..2 {
+        bench.clock.pass(MINUTE);
+        assert!(bench.cache.renew_after_denial(&token, Limits::unlimited()).is_err());
+        bench.clock.pass(MINUTE - Duration::from_secs(1));
+        assert!(bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().is_none());
+    }
+    bench.clock.pass(Duration::from_secs(1));
+    let renewed = bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().unwrap();
+    assert_eq!((renewed.generation, bench.fetches()), (2, 4));
+    bench.clock.pass(2 * MINUTE);
+    assert!(bench.cache.renew_after_denial(&renewed, Limits::unlimited()).unwrap().is_none(), "it had its renewal");
+}
+
+#[test]
+fn a_renewal_for_a_denial_that_was_repeated_and_brought_the_same_token_was_the_last() {
+    let clock = Arc::new(FakeClock::new());
+    let ours = Arc::clone(&clock);
+    let bench = Bench::scripted(clock, move |number| match number {
+        2 => Err(unavailable()),
+        _ => Ok(grant(&*ours, 7, HOUR)),
+    });
+    let token = bench.cache.get(Limits::unlimited()).unwrap();
+    bench.clock.pass(MINUTE);
+    assert!(bench.cache.renew_after_denial(&token, Limits::unlimited()).is_err());
+    for _ in 0..3 {
+        bench.clock.pass(2 * MINUTE);
+        assert!(bench.cache.renew_after_denial(&token, Limits::unlimited()).unwrap().is_none());
+    }
+    assert_eq!(bench.fetches(), 3);
+}
+
+#[test]
 fn a_source_with_only_one_token_stays_at_one_generation() {
     let clock = Arc::new(FakeClock::new());
     let ours = Arc::clone(&clock);
