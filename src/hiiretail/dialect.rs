@@ -1,7 +1,7 @@
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::{Error, ErrorKind};
-use crate::http::{Failure, Response};
+use crate::http::{Failure, Response, page};
 use crate::secret::Secret;
 use crate::session::{Dialect, Problem, bearer, by_status};
 
@@ -24,6 +24,15 @@ impl Dialect for HiiRetailDialect {
         let mut headers = bearer(token)?;
         headers.insert(TENANT, self.tenant.clone());
         Ok(headers)
+    }
+
+    /// A page is of a proxy or a gateway: the request may never have reached the IAM.
+    fn hidden_failure(&self, response: &Response) -> Option<Error> {
+        let is_page = page::is_page(&String::from_utf8_lossy(&response.body));
+        let reason = || format!("{} responded with a page, which the IAM never does", response.route);
+        is_page.then(|| {
+            Error::new(ErrorKind::Protocol, reason()).with_status(response.status).advise(self.stranger_advice())
+        })
     }
 
     fn meaning(&self, status: u16, _code: &str) -> (ErrorKind, &'static str) {

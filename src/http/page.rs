@@ -20,7 +20,7 @@ pub(crate) fn title(body: &str) -> Option<&str> {
 }
 
 /// Whether a body is a page, and not a text in which a sign happens to occur.
-fn is_page(text: &str) -> bool {
+pub(crate) fn is_page(text: &str) -> bool {
     let beginning = text.trim_start().trim_start_matches('\u{feff}').as_bytes();
     beginning.first() == Some(&b'<')
         && beginning.get(1).is_some_and(|second| second.is_ascii_alphabetic() || *second == b'!')

@@ -1,12 +1,11 @@
 //! Responses that are not what the service documents.
 
-use snowpipe_streaming::hiiretail::{Cause, Iam, NewGroup};
+use snowpipe_streaming::hiiretail::{Cause, Iam, Method, NewGroup, RoleAssignment};
 use snowpipe_streaming::{Error, ErrorKind};
 
 use super::support::Service;
 
-const STRANGE: [&str; 8] =
-    ["", "<html>Sign in</html>", "7", "null", "\"text\"", "[[]]", r#"{"data":[]}"#, r#"[{"name":"A"}]"#];
+const STRANGE: [&str; 7] = ["", "7", "null", "\"text\"", "[[]]", r#"{"data":[]}"#, r#"[{"name":"A"}]"#];
 
 /// The text of an error about a response that was not understood, which shows nothing of it.
 fn strange<T>(body: &str, call: impl FnOnce(&Iam) -> Result<T, Error>) -> String {
@@ -38,7 +37,7 @@ fn a_response_of_another_shape_is_an_error_that_shows_none_of_it() {
 
 #[test]
 fn of_what_was_created_the_error_says_that_it_was() {
-    let text = strange("<html>Sign in</html>", |iam| iam.groups().create(&NewGroup::new("A")));
+    let text = strange("\"Sign in\"", |iam| iam.groups().create(&NewGroup::new("A")));
     assert!(text.contains("could not create the group \"A\": it was done, but the response is not"), "{text}");
 }
 
@@ -48,6 +47,27 @@ fn what_needs_no_content_ignores_it() {
         let service = Service::start();
         service.respond(200, body);
         service.iam().groups().delete("g-1").unwrap();
+    }
+}
+
+#[test]
+fn a_page_of_a_proxy_is_no_success() {
+    type Call = fn(&Iam) -> Result<(), Error>;
+    let calls: [Call; 5] = [
+        |iam| iam.groups().list().next().unwrap().map(drop),
+        |iam| iam.groups().create(&NewGroup::new("A")).map(drop),
+        |iam| iam.groups().delete("g-1"),
+        |iam| iam.groups().assign_role("g-1", &RoleAssignment::new("iam.viewer", ["*"])),
+        |iam| iam.request(Method::Put, "/api/v1/x").send(),
+    ];
+    for call in calls {
+        let service = Service::start();
+        service.respond(200, "<!DOCTYPE html><title>Sign in</title>");
+        let error = call(&service.iam()).unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Protocol, Some(200)));
+        let text = error.to_string();
+        assert!(text.contains(" responded with a page, which the IAM never does (HTTP 200)"), "{text}");
+        assert!(text.ends_with("whether a proxy or a gateway responds in place of the IAM"), "{text}");
     }
 }
 
