@@ -88,10 +88,25 @@ impl Cause {
     }
 }
 
-/// A token endpoint refuses clients by the codes of RFC 6749, the IAM tokens by that of RFC 6750, or without one.
+/// The IAM refuses tokens by codes such as `invalid_token` and `Unauthorized`, or without one.
 fn is_about_token(error: &Error) -> bool {
-    error.status() == Some(401) && matches!(error.code(), None | Some("invalid_token"))
+    error.status() == Some(401) && !is_about_client(error)
 }
+
+/// Whether the code is one with which token endpoints refuse clients.
+pub(super) fn is_about_client(error: &Error) -> bool {
+    error.code().is_some_and(|code| CODES_OF_CLIENTS.contains(&code))
+}
+
+/// RFC 6749, section 5.2.
+const CODES_OF_CLIENTS: [&str; 6] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
 
 /// The code.
 impl fmt::Display for Cause {
@@ -119,6 +134,8 @@ mod tests {
             (ErrorKind::Credentials, Some(400), Some("invalid_scope"), "invalid_client"),
             (ErrorKind::Credentials, Some(401), Some("invalid_token"), "token_expired"),
             (ErrorKind::Credentials, Some(401), None, "token_expired"),
+            (ErrorKind::Credentials, Some(401), Some("Unauthorized"), "token_expired"),
+            (ErrorKind::Credentials, Some(401), Some("unauthorized_client"), "invalid_client"),
             (ErrorKind::Refused, Some(404), Some("discovery_failed"), "discovery_failed"),
             (ErrorKind::Protocol, Some(200), Some("discovery_failed"), "discovery_failed"),
             (ErrorKind::Unavailable, None, None, "network_error"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::cause::is_about_client;
 use super::environment::Environment;
 use super::rules;
 use crate::auth::{ClientAuthentication, ClientCredentials, ClientSecret, Connect, Grant, TokenEndpoint, TokenSource};
@@ -178,7 +179,10 @@ pub(super) struct OcmsTokens {
 impl TokenSource for OcmsTokens {
     fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
         self.endpoint.fetch(limits).map_err(|error| match (error.kind(), error.status()) {
-            (ErrorKind::Credentials, Some(401)) => error.or_code(INVALID_CLIENT).and_advise(NOT_AUTHORIZED),
+            (ErrorKind::Credentials, Some(401)) if is_about_client(&error) => error.and_advise(NOT_AUTHORIZED),
+            (ErrorKind::Credentials, Some(401)) => {
+                error.with_code(Some(INVALID_CLIENT.to_owned())).and_advise(NOT_AUTHORIZED)
+            }
             _ => error,
         })
     }
