@@ -45,12 +45,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn clean_up(iam: &Iam) -> Result<(), Box<dyn Error>> {
-    if iam
-        .groups()
-        .list_with(&ListOptions::new().search("Example staff"))
-        .any(|group| group.is_ok_and(|group| group.id == GROUP))
-    {
-        iam.groups().unassign_role_if_assigned(GROUP, ROLE)?;
+    for group in iam.groups().list_with(&ListOptions::new().search("Example staff")) {
+        if group?.id == GROUP {
+            iam.groups().unassign_role_if_assigned(GROUP, ROLE)?;
+        }
     }
     iam.groups().delete_if_exists(GROUP)?;
     iam.custom_roles().delete_if_exists(ROLE)?;

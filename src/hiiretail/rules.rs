@@ -39,7 +39,7 @@ pub(super) fn max_retries(retries: u32) -> Result<(), Error> {
 
 pub(super) fn page_size(size: u32) -> Result<(), Error> {
     let demand = "1 to 1000";
-    verdict((1..=MAX_PAGE).contains(&size), "page size", &size.to_string(), demand, DOCUMENT)
+    verdict((1..=MAX_PAGE).contains(&size), "page size", &size.to_string(), demand, DEFAULT_PAGE)
 }
 
 pub(super) fn group_name(name: &str) -> Result<(), Error> {
@@ -156,6 +156,7 @@ fn verdict(is_good: bool, what: &str, shown: &str, demand: &str, source: &str) -
 }
 
 const DOCUMENT: &str = "by the IAM's OpenAPI document";
+const DEFAULT_PAGE: &str = "by the default of the IAM, which documents no larger page";
 const SETTINGS: &str = "by the limits of the client's settings";
 const CUSTOM: &str = "custom.";
 
@@ -169,7 +170,7 @@ const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 /// More attempts than that are a second call.
 const MAX_RETRIES: u32 = 10;
-/// The largest page that the service documents, which is its default.
+/// The service's default. It documents no largest page; a longer one that it cut short would look like the last.
 pub(super) const MAX_PAGE: u32 = 1000;
 /// Of a group's name and of its description.
 const MAX_TEXT: usize = 255;
