@@ -17,6 +17,12 @@ pub struct User {
     pub external_provider_id: Option<String>,
     /// The user's profile.
     pub user_profile_id: Option<String>,
+    /// The user's id outside Hii Retail, as that profile has it.
+    pub user_profile_external_user_id: Option<String>,
+    /// The user's id at Google Identity Platform.
+    pub google_identity: Option<String>,
+    /// The user's id where the user logs in at Hii Retail itself.
+    pub standalone_id: Option<String>,
     /// Who the user is: `Staff` or `Shoppers`.
     pub scope: Option<String>,
     /// How far the service is with the user, such as `Created` or `Inactive`.

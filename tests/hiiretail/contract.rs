@@ -90,6 +90,7 @@ fn groups_are_created_read_changed_and_deleted() {
             "email: None",
             "kind: Some(\"Federated\")",
             "scope: Some(\"Staff\")",
+            "google_identity: Some(\"x\"), standalone_id: None",
         ]);
 }
 

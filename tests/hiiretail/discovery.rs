@@ -132,3 +132,16 @@ fn a_secret_that_has_changed_in_its_file_is_read_again() {
     // till-7:the-second-secret
     assert_eq!(service.sent()[2].header("authorization"), Some("Basic dGlsbC03OnRoZS1zZWNvbmQtc2VjcmV0"));
 }
+
+#[test]
+fn a_refused_login_is_about_the_client_whatever_code_it_has() {
+    for body in
+        [r#"{"statusCode":401,"message":"Unauthorized","error":"Unauthorized"}"#, r#"{"error":"invalid_grant"}"#]
+    {
+        let service = Service::start();
+        service.respond_to_login(401, body);
+        let error = service.iam().groups().get("g-1").unwrap_err();
+        assert_eq!((error.kind(), Cause::of(&error)), (ErrorKind::Credentials, Cause::Credentials), "{body}");
+        assert!(error.to_string().contains("Pending or Revoked"), "{error}");
+    }
+}
