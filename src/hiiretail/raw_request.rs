@@ -95,7 +95,11 @@ impl RawRequest {
 
     fn filled(&self) -> Result<String, Error> {
         let mut path = self.path.clone();
-        for (name, value) in &self.values {
+        for (index, (name, value)) in self.values.iter().enumerate() {
+            // The tenant, which comes first, need not be in it.
+            if index > 0 && !path.contains(&format!("{{{name}}}")) {
+                return Err(refuse(&format!("the path has no {{{name}}} for which a value was given")));
+            }
             if matches!(value.as_str(), "" | "." | "..") {
                 return Err(refuse(&format!("the value of {{{name}}} is empty or a dot segment")));
             }

@@ -44,6 +44,17 @@ fn a_path_is_filled_with_the_tenant_and_with_encoded_values() {
 }
 
 #[test]
+fn a_value_without_a_place_in_the_path_is_refused() {
+    let service = Service::start();
+    for (path, name) in [("/api/v1/users/7", "id"), ("/api/v1/tenants/{tenant}/users", "tenant")] {
+        let error = service.iam().request(Method::Get, path).set(name, "7").send::<()>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains(&format!("the path has no {{{name}}} for which")), "{error}");
+    }
+    assert_eq!(service.lines().len(), 0);
+}
+
+#[test]
 fn a_path_that_could_lead_elsewhere_is_refused() {
     let service = Service::start();
     let iam = service.iam();
