@@ -187,7 +187,8 @@ impl ClientCredentials {
     /// The client and its server, for the diagnosis of a refusal. Nothing secret.
     pub(crate) fn describe(&self) -> String {
         let place = self.issuer.as_deref().or(self.token_endpoint.as_deref()).unwrap_or_default();
-        let place = place.split(['?', '@']).next().unwrap_or_default();
+        // Neither a user with a password before the host, nor a query.
+        let place = place.split('?').next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
         format!("OAuth client {} of {place}", self.id)
     }
 }
@@ -205,4 +206,19 @@ impl fmt::Debug for ClientCredentials {
 
 pub(super) fn missing(what: &str) -> Error {
     Error::new(ErrorKind::Config, format!("the OAuth client lacks {what}")).advise("add it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_described_without_password_and_query() {
+        for url in
+            ["https://a.example/t", "https://joe:sesame@a.example/t", "https://joe:sesame@a.example/t?key=sesame"]
+        {
+            let described = ClientCredentials::at(url, "loader", "x").describe();
+            assert!(described.ends_with("a.example/t") && !described.contains("sesame"), "{described}");
+        }
+    }
 }

@@ -139,8 +139,8 @@ impl Ocms {
     /// The client and its server, for the diagnosis of a refusal. Nothing secret.
     pub(super) fn describe(&self, environment: Environment) -> String {
         let server = self.token_url.as_deref().or(self.issuer.as_deref()).unwrap_or(environment.auth_url());
-        // A URL that is no good may hold a password.
-        let server = server.split(['?', '@']).next().unwrap_or_default();
+        // Neither a user with a password before the host, nor a query.
+        let server = server.split('?').next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
         format!("OCMS client {} of {server}", self.client_id)
     }
 
