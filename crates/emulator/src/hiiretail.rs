@@ -159,6 +159,12 @@ impl HiiRetail {
         self.platform.iam.lock().settle_after_reads = reads;
     }
 
+    /// How many resources one list returns at most from now on, at least one; clients ask for the rest by `skip`.
+    /// Default: all.
+    pub fn resources_per_page(&self, count: usize) {
+        self.platform.iam.lock().resources_per_page = count.max(1);
+    }
+
     /// Lets something go wrong, once or as often as the fault says.
     ///
     /// ```

@@ -44,14 +44,18 @@ impl<'r> Call<'r> {
         }
     }
 
-    /// Of all things the page that `limit` and `offset` name.
-    pub(super) fn page<T>(&self, mut all: Vec<T>) -> Result<Vec<T>, Rejection> {
-        let number = |name: &str, default: usize| match self.parameter(name).map(str::parse::<usize>) {
+    /// A parameter that counts something.
+    pub(super) fn number(&self, name: &str, default: usize) -> Result<usize, Rejection> {
+        match self.parameter(name).map(str::parse::<usize>) {
             None => Ok(default),
             Some(Ok(number)) => Ok(number),
             Some(Err(_)) => Err(Rejection::invalid(format!("{name} must not be less than 0"))),
-        };
-        let (limit, offset) = (number("limit", MAX_PAGE)?, number("offset", 0)?);
+        }
+    }
+
+    /// Of all things the page that `limit` and `offset` name.
+    pub(super) fn page<T>(&self, mut all: Vec<T>) -> Result<Vec<T>, Rejection> {
+        let (limit, offset) = (self.number("limit", MAX_PAGE)?, self.number("offset", 0)?);
         if limit > MAX_PAGE {
             return Err(Rejection::invalid(format!("limit must not be greater than {MAX_PAGE}")));
         }

@@ -50,6 +50,7 @@ struct Settings {
     refuse_tokens_as: Option<TokenRefusal>,
     discover_as: Option<DiscoveryForm>,
     settle_after_reads: Option<u32>,
+    resources_per_page: Option<usize>,
     denied_permissions: Option<Vec<String>>,
 }
 
@@ -69,6 +70,9 @@ impl Settings {
         }
         if let Some(reads) = self.settle_after_reads {
             platform.iam.lock().settle_after_reads = reads;
+        }
+        if let Some(count) = self.resources_per_page {
+            platform.iam.lock().resources_per_page = count.max(1);
         }
         if let Some(permissions) = self.denied_permissions {
             platform.deny(permissions);

@@ -26,6 +26,8 @@ use records::{Permission, Role, Tenant};
 pub(super) struct Iam {
     /// How often something new is read before it is there.
     pub(super) settle_after_reads: u32,
+    /// How many resources a list returns at most.
+    pub(super) resources_per_page: usize,
     permissions: Collection<Permission>,
     roles: Collection<Role>,
     tenants: HashMap<String, Tenant>,
@@ -35,6 +37,7 @@ impl Default for Iam {
     fn default() -> Self {
         Self {
             settle_after_reads: 0,
+            resources_per_page: usize::MAX,
             permissions: builtin::permissions(),
             roles: builtin::roles(),
             tenants: HashMap::new(),
@@ -47,7 +50,7 @@ impl Iam {
         let Some(name) = &call.tenant else {
             return self.carry_out_for_all(operation, call);
         };
-        let reads = self.settle_after_reads;
+        let (reads, largest_page) = (self.settle_after_reads, self.resources_per_page);
         let (roles, permissions) = (&self.roles, &self.permissions);
         let tenant = self.tenants.entry(name.clone()).or_default();
         let groups = &mut tenant.groups;
@@ -70,7 +73,7 @@ impl Iam {
             Operation::SetResource => resources::set(&mut tenant.resources, call),
             Operation::GetResource => resources::get(&tenant.resources, call),
             Operation::DeleteResource => resources::delete(&mut tenant.resources, call),
-            Operation::ListResources => resources::list(&tenant.resources, call),
+            Operation::ListResources => resources::list(&tenant.resources, call, largest_page),
             _ => carry_out_for_users(tenant, operation, call),
         }
     }

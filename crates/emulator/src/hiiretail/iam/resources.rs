@@ -33,19 +33,21 @@ pub(super) fn delete(resources: &mut Collection<Resource>, call: &Call<'_>) -> O
     Ok(Response::empty(204))
 }
 
-/// All of one type, which is what stands before the first colon, or all. No paging can be asked for, and yet the
-/// response has the headers of a page.
-pub(super) fn list(resources: &Collection<Resource>, call: &Call<'_>) -> Outcome {
+/// Those of one type, which is what stands before the first colon, or all. No paging is documented, and yet the response
+/// has the headers of a page: what is beyond the largest page is asked for by `skip`, as it is for tenants.
+pub(super) fn list(resources: &Collection<Resource>, call: &Call<'_>, largest_page: usize) -> Outcome {
     if let Some(permission) = call.parameter("permission") {
         ids::check(permission, ids::is_permission)?;
     }
     let wanted = call.parameter("type");
     let is_wanted = |resource: &&Resource| wanted.is_none_or(|kind| resource.id.split(':').next() == Some(kind));
     let list: Vec<_> = resources.iter().filter(is_wanted).collect();
-    let total = list.len().to_string();
-    Ok(Response::json(200, &json!(list))
-        .with_header("X-Pagination-Total", &total)
-        .with_header("X-Pagination-Skip", "0")
-        .with_header("X-Pagination-Take", &total)
-        .with_header("X-Pagination-Has-More", "false"))
+    let (total, skipped) = (list.len(), call.number("skip", 0)?);
+    let page: Vec<_> = list.into_iter().skip(skipped).take(largest_page).collect();
+    let has_more = skipped.saturating_add(page.len()) < total;
+    Ok(Response::json(200, &json!(page))
+        .with_header("X-Pagination-Total", &total.to_string())
+        .with_header("X-Pagination-Skip", &skipped.to_string())
+        .with_header("X-Pagination-Take", &largest_page.min(total).to_string())
+        .with_header("X-Pagination-Has-More", &has_more.to_string()))
 }

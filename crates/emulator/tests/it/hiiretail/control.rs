@@ -28,7 +28,7 @@ fn everything_can_be_set_over_http() {
     control("settings", r#"{"discover_as":{"issuer":"https://elsewhere.example"}}"#);
     let document = anonymous(&service).send(Request::get("/.well-known/openid-configuration")).json();
     assert_eq!(document["issuer"], "https://elsewhere.example");
-    control("settings", r#"{"clock_offset_seconds":-60}"#);
+    control("settings", r#"{"clock_offset_seconds":-60,"resources_per_page":1}"#);
 
     control("clients", r#"{"id":"id","state":"Revoked"}"#);
     assert_eq!(ask(&service, "id", "secret", GRANT).status, 401);

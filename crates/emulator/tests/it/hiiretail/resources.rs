@@ -59,3 +59,23 @@ fn resources_are_listed_by_type_and_under_a_permission() {
     service.deny(["pos.receipt.void"]);
     assert_empty(&under("pos.receipt.void"), 403);
 }
+
+#[test]
+fn more_resources_than_fit_on_a_page_are_returned_by_skip() {
+    let service = service();
+    let client = logged_in(&service);
+    for id in ["bu:001", "bu:002", "bu:003", "pos:1"] {
+        assert_eq!(client.send(Request::put(format!("{RESOURCES}/{id}")).json(r#"{"name":"n"}"#)).status, 201);
+    }
+    service.resources_per_page(2);
+    for (skip, ids, has_more) in [("0", "bu:001 bu:002", "true"), ("2", "bu:003", "false"), ("7", "", "false")] {
+        let page = client.send(Request::get(format!("{RESOURCES}?type=bu&skip={skip}"))).ok();
+        let list = page.json();
+        let found: Vec<_> = list.as_array().unwrap().iter().map(|resource| resource["id"].as_str().unwrap()).collect();
+        assert_eq!((found.join(" "), page.header("x-pagination-has-more")), (ids.to_owned(), Some(has_more)));
+        assert_eq!((page.header("x-pagination-skip"), page.header("x-pagination-take")), (Some(skip), Some("2")));
+        assert_eq!(page.header("x-pagination-total"), Some("3"));
+    }
+    let refused = client.send(Request::get(format!("{RESOURCES}?skip=x")));
+    assert_error(&refused, 400, "Bad Request", json!(["skip must not be less than 0"]));
+}
