@@ -26,7 +26,7 @@ pub enum Cause {
     Discovery,
     /// The client: its secret, its state, its permissions.
     Credentials,
-    /// No response arrived.
+    /// No response arrived, or there was no connection: also where a certificate is not trusted or a proxy refuses.
     Network,
     /// The service failed.
     ServerError,
@@ -48,6 +48,8 @@ impl Cause {
             (Unavailable | Unconfirmed | Timeout, _) => Cause::Network,
             (Credentials, _) if is_about_token(error) => Cause::TokenExpired,
             (Credentials | Clock, _) | (Refused, Some(403)) => Cause::Credentials,
+            // The certificate of the server is not trusted, or the proxy refuses: the service was not reached.
+            (Refused, None) => Cause::Network,
             (Refused, _) => Cause::Configuration,
             (Protocol, _) => Cause::Unknown,
             _ => Cause::Unknown,
@@ -75,14 +77,15 @@ impl Cause {
             Cause::Configuration => "correct the setting or the argument that the error names",
             Cause::Discovery => "check the environment and the issuer, or give the token URL",
             Cause::Credentials => "check client id, secret and tenant, that the client is authorized, and its roles",
-            Cause::Network => "check the network, the proxy and the environment",
+            Cause::Network => "check the network, the proxy, the certificates and the environment",
             Cause::ServerError => "try again later; if it goes on, report the time and the status",
             Cause::RateLimit => "wait as long as the service says, and send less",
             Cause::TokenExpired => "check the audience, the environment and this machine's clock",
         }
     }
 
-    /// Whether trying later may help: the network, the service, the rate and an expired token.
+    /// Whether causes of this sort pass: the network, the service, the rate and an expired token do. Of one error
+    /// [`Error::is_retryable`] knows more: a certificate that is not trusted is of the network, and does not pass.
     pub fn is_transient(self) -> bool {
         matches!(self, Cause::Network | Cause::ServerError | Cause::RateLimit | Cause::TokenExpired)
     }
@@ -130,6 +133,7 @@ mod tests {
             (ErrorKind::Refused, Some(400), Some("Bad Request"), "invalid_request"),
             (ErrorKind::Refused, Some(404), None, "invalid_request"),
             (ErrorKind::Refused, Some(403), None, "invalid_client"),
+            (ErrorKind::Refused, None, None, "network_error"),
             (ErrorKind::Credentials, Some(401), Some("invalid_client"), "invalid_client"),
             (ErrorKind::Credentials, Some(400), Some("invalid_scope"), "invalid_client"),
             (ErrorKind::Credentials, Some(401), Some("invalid_token"), "token_expired"),
@@ -143,6 +147,7 @@ mod tests {
             (ErrorKind::Unconfirmed, None, None, "network_error"),
             (ErrorKind::Unconfirmed, Some(500), None, "server_error"),
             (ErrorKind::Unavailable, Some(503), None, "server_error"),
+            (ErrorKind::Unavailable, Some(408), None, "server_error"),
             (ErrorKind::Throttled, Some(429), None, "rate_limited"),
             (ErrorKind::Protocol, Some(200), None, "unknown_error"),
         ] {
