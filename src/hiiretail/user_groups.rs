@@ -38,8 +38,10 @@ pub struct Membership {
 /// A group to join.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct NewMembership<'g> {
-    user_group_document_id: &'g str,
+struct NewMembership<'m> {
+    user_group_document_id: &'m str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document_id: Option<&'m str>,
 }
 
 /// Every call blocks and fails as [every call](super::Iam#blocking) does.
@@ -49,11 +51,15 @@ impl UserGroups {
     ///
     /// It is sent once: an error of kind [`Unconfirmed`](crate::ErrorKind::Unconfirmed) leaves open whether the user is in it.
     pub fn add(&self, group_id: &str) -> Result<Membership, Error> {
-        let attempted = format!("add the user {:?} to the group {group_id:?}", self.user_id);
-        rules::path_id("group id", group_id).map_err(|error| error.attempting(&*attempted))?;
-        let add = self.operation(Method::POST, [], "iam.user.assign-group", attempted)?;
-        let add = add.body(&NewMembership { user_group_document_id: group_id })?;
-        self.connection.fetch(&add.find_out("UserGroups::list shows whether the user is in it"))
+        self.join(&NewMembership { user_group_document_id: group_id, document_id: None })
+    }
+
+    /// The same, with an id for the membership; [`add`](UserGroups::add) lets the service make one.
+    ///
+    /// The service does not document what it does with an id that is taken, or for a user who is in the group already: the
+    /// membership that is returned has the id that counts.
+    pub fn add_with_id(&self, group_id: &str, membership_id: &str) -> Result<Membership, Error> {
+        self.join(&NewMembership { user_group_document_id: group_id, document_id: Some(membership_id) })
     }
 
     /// The groups of the user. Needs `iam.user.list-groups`.
@@ -76,6 +82,16 @@ impl UserGroups {
     /// The same, if there is such a membership; whether there was. Needs `iam.user.unassign-group`.
     pub fn remove_if_exists(&self, membership_id: &str) -> Result<bool, Error> {
         self.connection.delete_if_exists(&self.removal(membership_id)?)
+    }
+
+    fn join(&self, membership: &NewMembership<'_>) -> Result<Membership, Error> {
+        let group_id = membership.user_group_document_id;
+        let attempted = format!("add the user {:?} to the group {group_id:?}", self.user_id);
+        let own_id = membership.document_id.map_or(Ok(()), |id| rules::path_id("id of the membership", id));
+        let checked = rules::path_id("group id", group_id).and(own_id);
+        checked.map_err(|error| error.attempting(&*attempted))?;
+        let add = self.operation(Method::POST, [], "iam.user.assign-group", attempted)?.body(membership)?;
+        self.connection.fetch(&add.find_out("UserGroups::list shows whether the user is in it"))
     }
 
     fn removal(&self, membership_id: &str) -> Result<Operation, Error> {
