@@ -3,7 +3,7 @@ use std::time::Duration;
 use ::http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::connection::Operation;
+use super::connection::{Operation, or_default};
 use super::groups::Groups;
 use super::rules;
 use crate::clock::Deadline;
@@ -33,13 +33,13 @@ pub struct AssignedRole {
     /// `custom.…` for a custom role.
     pub role_id: String,
     /// Whether it is one of the tenant's own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub is_custom: bool,
     /// What it applies to: resources such as `bu:001`, or `*`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub bindings: Vec<String>,
     /// What the role applies to by itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub fixed_bindings: Vec<String>,
 }
 

@@ -182,6 +182,11 @@ pub(super) fn read<T: DeserializeOwned>(response: &Response, operation: &Operati
     })
 }
 
+/// For a field of a response that may be missing: null counts as absent, as everywhere in responses.
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(field: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(field)?.unwrap_or_default())
+}
+
 /// Everything but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

@@ -5,7 +5,7 @@ use ::http::Method;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::connection::{Connection, Operation};
+use super::connection::{Connection, Operation, or_default};
 use super::pages::{ListOptions, Pages};
 use super::rules;
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub struct CustomRole {
     /// What people call it.
     pub name: Option<String>,
     /// What it allows.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub permissions: Vec<RolePermission>,
 }
 
@@ -218,12 +218,13 @@ fn check(permissions: &[RolePermission]) -> Result<(), Error> {
     })
 }
 
-/// The service documents texts; what else it may return is kept as JSON.
+/// The service documents texts; what else it may return is kept as JSON, but for null.
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let values = Option::<BTreeMap<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
     let text = |value| match value {
-        Value::String(text) => text,
-        other => other.to_string(),
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
     };
     Ok(values.into_iter().map(|(key, value)| (key, text(value))).collect())
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ::http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::connection::{Connection, Operation};
+use super::connection::{Connection, Operation, or_default};
 use super::pages::{ListOptions, Pages};
 use super::rules;
 use super::status::GroupStatus;
@@ -38,7 +38,7 @@ pub struct Group {
     /// What it is for.
     pub description: Option<String>,
     /// How far the service is with it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub status: GroupStatus,
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ::http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::connection::{Connection, Operation, path};
+use super::connection::{Connection, Operation, or_default, path};
 use super::pages::{ListOptions, Pages};
 use super::rules;
 use crate::error::Error;
@@ -41,10 +41,10 @@ pub struct Role {
     /// What people call it.
     pub name: Option<String>,
     /// What it allows, by ids; by aliases after [`Roles::with_aliases`].
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub permissions: Vec<String>,
     /// What it applies to, whatever is bound to it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub fixed_bindings: Vec<String>,
 }
 

@@ -1,6 +1,9 @@
 //! Responses that are not what the service documents.
 
-use snowpipe_streaming::hiiretail::{Cause, Iam, Method, NewGroup, RoleAssignment};
+use std::fmt::Debug;
+
+use serde_json::{Value, json};
+use snowpipe_streaming::hiiretail::{Cause, Iam, Method, NewGroup, ResourceFilter, RoleAssignment};
 use snowpipe_streaming::{Error, ErrorKind};
 
 use super::support::Service;
@@ -100,4 +103,57 @@ fn errors_of_every_shape_are_shown() {
         let error = service.iam().groups().get("g-1").unwrap_err();
         assert!(error.to_string().contains(shown), "{body}: {error}");
     }
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let stated = fields.into_iter().filter(|(_, value)| !value.is_null());
+            stated.map(|(name, value)| (name, without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
+/// The same, whether what is null is null or left out.
+fn same<T: Debug>(body: Value, call: impl Fn(&Iam) -> Result<T, Error>) {
+    let service = Service::start();
+    service.respond(200, &body.to_string()).respond(200, &without_nulls(body.clone()).to_string());
+    let iam = service.iam();
+    let [null, absent] = [call(&iam), call(&iam)].map(|result| format!("{:?}", result.expect("it is understood")));
+    assert_eq!(null, absent, "{body}");
+}
+
+#[test]
+fn null_counts_as_absent() {
+    let group = json!({"id": "g-1", "name": "A", "description": null, "status": null});
+    same(group.clone(), |iam| iam.groups().get("g-1"));
+    same(json!([group]), |iam| iam.groups().list().collect::<Result<Vec<_>, _>>());
+    same(
+        json!([{"id": "u-1", "name": null, "email": null, "externalId": null, "externalProviderId": null,
+                "userProfileExternalUserId": null, "googleIdentity": null, "scope": null, "standaloneId": null,
+                "status": null, "type": null, "userProfileId": null}]),
+        |iam| iam.groups().members("g-1"),
+    );
+    same(json!([{"roleId": "iam.viewer", "isCustom": null, "bindings": null, "fixedBindings": null}]), |iam| {
+        iam.groups().roles("g-1")
+    });
+    same(json!({"id": "custom.a", "name": null, "permissions": null}), |iam| iam.custom_roles().get("custom.a"));
+    for attributes in [json!(null), json!({"limit": null, "shift": "day"})] {
+        let permission = json!({"id": "pos.receipt.read", "attributes": attributes, "alias": null});
+        same(json!({"id": "custom.a", "permissions": [permission]}), |iam| iam.custom_roles().get("custom.a"));
+    }
+    same(json!({"id": "iam.viewer", "name": null, "permissions": null, "fixedBindings": null}), |iam| {
+        iam.roles().get("iam.viewer")
+    });
+    same(json!([{"id": "pos.receipt.read", "description": null, "alias": null}]), |iam| iam.permissions().list());
+    same(json!([{"id": "bu:1", "name": "A", "props": null}]), |iam| iam.resources().list(&ResourceFilter::new()));
+}
+
+#[test]
+fn null_for_what_must_be_there_is_an_error() {
+    strange(r#"{"id":null,"name":"A"}"#, |iam| iam.groups().get("g-1"));
+    strange(r#"[{"roleId":null}]"#, |iam| iam.groups().roles("g-1"));
+    strange(r#"{"documentId":"m-1","userGroupDocumentId":null}"#, |iam| iam.user_groups("u-1").get("m-1"));
 }
