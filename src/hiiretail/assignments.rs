@@ -105,11 +105,15 @@ impl Groups {
 
     /// Waits until the service shows a role that was assigned, and returns it. Needs `iam.group.list-roles`.
     ///
-    /// It asks at once, and then with growing pauses of up to two seconds, until `timeout` is over.
+    /// It asks at once, and then with growing pauses of up to two seconds, until `timeout` is over. Meanwhile the service may
+    /// be unreachable or busy, or not know a new group yet (404): it is asked again, and not before the time that it names.
     ///
     /// # Errors
     ///
-    /// [`Timeout`](ErrorKind::Timeout) when the service does not show the role in time.
+    /// [`Timeout`](ErrorKind::Timeout) when the service does not show the role in time. If the last look failed, the error is
+    /// that failure: [`Refused`](ErrorKind::Refused) with 404, [`Unavailable`](ErrorKind::Unavailable),
+    /// [`Throttled`](ErrorKind::Throttled), also when the service asks for a longer delay than is left. All
+    /// [others](super::Iam#errors) end the wait at once.
     pub fn wait_for_role(&self, group_id: &str, role_id: &str, timeout: Duration) -> Result<AssignedRole, Error> {
         let attempted = format!("see the role {role_id:?} of the group {group_id:?}");
         rules::role_id(role_id).map_err(|error| error.attempting(&*attempted))?;
@@ -119,24 +123,29 @@ impl Groups {
         let mut pause = FIRST_PAUSE;
         loop {
             list.timeout = Some(deadline.left(clock.now()).max(MIN_ATTEMPT));
-            let roles: Vec<AssignedRole> = self.connection.fetch(&list)?;
-            if let Some(role) = roles.into_iter().find(|role| role.role_id == role_id) {
-                return Ok(role);
-            }
-            if !self.pause(pause, deadline) {
-                let reason = format!("the service did not show it within {} s", timeout.as_secs_f64());
-                return Err(Error::new(ErrorKind::Timeout, reason)
-                    .attempting(&*list.attempted)
-                    .advise("wait longer; if it stays away, look at the role's id and assign it again"));
+            let failure = match self.connection.fetch::<Vec<AssignedRole>>(&list) {
+                Ok(roles) => match roles.into_iter().find(|role| role.role_id == role_id) {
+                    Some(role) => return Ok(role),
+                    None => None,
+                },
+                Err(error) if may_pass(&error) => Some(error),
+                Err(error) => return Err(error),
+            };
+            let asked_for = failure.as_ref().and_then(Error::retry_after).unwrap_or_default();
+            if !self.pause(pause, asked_for, deadline) {
+                return Err(not_shown(failure, timeout).attempting(&*list.attempted));
             }
             pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 
-    /// Whether there was time for it, or at least for a part.
-    fn pause(&self, pause: Duration, deadline: Deadline) -> bool {
+    /// Whether there was time for it, or at least for a part, and for all that the service asked for.
+    fn pause(&self, pause: Duration, asked_for: Duration, deadline: Deadline) -> bool {
         let left = deadline.left(self.connection.clock.now());
-        self.connection.clock.sleep(pause.min(left));
+        if asked_for > left {
+            return false;
+        }
+        self.connection.clock.sleep(pause.max(asked_for).min(left));
         !left.is_zero()
     }
 
@@ -175,6 +184,26 @@ impl Groups {
 }
 
 /// Mostly the role is there by then.
+/// Whether a later look may have another result. The session has repeated each of them where that helps.
+fn may_pass(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Throttled | ErrorKind::Timeout => true,
+        // A new group may be known late, as an assignment is.
+        ErrorKind::Refused => error.status() == Some(404),
+        _ => false,
+    }
+}
+
+/// The end of a wait: the failure of the last look, or that it had no failure.
+fn not_shown(failure: Option<Error>, timeout: Duration) -> Error {
+    let waited = timeout.as_secs_f64();
+    match failure {
+        Some(failure) => failure.and_advise(&format!("this ended the wait of {waited} s")),
+        None => Error::new(ErrorKind::Timeout, format!("the service did not show it within {waited} s"))
+            .advise("wait longer; if it stays away, look at the role's id and assign it again"),
+    }
+}
+
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Rare enough for a service that is late, soon enough for a person who waits.
 const MAX_PAUSE: Duration = Duration::from_secs(2);

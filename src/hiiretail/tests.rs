@@ -3,6 +3,7 @@
 mod calls;
 mod lifetimes;
 mod lists;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;

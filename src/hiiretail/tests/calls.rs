@@ -6,7 +6,6 @@ use crate::hiiretail::{Cause, NewGroup, ResourceFilter, RoleAssignment};
 use crate::http::Stage;
 
 const API: &str = "https://iam.example/api/v1/tenants/my-tenant";
-const ROLES: &str = "https://iam.example/api/v2/tenants/my-tenant/groups/g-1/roles";
 
 #[test]
 fn a_creation_is_sent_once_when_it_may_have_been_applied_and_the_error_says_how_to_find_out() {
@@ -44,6 +43,17 @@ fn what_was_not_sent_or_not_taken_is_repeated_also_when_it_creates() {
     let (iam, _) = scripted(&script, builder());
     assert_eq!(iam.groups().create(&NewGroup::new("Staff")).unwrap().id, "g-1");
     assert_eq!(script.lines().len(), 4);
+}
+
+#[test]
+fn a_creation_with_a_refused_token_is_sent_once_more() {
+    let script = Script::default();
+    script.respond(200, TOKEN).respond(401, "").respond(200, ANOTHER).respond(201, r#"{"id":"g-1","name":"Staff"}"#);
+    let (iam, _) = scripted(&script, builder());
+    assert_eq!(iam.groups().create(&NewGroup::new("Staff")).unwrap().id, "g-1");
+    let bearers = script.sent().into_iter().filter_map(|sent| sent.headers.get("authorization").cloned());
+    let bearers: Vec<_> = bearers.filter(|bearer| !bearer.as_bytes().starts_with(b"Basic")).collect();
+    assert_eq!(bearers, ["Bearer token-1", "Bearer token-2"]);
 }
 
 #[test]
@@ -141,47 +151,4 @@ fn a_longer_delay_than_the_call_may_take_is_reported() {
     let error = iam.user_groups("u-1").list().unwrap_err();
     assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Throttled, Some(Duration::from_secs(70))));
     assert_eq!((clock.slept().len(), Cause::of(&error)), (0, Cause::RateLimit));
-}
-
-#[test]
-fn a_role_is_awaited_with_growing_pauses() {
-    let script = Script::default();
-    script.respond(200, TOKEN).respond(200, "[]").respond(200, "[]").respond(200, "[]");
-    script.respond(
-        200,
-        r#"[{"roleId":"iam.viewer","bindings":[]},{"roleId":"custom.a","isCustom":true,"bindings":["*"]}]"#,
-    );
-    let (iam, clock) = scripted(&script, builder());
-    let role = iam.groups().wait_for_role("g-1", "custom.a", Duration::from_secs(10)).unwrap();
-    assert_eq!((role.bindings, role.is_custom), (vec!["*".to_owned()], true));
-    assert_eq!(clock.slept(), [100, 200, 400].map(Duration::from_millis));
-    assert_eq!(script.lines()[1..], vec![format!("GET {ROLES}"); 4]);
-}
-
-#[test]
-fn a_role_that_does_not_come_ends_the_wait_in_time() {
-    let script = Script::default();
-    script.respond(200, TOKEN);
-    for _ in 0..20 {
-        script.respond(200, "[]");
-    }
-    let (iam, clock) = scripted(&script, builder());
-    let began = clock.now();
-    let error = iam.groups().wait_for_role("g-1", "custom.a", Duration::from_secs(5)).unwrap_err();
-    assert_eq!((error.kind(), seconds(&clock, began)), (ErrorKind::Timeout, 5));
-    assert_eq!(clock.slept().last(), Some(&Duration::ZERO), "it looks once more when the time is over");
-    let text = error.to_string();
-    assert!(
-        text.starts_with("could not see the role \"custom.a\" of the group \"g-1\": the service did not show it"),
-        "{text}"
-    );
-}
-
-#[test]
-fn a_wait_of_no_time_looks_once() {
-    let script = Script::default();
-    script.respond(200, TOKEN).respond(200, "[]").respond(200, "[]");
-    let (iam, _) = scripted(&script, builder());
-    let error = iam.groups().wait_for_role("g-1", "custom.a", Duration::ZERO).unwrap_err();
-    assert_eq!((error.kind(), script.lines().len()), (ErrorKind::Timeout, 2));
 }
