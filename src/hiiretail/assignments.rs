@@ -30,7 +30,7 @@ pub struct RoleAssignment {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct AssignedRole {
-    /// `custom.…` for a custom role.
+    /// `custom.…` for a custom role, two parts such as `iam.viewer` for a built-in one.
     pub role_id: String,
     /// Whether it is one of the tenant's own.
     #[serde(default, deserialize_with = "or_default")]
@@ -58,16 +58,17 @@ impl RoleAssignment {
     }
 }
 
-/// Roles of groups. Ids of custom roles are `custom.<name>`; all others are built in.
+/// Roles of groups. An id of two parts such as `iam.viewer` is that of a built-in role, any other that of a custom role.
 #[allow(clippy::missing_errors_doc, reason = "the errors are those of every call of the client")]
 impl Groups {
     /// Assigns a role to a group. Needs `iam.group.assign-role`.
     ///
     /// It is sent once: an error of kind [`Unconfirmed`](ErrorKind::Unconfirmed) leaves open whether the group has it. The
-    /// service may show it a little later: see [`wait_for_role`](Groups::wait_for_role).
+    /// service may show it a little later: see [`wait_for_role`](Groups::wait_for_role). A custom role has to be named
+    /// `custom.<name>` here: the service documents no error for one that it does not know.
     pub fn assign_role(&self, group_id: &str, assignment: &RoleAssignment) -> Result<(), Error> {
         let attempted = format!("assign the role {:?} to the group {group_id:?}", assignment.role_id);
-        let checked = rules::role_id(&assignment.role_id).and_then(|()| rules::bindings(&assignment.bindings));
+        let checked = rules::assigned_role_id(&assignment.role_id).and_then(|()| rules::bindings(&assignment.bindings));
         checked.map_err(|error| error.attempting(&*attempted))?;
         let assign = self.roles_of(Method::POST, group_id, "iam.group.assign-role", attempted)?.body(assignment)?;
         self.connection.run(&assign.find_out("Groups::roles shows whether the group has it"))
@@ -116,7 +117,7 @@ impl Groups {
     /// [others](super::Iam#errors) end the wait at once.
     pub fn wait_for_role(&self, group_id: &str, role_id: &str, timeout: Duration) -> Result<AssignedRole, Error> {
         let attempted = format!("see the role {role_id:?} of the group {group_id:?}");
-        rules::role_id(role_id).map_err(|error| error.attempting(&*attempted))?;
+        rules::path_id("role id", role_id).map_err(|error| error.attempting(&*attempted))?;
         let mut list = self.roles_of(Method::GET, group_id, "iam.group.list-roles", attempted)?;
         let clock = &self.connection.clock;
         let deadline = clock.now().deadline(timeout);
@@ -175,7 +176,7 @@ impl Groups {
         permission: &'static str,
         attempted: String,
     ) -> Result<Operation, Error> {
-        let checked = rules::path_id("group id", group_id).and_then(|()| rules::role_id(role_id));
+        let checked = rules::path_id("group id", group_id).and_then(|()| rules::path_id("role id", role_id));
         checked.map_err(|error| error.attempting(&*attempted))?;
         let path = self.connection.path(version, ["groups", group_id, "roles", role_id]);
         let query = format!("isCustom={}", rules::is_custom(role_id));
@@ -183,7 +184,6 @@ impl Groups {
     }
 }
 
-/// Mostly the role is there by then.
 /// Whether a later look may have another result. The session has repeated each of them where that helps.
 fn may_pass(error: &Error) -> bool {
     match error.kind() {
@@ -204,6 +204,7 @@ fn not_shown(failure: Option<Error>, timeout: Duration) -> Error {
     }
 }
 
+/// Mostly the role is there by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Rare enough for a service that is late, soon enough for a person who waits.
 const MAX_PAUSE: Duration = Duration::from_secs(2);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ::http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind};

@@ -30,7 +30,7 @@ pub struct CustomRoles {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct CustomRole {
-    /// `custom.<name>`.
+    /// `custom.<name>`, by the example in the service's document. Whatever it is, the calls take it as it is.
     pub id: String,
     /// What people call it.
     pub name: Option<String>,
@@ -119,7 +119,7 @@ impl NewCustomRole {
     }
 
     fn check(&self) -> Result<(), Error> {
-        rules::custom_role_id(&self.id)?;
+        rules::new_custom_role_id(&self.id)?;
         self.name.as_deref().map_or(Ok(()), rules::role_name)?;
         check(&self.permissions)
     }
@@ -205,7 +205,7 @@ impl CustomRoles {
 
     fn of(&self, method: Method, id: &str, permission: &'static str, act: &str) -> Result<Operation, Error> {
         let attempted = format!("{act} {id:?}");
-        rules::custom_role_id(id).map_err(|error| error.attempting(&*attempted))?;
+        rules::path_id("id of the custom role", id).map_err(|error| error.attempting(&*attempted))?;
         Ok(Operation::new(method, self.connection.path("v1", ["roles", id]), permission, attempted))
     }
 }
@@ -226,5 +226,5 @@ fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, 
         Value::String(text) => Some(text),
         other => Some(other.to_string()),
     };
-    Ok(values.into_iter().map(|(key, value)| (key, text(value))).collect())
+    Ok(values.into_iter().filter_map(|(key, value)| Some((key, text(value)?))).collect())
 }

@@ -85,6 +85,15 @@ mod tests {
         for name in ["production", "PROD", " live "] {
             assert_eq!(name.parse::<Environment>().unwrap(), Environment::Production);
         }
+        for (name, environment) in [
+            ("test", Environment::Test),
+            ("staging", Environment::Staging),
+            ("stage", Environment::Staging),
+            ("development", Environment::Development),
+            ("dev", Environment::Development),
+        ] {
+            assert_eq!(name.parse::<Environment>().unwrap(), environment);
+        }
         for name in ["", "tests", "qa"] {
             let error = name.parse::<Environment>().unwrap_err();
             assert!(error.to_string().contains("give production, test, staging or development"), "{error}");

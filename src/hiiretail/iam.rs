@@ -28,7 +28,8 @@ pub use self::builder::IamBuilder;
 /// The access token is fetched by the first call that needs one, and kept until shortly before it expires. Then one call
 /// renews it while the others go on with the old one. A token that the service refuses earlier is renewed, and the request
 /// sent once more. The IAM documents 403 alone, without a reason, for an expired token and for a missing permission: such a
-/// response renews a token that is older than a minute, once in its lifetime.
+/// response renews a token that is older than a minute, once in its lifetime. A younger token that was revoked shows as a
+/// denial until then: [`Iam::refresh`] fetches another at once.
 ///
 /// # Blocking
 ///
@@ -41,7 +42,8 @@ pub use self::builder::IamBuilder;
 /// Every call may end in
 /// [`Config`](crate::ErrorKind::Config) (an id, a name or a setting breaks a rule; nothing was sent),
 /// [`Credentials`](crate::ErrorKind::Credentials) (OCMS refuses the client, or the IAM its token),
-/// [`Refused`](crate::ErrorKind::Refused) (400, 404 or 409; 403: a permission is missing, or the tenant is another),
+/// [`Refused`](crate::ErrorKind::Refused) (400, 404 or 409; 403: a permission is missing, the tenant is another, or a young
+/// token was revoked; without a status: the certificate is not trusted, or the proxy refuses),
 /// [`Throttled`](crate::ErrorKind::Throttled), [`Unavailable`](crate::ErrorKind::Unavailable),
 /// [`Timeout`](crate::ErrorKind::Timeout),
 /// [`Unconfirmed`](crate::ErrorKind::Unconfirmed) (it may have been created or assigned, and the response was lost) or
@@ -128,6 +130,9 @@ impl Iam {
     }
 
     /// Discards the token and fetches another, whatever its age. Always reaches the network: two calls in a row fetch twice.
+    ///
+    /// It is the way out when a token of less than a minute is revoked: the IAM refuses it by a 403 without a reason, which is
+    /// taken for a missing permission.
     ///
     /// # Blocking
     ///

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::connection::{Connection, Operation, encoded, pair};
+use super::rules;
 use crate::error::{Error, ErrorKind};
 
 /// The method of a [`RawRequest`].
@@ -31,7 +32,7 @@ pub enum Method {
 /// use snowpipe_streaming::hiiretail::Method;
 ///
 /// let users: Value = iam.request(Method::Get, "/api/v1/tenants/{tenant}/users").query("includePii", "false").send()?;
-/// let user: Value = iam.request(Method::Get, "/api/v1/tenants/{tenant}/users/{id}").set("id", "user/1").send()?;
+/// let user: Value = iam.request(Method::Get, "/api/v1/tenants/{tenant}/users/{id}").set("id", "user 1").send()?;
 /// # Ok(())
 /// # }
 /// ```
@@ -50,7 +51,9 @@ impl RawRequest {
         RawRequest { connection, method, path, values, query: Vec::new(), body: None }
     }
 
-    /// Puts a value, percent-encoded, in the place of `{name}` in the path.
+    /// Puts a value, percent-encoded, in the place of `{name}` in the path: one segment of it.
+    ///
+    /// A value with `/` is refused, because many gateways decode `%2F`; who needs one writes it in the path.
     #[must_use]
     pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> RawRequest {
         self.values.push((name.into(), value.into()));
@@ -100,8 +103,9 @@ impl RawRequest {
             if index > 0 && !path.contains(&format!("{{{name}}}")) {
                 return Err(refuse(&format!("the path has no {{{name}}} for which a value was given")));
             }
-            if matches!(value.as_str(), "" | "." | "..") {
-                return Err(refuse(&format!("the value of {{{name}}} is empty or a dot segment")));
+            if !rules::is_segment(value) {
+                let what = "is empty, . or .., or has a / or a control character in it";
+                return Err(refuse(&format!("the value of {{{name}}} {what}")));
             }
             path = path.replace(&format!("{{{name}}}"), &encoded(value));
         }
@@ -113,8 +117,8 @@ impl RawRequest {
         if path.contains(['{', '}']) {
             return Err(refuse("the path has a {name} without a value"));
         }
-        // Servers resolve encoded dots as well.
-        let plain = path.to_ascii_lowercase().replace("%2e", ".");
+        // Servers resolve encoded dots and slashes as well.
+        let plain = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
         if plain.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(refuse("the path has a dot segment"));
         }

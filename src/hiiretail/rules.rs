@@ -1,22 +1,27 @@
 //! What ids, names and settings must be like: checked before anything is sent, as pure functions.
 //!
-//! The rules are those of the IAM's OpenAPI document, and, for the client's own settings, of the founding plan.
+//! The rules are those of the IAM's OpenAPI document, and, for the client's own settings, of the founding plan. What they leave
+//! open and this client refuses nevertheless is named as its own rule.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, clean};
 
+/// Plans of Hii Retail's own tools allow the underscore or leave it out; in a path and in a header it means itself.
 pub(super) fn tenant_id(id: &str) -> Result<(), Error> {
-    let is_good = has_length(id, 1..=MAX_ID) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    verdict(is_good, "tenant id", id, "1 to 255 letters, digits and hyphens", SETTINGS)
+    setting_id("tenant id", id)
 }
 
 /// As OCMS makes them: base64url without padding.
 pub(super) fn client_id(id: &str) -> Result<(), Error> {
+    setting_id("client id", id)
+}
+
+fn setting_id(what: &str, id: &str) -> Result<(), Error> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_good = has_length(id, 1..=MAX_ID) && id.bytes().all(is_allowed);
-    verdict(is_good, "client id", id, "1 to 255 letters, digits, hyphens and underscores", SETTINGS)
+    verdict(is_good, what, id, "1 to 255 letters, digits, hyphens and underscores", SETTINGS)
 }
 
 /// Says nothing of the secret itself.
@@ -43,7 +48,8 @@ pub(super) fn page_size(size: u32) -> Result<(), Error> {
 }
 
 pub(super) fn group_name(name: &str) -> Result<(), Error> {
-    verdict(has_length(name, 1..=MAX_TEXT), "name of the group", name, "1 to 255 characters", DOCUMENT)
+    verdict(!name.is_empty(), "name of the group", name, "1 to 255 characters", OWN)?;
+    verdict(has_length(name, 0..=MAX_TEXT), "name of the group", name, "at most 255 characters", DOCUMENT)
 }
 
 pub(super) fn group_description(text: &str) -> Result<(), Error> {
@@ -58,10 +64,15 @@ pub(super) fn alias(alias: &str) -> Result<(), Error> {
     verdict(has_length(alias, 0..=MAX_ALIAS), "alias of the permission", alias, "at most 256 characters", DOCUMENT)
 }
 
-/// An id that the service makes. It becomes one segment of a path, so it must be nothing that a path resolves.
+/// An id without a documented form: any that can be one segment of a path.
 pub(super) fn path_id(what: &str, id: &str) -> Result<(), Error> {
-    let is_good = !matches!(id, "" | "." | "..") && !id.contains(char::is_control);
-    verdict(is_good, what, id, "one segment of a path: not empty, not . or .., no control characters", "RFC 3986")
+    let demand = "one segment of a path: not empty, not . or .., no / and no control characters";
+    verdict(is_segment(id), what, id, demand, OWN_OF_PATHS)
+}
+
+/// Whether servers and gateways leave it as it is when it comes percent-encoded: many decode `%2F`, and resolve dots.
+pub(super) fn is_segment(id: &str) -> bool {
+    !matches!(id, "" | "." | "..") && !id.contains('/') && !id.contains(char::is_control)
 }
 
 pub(super) fn permission_id(id: &str) -> Result<(), Error> {
@@ -78,36 +89,47 @@ pub(super) fn permission_id(id: &str) -> Result<(), Error> {
 }
 
 pub(super) fn built_in_role_id(id: &str) -> Result<(), Error> {
-    let is_good = id.split_once('.').is_some_and(|(system, role)| is_word(system, 3..=3) && is_word(role, 2..=30));
     let demand = "two parts with a dot between them, such as iam.viewer: 3 and 2 to 30 lower-case letters or hyphens, none \
                   beginning with a hyphen";
-    verdict(is_good, "id of the built-in role", id, demand, DOCUMENT)
+    verdict(!is_custom(id), "id of the built-in role", id, demand, DOCUMENT)
 }
 
-pub(super) fn custom_role_id(id: &str) -> Result<(), Error> {
-    let is_good = is_custom(id) && id.len() > CUSTOM.len() && !id.contains(char::is_control);
-    verdict(is_good, "id of the custom role", id, "custom. and a name, such as custom.cashier", DOCUMENT)
+/// Of a role to create. The service shows the form by an example, and demands none.
+pub(super) fn new_custom_role_id(id: &str) -> Result<(), Error> {
+    let demand = "custom. and a name with no / and no control characters, such as custom.cashier";
+    verdict(is_named_custom(id), "id of the custom role", id, demand, OWN_OF_EXAMPLE)
 }
 
-/// A role of either sort; no built-in role begins as the custom ones do.
-pub(super) fn role_id(id: &str) -> Result<(), Error> {
-    if is_custom(id) { custom_role_id(id) } else { built_in_role_id(id) }
+/// Of a role to assign, of either sort. The service documents neither a form nor an error for a role that does not exist.
+pub(super) fn assigned_role_id(id: &str) -> Result<(), Error> {
+    let demand = "custom. and a name with no / and no control characters, such as custom.cashier, or that of a built-in role, \
+                  such as iam.viewer";
+    verdict(!is_custom(id) || is_named_custom(id), "role id", id, demand, OWN_OF_EXAMPLE)
 }
 
+/// Built-in roles have a documented form; what has another is a custom role.
 pub(super) fn is_custom(role_id: &str) -> bool {
-    role_id.starts_with(CUSTOM)
+    !role_id.split_once('.').is_some_and(|(system, role)| is_word(system, 3..=3) && is_word(role, 2..=30))
+}
+
+fn is_named_custom(id: &str) -> bool {
+    id.strip_prefix("custom.").is_some_and(|name| !name.is_empty()) && is_segment(id)
 }
 
 pub(super) fn resource_id(id: &str) -> Result<(), Error> {
-    resource("resource id", id, "")
+    verdict(is_resource(id), "resource id", id, RESOURCE, DOCUMENT)?;
+    verdict(!id.contains(char::is_control), "resource id", id, "without control characters", OWN)
 }
 
-/// At most ten of them, each a resource or all.
+/// At most ten of them (documented), each a resource or all (of which there are examples).
 pub(super) fn bindings(bindings: &[String]) -> Result<(), Error> {
     let count = bindings.len();
     verdict(count <= MAX_BINDINGS, "number of bindings", &count.to_string(), "at most 10", DOCUMENT)?;
     let each = bindings.iter().filter(|binding| *binding != "*");
-    each.into_iter().try_for_each(|binding| resource("binding", binding, "* for everything, or a resource id: "))
+    each.into_iter().try_for_each(|binding| {
+        let demand = format!("* for everything, or a resource id: {RESOURCE}");
+        verdict(is_resource(binding) && !binding.contains(char::is_control), "binding", binding, &demand, OWN)
+    })
 }
 
 /// Those of the cash registers have a limit of their own.
@@ -124,16 +146,15 @@ pub(super) fn attributes<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) ->
     let demand = "at most 10";
     verdict(count <= MAX_ATTRIBUTES, "number of attributes of a permission", &count.to_string(), demand, DOCUMENT)?;
     pairs.into_iter().try_for_each(|(key, value)| {
-        verdict(has_length(key, 1..=MAX_KEY), "key of the attribute", key, "1 to 40 characters", DOCUMENT)?;
+        verdict(!key.is_empty(), "key of the attribute", key, "1 to 40 characters", OWN)?;
+        verdict(has_length(key, 0..=MAX_KEY), "key of the attribute", key, "at most 40 characters", DOCUMENT)?;
         verdict(has_length(value, 0..=MAX_VALUE), "value of the attribute", value, "at most 256 characters", DOCUMENT)
     })
 }
 
-fn resource(what: &str, id: &str, or: &str) -> Result<(), Error> {
+fn is_resource(id: &str) -> bool {
     let is_reserved = id.match_indices("__").next().is_some_and(|(at, _)| id[at + 2..].contains("__"));
-    let is_good = has_length(id, 1..=MAX_RESOURCE) && !matches!(id, "." | "..") && !id.contains('/') && !is_reserved;
-    let demand = format!("{or}1 to 1500 characters without /, not . or .., and without two pairs of underscores");
-    verdict(is_good && !id.contains(char::is_control), what, id, &demand, DOCUMENT)
+    has_length(id, 1..=MAX_RESOURCE) && !matches!(id, "." | "..") && !id.contains('/') && !is_reserved
 }
 
 fn is_word(text: &str, length: RangeInclusive<usize>) -> bool {
@@ -158,7 +179,10 @@ fn verdict(is_good: bool, what: &str, shown: &str, demand: &str, source: &str) -
 const DOCUMENT: &str = "by the IAM's OpenAPI document";
 const DEFAULT_PAGE: &str = "by the default of the IAM, which documents no larger page";
 const SETTINGS: &str = "by the limits of the client's settings";
-const CUSTOM: &str = "custom.";
+const OWN: &str = "a rule of this client, where the IAM documents none";
+const OWN_OF_PATHS: &str = "a rule of this client, as servers and gateways resolve the others";
+const OWN_OF_EXAMPLE: &str = "a rule of this client, after the example in the IAM's OpenAPI document";
+const RESOURCE: &str = "1 to 1500 characters without /, not . or .., and without two pairs of underscores";
 
 /// OCMS puts the registered claims into it, and cuts there.
 const MAX_ID: usize = 255;

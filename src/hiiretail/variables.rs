@@ -193,6 +193,24 @@ mod tests {
     }
 
     #[test]
+    fn the_secret_may_be_in_a_file_and_calls_win_over_variables() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "open-sesame\n").unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let look_up = |name: &str| match name {
+            "HIIRETAIL_CLIENT_SECRET_FILE" => Some(path.clone().into()),
+            // As good as unset.
+            "HIIRETAIL_CLIENT_SECRET" | "HIIRETAIL_TOKEN_URL" => Some("".into()),
+            "HIIRETAIL_TIMEOUT" => Some("45s".into()),
+            _ => TRIO.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()),
+        };
+        let builder = builder(Variables::new(&look_up)).unwrap().timeout(Duration::from_secs(7));
+        let shown = format!("{builder:?}");
+        assert!(shown.contains("timeout: 7s") && !shown.contains("sesame"), "{shown}");
+        builder.no_proxy().build().unwrap();
+    }
+
+    #[test]
     fn a_value_that_cannot_be_read_is_an_error_that_names_the_variable() {
         for (name, value) in [
             ("HIIRETAIL_TENANT_ID", "my tenant"),

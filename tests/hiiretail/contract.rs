@@ -1,6 +1,7 @@
 //! Every operation: what it sends, word for word, and what it makes of the documented success.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use snowpipe_streaming::Error;
@@ -74,8 +75,8 @@ fn groups_are_created_read_changed_and_deleted() {
     exchange(200, &json!([group()]), |iam| iam.groups().list().collect::<Result<Vec<_>, _>>())
         .sends("GET /api/v1/tenants/my-tenant/groups?limit=1000&offset=0", Value::Null)
         .returns(&["id: \"g-1\""]);
-    exchange(200, &group(), |iam| iam.groups().get("g/1"))
-        .sends("GET /api/v1/tenants/my-tenant/groups/g%2F1", Value::Null);
+    exchange(200, &group(), |iam| iam.groups().get("g é"))
+        .sends("GET /api/v1/tenants/my-tenant/groups/g%20%C3%A9", Value::Null);
     let change = GroupChange::new().name("New").description("");
     exchange(204, &Value::Null, |iam| iam.groups().update("g-1", &change))
         .sends("PUT /api/v1/tenants/my-tenant/groups/g-1", json!({"name": "New", "description": ""}));
@@ -92,6 +93,14 @@ fn groups_are_created_read_changed_and_deleted() {
             "scope: Some(\"Staff\")",
             "google_identity: Some(\"x\"), standalone_id: None",
         ]);
+}
+
+#[test]
+fn any_success_is_a_success() {
+    for status in [200, 201, 202, 203, 206] {
+        exchange(status, &group(), |iam| iam.groups().get("g-1")).returns(&["id: \"g-1\""]);
+        exchange(status, &Value::Null, |iam| iam.groups().update("g-1", &GroupChange::new().name("B")));
+    }
 }
 
 #[test]
@@ -168,6 +177,28 @@ fn custom_roles_are_created_read_changed_and_deleted() {
 }
 
 #[test]
+fn an_id_of_a_custom_role_that_the_service_returned_is_used_as_it_is() {
+    let roles = "/api/v1/tenants/my-tenant/roles";
+    let returned = json!([{"id": "Store manager", "permissions": []}]);
+    exchange(201, &returned, |iam| iam.custom_roles().list().collect::<Result<Vec<_>, _>>())
+        .returns(&["id: \"Store manager\""]);
+    exchange(200, &returned[0], |iam| iam.custom_roles().get("Store manager"))
+        .sends(&format!("GET {roles}/Store%20manager"), Value::Null);
+    let change = CustomRoleChange::new().name("Manager");
+    exchange(204, &Value::Null, |iam| iam.custom_roles().update("Store manager", &change))
+        .sends(&format!("PUT {roles}/Store%20manager"), json!({"name": "Manager"}));
+    exchange(204, &Value::Null, |iam| iam.custom_roles().delete("Store manager"))
+        .sends(&format!("DELETE {roles}/Store%20manager"), Value::Null);
+    exchange(204, &Value::Null, |iam| iam.groups().unassign_role("g-1", "manager"))
+        .sends("DELETE /api/v1/tenants/my-tenant/groups/g-1/roles/manager?isCustom=true", Value::Null);
+    exchange(200, &Value::Null, |iam| iam.groups().replace_bindings("g-1", "manager", ["*"]))
+        .sends("PUT /api/v2/tenants/my-tenant/groups/g-1/roles/manager?isCustom=true", json!({"bindings": ["*"]}));
+    let assigned = json!([{"roleId": "manager", "isCustom": true, "bindings": ["*"]}]);
+    let wait = Duration::from_secs(5);
+    exchange(200, &assigned, |iam| iam.groups().wait_for_role("g-1", "manager", wait)).returns(&["\"manager\""]);
+}
+
+#[test]
 fn built_in_roles_belong_to_no_tenant() {
     let viewer =
         json!({"id": "iam.viewer", "name": "Viewer", "permissions": ["iam.group.get"], "fixedBindings": ["*"]});
@@ -239,6 +270,9 @@ fn users_join_and_leave_groups() {
     let membership = json!({"documentId": "m-1", "userGroupDocumentId": "g-1"});
     exchange(201, &membership, |iam| iam.user_groups("u-1").add("g-1"))
         .sends(&format!("POST {groups}"), json!({"userGroupDocumentId": "g-1"}))
+        .returns(&["id: \"m-1\", group_id: \"g-1\""]);
+    exchange(201, &membership, |iam| iam.user_groups("u-1").add_with_id("g-1", "m-1"))
+        .sends(&format!("POST {groups}"), json!({"userGroupDocumentId": "g-1", "documentId": "m-1"}))
         .returns(&["id: \"m-1\", group_id: \"g-1\""]);
     exchange(200, &json!([membership]), |iam| iam.user_groups("u-1").list())
         .sends(&format!("GET {groups}"), Value::Null);

@@ -40,6 +40,15 @@ fn a_document_that_names_another_host_gets_no_secret_sent_there() {
 }
 
 #[test]
+fn the_login_is_at_the_authorization_server_alone_and_calls_at_the_api_alone() {
+    let (auth, api) = (Service::start(), Service::start());
+    let iam = Iam::builder(TENANT, auth.client()).api_url(api.url()).build().unwrap();
+    iam.groups().members("g-1").unwrap();
+    assert_eq!(auth.lines(), ["GET /.well-known/openid-configuration", "POST /oauth2/token"]);
+    assert_eq!(api.lines(), ["GET /api/v1/tenants/my-tenant/groups/g-1/users"]);
+}
+
+#[test]
 fn a_document_without_encryption_or_of_another_issuer_gets_no_secret_sent() {
     for body in [
         r#"{"issuer":"ISSUER","token_endpoint":"http://auth.example/oauth2/token"}"#,

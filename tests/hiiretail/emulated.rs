@@ -1,17 +1,20 @@
 //! The client against the emulator: whole stories, real lifetimes, and faults that only a real socket has.
 
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use snowpipe_emulator::hiiretail::{ClientState, DiscoveryForm, Operation, TokenRefusal};
 use snowpipe_emulator::{Fault, HiiRetail};
 use snowpipe_streaming::hiiretail::{
-    Cause, CustomRoleChange, GroupChange, GroupStatus, Iam, IamBuilder, ListOptions, NewCustomRole, NewGroup,
+    Cause, CustomRoleChange, GroupChange, GroupStatus, Iam, IamBuilder, ListOptions, Method, NewCustomRole, NewGroup,
     NewResource, Ocms, ResourceFilter, RoleAssignment,
 };
-use snowpipe_streaming::{Error, ErrorKind};
+use snowpipe_streaming::{ClockOffset, Error, ErrorKind};
 
 fn builder(service: &HiiRetail) -> IamBuilder {
     let client = Ocms::new(service.client_id(), service.client_secret()).issuer(service.url());
@@ -80,6 +83,22 @@ fn lists_are_read_to_the_end_in_pages() {
     assert_eq!(names(&ListOptions::new().offset(20)).len(), 5);
     assert!(iam.roles().list().count() >= 3 && iam.permissions().list().unwrap().len() > 10);
     assert_eq!(iam.roles().get("iam.viewer").unwrap().id, "iam.viewer");
+}
+
+#[test]
+fn resources_that_fit_on_no_page_are_read_to_the_end() {
+    let (service, iam) = start();
+    for number in 1..=5 {
+        iam.resources().set(&format!("bu:{number}"), &NewResource::new(format!("Store {number}"))).unwrap();
+    }
+    iam.resources().set("pos:1", &NewResource::new("Till")).unwrap();
+    service.resources_per_page(2);
+    let stores = iam.resources().list(&ResourceFilter::new().of_type("bu")).unwrap();
+    let names: Vec<_> = stores.into_iter().map(|store| store.name).collect();
+    assert_eq!(names, ["Store 1", "Store 2", "Store 3", "Store 4", "Store 5"]);
+    let lists = service.requests().into_iter().filter(|request| request.path.ends_with("/resources"));
+    let queries: Vec<_> = lists.map(|request| request.query).collect();
+    assert_eq!(queries, ["type=bu", "type=bu&skip=2", "type=bu&skip=4"]);
 }
 
 /// Calls from eight threads until ten tokens of two seconds were used up. Returns how many tokens there were, and what failed.
@@ -241,4 +260,65 @@ fn a_service_that_is_not_there_ends_in_time_and_names_its_host() {
     let error = iam.groups().get("g-1").unwrap_err();
     assert_eq!((error.kind(), Cause::of(&error)), (ErrorKind::Unavailable, Cause::Network));
     assert!(error.to_string().contains("127.0.0.1:9"), "{error}");
+}
+
+#[test]
+fn a_server_that_is_not_trusted_and_a_proxy_that_refuses_are_matters_of_the_network() {
+    let service = HiiRetail::builder().tls().start().unwrap();
+    let client = Ocms::new(service.client_id(), service.client_secret()).token_url(format!("{}/t", service.url()));
+    let untrusted = Iam::builder(service.tenant(), client).api_url(service.url()).build().unwrap();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let refusals = thread::spawn(move || {
+        let (connection, _) = proxy.accept().unwrap();
+        let mut head = BufReader::new(&connection).lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+        assert_eq!(head.next().unwrap(), "CONNECT auth.example:443 HTTP/1.1");
+        head.for_each(drop);
+        let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
+        (&connection).write_all(refusal).unwrap();
+    });
+    let client = Ocms::new("till-7", "open-sesame").token_url("https://auth.example/t");
+    let refused = Iam::builder("my-tenant", client).api_url("https://iam.example").proxy(url).build().unwrap();
+    for (iam, part) in [(untrusted, "not from a trusted authority"), (refused, "the proxy demands a user")] {
+        let error = iam.groups().get("g-1").unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Refused, None), "{error}");
+        assert_eq!((Cause::of(&error).code(), error.is_retryable()), ("network_error", false));
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    refusals.join().unwrap();
+}
+
+#[test]
+fn a_group_with_an_id_of_the_callers_is_not_created_twice() {
+    let (service, iam) = start();
+    let group = NewGroup::new("Store staff").id("staff");
+    service.inject(Fault::lose_reply(Operation::CreateGroup));
+    assert_eq!(iam.groups().create(&group).unwrap_err().kind(), ErrorKind::Unconfirmed);
+    let error = iam.groups().create(&group).unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Refused, Some(409)));
+    assert_eq!(iam.groups().get("staff").unwrap().name, "Store staff");
+}
+
+#[test]
+fn the_clock_of_the_service_is_known_from_its_responses() {
+    let (service, iam) = start();
+    service.set_clock_offset(-120);
+    iam.groups().list().next();
+    assert!(matches!(iam.clock_offset(), ClockOffset::ServerBehind(_)), "{:?}", iam.clock_offset());
+    assert_eq!(iam.tenant(), service.tenant());
+}
+
+#[test]
+fn a_user_joins_a_group_by_a_membership_with_an_id_of_the_callers() {
+    let (_service, iam) = start();
+    let group = iam.groups().create(&NewGroup::new("Store staff")).unwrap();
+    let user = json!({"email": "ann@example.com", "type": "Standalone", "scope": "Staff"});
+    let create = iam.request(Method::Post, "/api/v1/tenants/{tenant}/users").body(&user);
+    let user = create.send::<Value>().unwrap()["id"].as_str().unwrap().to_owned();
+    let of_user = iam.user_groups(user.as_str());
+    assert_eq!(of_user.add_with_id(&group.id, "m-1").unwrap().id, "m-1");
+    assert_eq!(of_user.get("m-1").unwrap().group_id, group.id);
+    assert_eq!(iam.groups().members(&group.id).unwrap()[0].id, user);
+    of_user.remove("m-1").unwrap();
+    assert_eq!(of_user.list().unwrap(), []);
 }

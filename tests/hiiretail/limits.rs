@@ -25,8 +25,11 @@ fn settings_that_break_a_rule_are_found_when_the_client_is_built() {
     let with = |change: fn(IamBuilder) -> IamBuilder| change(of(TENANT, client()));
     let long = "a".repeat(256);
     for (builder, part) in [
-        (of("", client()), "the tenant id \"\" is not valid: it must be 1 to 255 letters, digits and hyphens"),
-        (of("my_tenant", client()), "the tenant id \"my_tenant\""),
+        (
+            of("", client()),
+            "the tenant id \"\" is not valid: it must be 1 to 255 letters, digits, hyphens and underscores",
+        ),
+        (of("my.tenant", client()), "the tenant id \"my.tenant\""),
         (of(&long, client()), "the tenant id"),
         (of(TENANT, Ocms::new("", CLIENT_SECRET)), "the client id \"\""),
         (of(TENANT, Ocms::new("till 7", CLIENT_SECRET)), "the client id \"till 7\""),
@@ -67,7 +70,7 @@ fn names_and_ids_that_break_a_rule_are_refused_before_anything_is_sent() {
     let built_in = iam.roles();
     for (text, part) in [
         (refused(groups.create(&NewGroup::new(""))), "could not create the group \"\": the name of the group"),
-        (refused(groups.create(&NewGroup::new(&*long))), "1 to 255 characters (by the IAM's OpenAPI document)"),
+        (refused(groups.create(&NewGroup::new(&*long))), "at most 255 characters (by the IAM's OpenAPI document)"),
         (refused(groups.create(&NewGroup::new("A").description(&*long))), "the description of the group"),
         (refused(groups.create(&NewGroup::new("A").id(".."))), "the group id \"..\""),
         (refused(groups.get("")), "could not get the group \"\": the group id \"\""),
@@ -77,18 +80,18 @@ fn names_and_ids_that_break_a_rule_are_refused_before_anything_is_sent() {
         (refused(groups.update("g", &GroupChange::new().name(""))), "the name of the group"),
         (refused(groups.update("g", &GroupChange::new().description(&*long))), "the description of the group"),
         (refused(groups.roles("")), "the group id"),
-        (refused(groups.assign_role("g", &RoleAssignment::new("cashier", ["*"]))), "the id of the built-in role"),
+        (refused(groups.assign_role("g", &RoleAssignment::new("cashier", ["*"]))), "the role id \"cashier\""),
         (refused(groups.assign_role("", &RoleAssignment::new("custom.a", ["*"]))), "the group id"),
         (
             refused(groups.assign_role("g", &RoleAssignment::new("custom.a", ["*"; 11]))),
             "the number of bindings \"11\"",
         ),
         (refused(groups.assign_role("g", &RoleAssignment::new("custom.a", ["a/b"]))), "the binding \"a/b\""),
-        (refused(groups.replace_bindings("g", "custom.", ["*"])), "the id of the custom role"),
+        (refused(groups.replace_bindings("g", "..", ["*"])), "the role id"),
         (refused(groups.replace_bindings("g", "custom.a", [""])), "the binding"),
-        (refused(groups.unassign_role("g", "x")), "the id of the built-in role"),
+        (refused(groups.unassign_role("g", "")), "the role id"),
         (refused(groups.unassign_role_if_assigned("", "custom.a")), "the group id"),
-        (refused(groups.wait_for_role("g", "", Duration::from_secs(1))), "the id of the built-in role"),
+        (refused(groups.wait_for_role("g", "", Duration::from_secs(1))), "the role id"),
         (refused(roles.create(&NewCustomRole::new("cashier", ["pos.receipt.read"]))), "the id of the custom role"),
         (refused(roles.create(&NewCustomRole::new("custom.a", ["read"]))), "the permission id \"read\""),
         (
@@ -97,7 +100,7 @@ fn names_and_ids_that_break_a_rule_are_refused_before_anything_is_sent() {
         ),
         (refused(roles.create(&NewCustomRole::new("custom.a", ["iam.group.get"; 101]))), "the number of permissions"),
         (refused(roles.create(&NewCustomRole::new("custom.a", ["pos.receipt.read"; 501]))), "and at most 500 of pos"),
-        (refused(roles.get("iam.viewer")), "the id of the custom role"),
+        (refused(roles.get(".")), "the id of the custom role"),
         (refused(roles.delete("")), "the id of the custom role"),
         (refused(roles.update("custom.a", &CustomRoleChange::new().permissions(["x"]))), "the permission id"),
         (refused(built_in.get("custom.a")), "the id of the built-in role"),
@@ -130,7 +133,78 @@ fn attributes_of_permissions_have_their_limits() {
         .fold(RolePermission::new("pos.receipt.read"), |permission, n| permission.attribute(format!("k{n}"), "v"));
     let one = |key: &str, value: &str| RolePermission::new("pos.receipt.read").attribute(key, value);
     assert!(refused(create(many)).contains("the number of attributes of a permission \"11\""));
-    assert!(refused(create(one(&"k".repeat(41), "v"))).contains("1 to 40 characters"));
+    assert!(refused(create(one(&"k".repeat(41), "v"))).contains("at most 40 characters"));
     assert!(refused(create(one("k", &"v".repeat(257)))).contains("at most 256 characters"));
     assert_eq!(service.lines().len(), 0);
+}
+
+#[test]
+fn a_tenant_id_may_have_an_underscore() {
+    let service = Service::start();
+    let iam = Iam::builder("my_tenant-7", service.client()).api_url(service.url()).build().unwrap();
+    iam.groups().members("g-1").unwrap();
+    assert_eq!(service.api_lines(), ["GET /api/v1/tenants/my_tenant-7/groups/g-1/users"]);
+    assert_eq!(service.sent()[2].header("x-tenant-id"), Some("my_tenant-7"));
+}
+
+#[test]
+fn an_id_that_a_gateway_could_split_is_refused_in_every_path() {
+    let service = Service::start();
+    let iam = service.iam();
+    let (groups, roles, of_user) = (iam.groups(), iam.custom_roles(), iam.user_groups("u"));
+    for text in [
+        refused(groups.create(&NewGroup::new("A").id("a/b"))),
+        refused(groups.get("a/b")),
+        refused(groups.update("a/b", &GroupChange::new().name("B"))),
+        refused(groups.delete("a/b")),
+        refused(groups.members("a/b")),
+        refused(groups.roles("a/b")),
+        refused(groups.assign_role("a/b", &RoleAssignment::new("custom.a", ["*"]))),
+        refused(groups.replace_bindings("g", "custom.a/b", ["*"])),
+        refused(groups.unassign_role("g", "custom.a/b")),
+        refused(roles.create(&NewCustomRole::new("custom.a/b", ["pos.receipt.read"]))),
+        refused(roles.get("custom.a/b")),
+        refused(roles.update("custom.a/b", &CustomRoleChange::new().name("Abc"))),
+        refused(roles.delete_if_exists("custom.a/b")),
+        refused(iam.user_groups("a/b").list()),
+        refused(of_user.add("a/b")),
+        refused(of_user.add_with_id("g", "a/b")),
+        refused(of_user.get("a/b")),
+        refused(of_user.remove("a/b")),
+    ] {
+        assert!(
+            text.contains("a/b\" is not valid: it must be ") && text.contains("no / and no control characters"),
+            "{text}"
+        );
+        assert!(text.contains("(a rule of this client"), "{text}");
+    }
+    assert_eq!(service.lines().len(), 0);
+}
+
+#[test]
+fn an_error_says_whose_rule_it_is() {
+    let service = Service::start();
+    let iam = service.iam();
+    let (groups, roles) = (iam.groups(), iam.custom_roles());
+    let (document, own) = ("(by the IAM's OpenAPI document)", "(a rule of this client");
+    let binding = |binding: &str| refused(groups.replace_bindings("g", "custom.a", [binding]));
+    let of = |id: &str| refused(roles.create(&NewCustomRole::new(id, ["pos.receipt.read"])));
+    let attribute = |key: &str| RolePermission::new("pos.receipt.read").attribute(key, "v");
+    let keyed = |key: &str| refused(roles.create(&NewCustomRole::new("custom.a", [attribute(key)])));
+    for (text, source) in [
+        (refused(groups.create(&NewGroup::new(""))), own),
+        (refused(groups.create(&NewGroup::new("a".repeat(256)))), document),
+        (of("cashier"), own),
+        (refused(groups.assign_role("g", &RoleAssignment::new("cashier", ["*"]))), own),
+        (refused(iam.roles().get("viewer")), document),
+        (refused(iam.permissions().get("read")), document),
+        (binding("a/b"), own),
+        (refused(groups.replace_bindings("g", "custom.a", ["*"; 11])), document),
+        (refused(iam.resources().get("a/b")), document),
+        (refused(iam.resources().get("a\tb")), own),
+        (keyed(""), own),
+        (keyed(&"k".repeat(41)), document),
+    ] {
+        assert!(text.contains(source), "{source} is missing in {text}");
+    }
 }

@@ -11,7 +11,7 @@ fn a_path_is_filled_with_the_tenant_and_with_encoded_values() {
     let service = Service::start();
     service
         .respond(200, r#"[{"id":"u-1"}]"#)
-        .respond(200, r#"{"id":"u/1"}"#)
+        .respond(200, r#"{"id":"u?1"}"#)
         .respond(204, "")
         .respond(204, "")
         .respond(201, "7");
@@ -19,8 +19,8 @@ fn a_path_is_filled_with_the_tenant_and_with_encoded_values() {
     let users: Value =
         iam.request(Method::Get, "/api/v1/tenants/{tenant}/users").query("includePii", "a&b").send().unwrap();
     assert_eq!(users, json!([{"id": "u-1"}]));
-    let get = iam.request(Method::Get, "/api/v1/tenants/{tenant}/users/{id}").set("id", "u/1");
-    assert_eq!(get.send::<Value>().unwrap()["id"], "u/1");
+    let get = iam.request(Method::Get, "/api/v1/tenants/{tenant}/users/{id}").set("id", "u?1");
+    assert_eq!(get.send::<Value>().unwrap()["id"], "u?1");
     iam.request(Method::Delete, "/api/v2/tenants/{tenant}/users/{id}").set("id", "é").send::<()>().unwrap();
     let put =
         iam.request(Method::Put, "/api/v2/tenants/{tenant}/users/u-1/password").body(&json!({"newPassword": "x"}));
@@ -31,7 +31,7 @@ fn a_path_is_filled_with_the_tenant_and_with_encoded_values() {
         service.api_lines(),
         [
             "GET /api/v1/tenants/my-tenant/users?includePii=a%26b",
-            "GET /api/v1/tenants/my-tenant/users/u%2F1",
+            "GET /api/v1/tenants/my-tenant/users/u%3F1",
             "DELETE /api/v2/tenants/my-tenant/users/%C3%A9",
             "PUT /api/v2/tenants/my-tenant/users/u-1/password",
             "PATCH /api/v1/tenants/my-tenant/users:find?a%20b=c&d=",
@@ -67,6 +67,8 @@ fn a_path_that_could_lead_elsewhere_is_refused() {
         "/api/./x",
         "/api/%2e%2E/x",
         "/api/.%2e",
+        "/api/x%2F..",
+        "/api/..%2fx",
         "/api/v1/roles?limit=1",
         "/api/v1/roles#x",
         "/api/v1/a b",
@@ -78,7 +80,7 @@ fn a_path_that_could_lead_elsewhere_is_refused() {
         assert_eq!((error.kind(), Cause::of(&error)), (ErrorKind::Config, Cause::Configuration), "{path:?}");
         assert!(error.to_string().contains("nothing was sent"), "{error}");
     }
-    for value in ["", ".", ".."] {
+    for value in ["", ".", "..", "a/b", "../x", "a\tb"] {
         assert!(iam.request(Method::Get, "/api/v1/roles/{id}").set("id", value).send::<Value>().is_err(), "{value:?}");
     }
     assert_eq!(service.lines().len(), 0);
@@ -111,4 +113,11 @@ fn a_body_that_is_no_json_is_refused() {
     let error = service.iam().request(Method::Post, "/api/v1/x").body(&odd).send::<Value>().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(service.lines().len(), 0);
+}
+
+#[test]
+fn a_slash_in_a_segment_is_sent_where_the_path_itself_has_it_encoded() {
+    let service = Service::start();
+    service.iam().request(Method::Get, "/api/v1/x/a%2Fb").send::<Value>().unwrap();
+    assert_eq!(service.api_lines(), ["GET /api/v1/x/a%2Fb"]);
 }

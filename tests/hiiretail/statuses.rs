@@ -11,7 +11,7 @@ use super::support::Service;
 type Call = fn(&Iam) -> Result<(), Error>;
 
 /// Its name for a failure, the permission it needs, what is documented besides 400, 403 and 500, and the call.
-const OPERATIONS: [(&str, &str, &[u16], Call); 36] = [
+const OPERATIONS: [(&str, &str, &[u16], Call); 37] = [
     ("create the group", "iam.group.create", &[409], |iam| iam.groups().create(&NewGroup::new("A")).map(drop)),
     ("list the groups", "iam.group.list", &[], |iam| iam.groups().list().next().unwrap().map(drop)),
     ("get the group", "iam.group.get", &[404], |iam| iam.groups().get("g-1").map(drop)),
@@ -58,6 +58,7 @@ const OPERATIONS: [(&str, &str, &[u16], Call); 36] = [
     ("delete the resource", "iam.resource.delete", &[404], |iam| iam.resources().delete("bu:1")),
     ("list the resources", "iam.resource.list", &[], |iam| iam.resources().list(&ResourceFilter::new()).map(drop)),
     ("add the user", "iam.user.assign-group", &[404], |iam| iam.user_groups("u-1").add("g-1").map(drop)),
+    ("add the user", "iam.user.assign-group", &[404], |iam| iam.user_groups("u-1").add_with_id("g-1", "m-1").map(drop)),
     ("list the groups of the user", "iam.user.list-groups", &[404], |iam| iam.user_groups("u-1").list().map(drop)),
     ("get the membership", "iam.user.get", &[404], |iam| iam.user_groups("u-1").get("m-1").map(drop)),
     ("remove the membership", "iam.user.unassign-group", &[404], |iam| iam.user_groups("u-1").remove("m-1")),

@@ -244,3 +244,56 @@ fn a_service_that_refuses_every_token_is_asked_twice() {
     assert_eq!(Cause::of(&error), Cause::TokenExpired);
     assert!(error.to_string().contains("OCMS client till-7 of https://auth.example/oauth2/token"), "{error}");
 }
+
+#[test]
+fn a_young_token_that_was_revoked_is_denied_until_it_is_refreshed() {
+    let platform = Platform::new((403, ""));
+    let iam = platform.iam();
+    iam.token().unwrap();
+    platform.clock.pass(Duration::from_secs(59));
+    platform.revoke_tokens();
+    let error = iam.user_groups("u-1").list().unwrap_err();
+    assert_eq!((error.kind(), error.status(), platform.fetched()), (ErrorKind::Refused, Some(403), 1));
+    iam.refresh().unwrap();
+    iam.user_groups("u-1").list().unwrap();
+    assert_eq!(platform.fetched(), 2);
+}
+
+#[test]
+fn a_refused_login_is_repeated_for_ten_seconds_without_another_request() {
+    let script = Script::default();
+    script.respond(401, "").respond(200, TOKEN).respond(200, "[]");
+    let (iam, clock) = scripted(&script, builder());
+    for _ in 0..3 {
+        assert_eq!(iam.user_groups("u-1").list().unwrap_err().code(), Some("invalid_client"));
+        clock.pass(Duration::from_secs(3));
+    }
+    assert_eq!(script.lines().len(), 1);
+    clock.pass(Duration::from_secs(2));
+    iam.user_groups("u-1").list().unwrap();
+}
+
+#[test]
+fn clones_share_the_token() {
+    let platform = Platform::new((401, ""));
+    let iam = platform.iam();
+    let clone = iam.clone();
+    iam.user_groups("u-1").list().unwrap();
+    clone.user_groups("u-1").list().unwrap();
+    assert_eq!((platform.fetched(), clone.counters()), (1, iam.counters()));
+    assert_eq!(iam.counters().requests, 2);
+}
+
+#[test]
+fn a_denial_renews_a_token_past_half_of_its_short_life() {
+    for (age, fetched) in [(9, 1), (11, 2)] {
+        let script = Script::default();
+        let [first, second] = [TOKEN, ANOTHER].map(|token| token.replace("3600", "20"));
+        script.respond(200, &first).respond(403, "").respond(200, &second).respond(200, "[]");
+        let (iam, clock) = scripted(&script, builder());
+        iam.token().unwrap();
+        clock.pass(Duration::from_secs(age));
+        assert_eq!(iam.user_groups("u-1").list().is_ok(), fetched == 2, "{age} s");
+        assert_eq!(script.lines().iter().filter(|line| line.contains("/oauth2/token")).count(), fetched);
+    }
+}
