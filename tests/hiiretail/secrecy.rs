@@ -6,10 +6,10 @@ use std::fmt::Debug;
 use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use snowpipe_streaming::hiiretail::{Cause, Iam, Method, NewGroup};
+use snowpipe_streaming::hiiretail::{Cause, Iam, Method, NewGroup, Ocms};
 use snowpipe_streaming::{Error, Secret};
 
-use super::support::{CLIENT_SECRET, Service};
+use super::support::{CLIENT_SECRET, Service, TENANT};
 
 /// Everything that was said, by all tests of this binary.
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -97,9 +97,17 @@ fn nothing_that_is_said_holds_eight_characters_of_a_secret() {
     service.respond_to_login(401, &echo_of_login());
     use_up(&service.iam());
     show(&Secret::new(CLIENT_SECRET));
+    // tid=other-tenant
+    let foreign = Ocms::new("dGlkPW90aGVyLXRlbmFudA", CLIENT_SECRET).issuer(service.url());
+    service.discover(404, "");
+    Iam::builder(TENANT, foreign).api_url(service.url()).build().unwrap().token().unwrap();
 
     let said = SAID.lock().unwrap().join("\n");
     assert!(said.contains("ureq") && said.contains("could not create the group"), "the log was heard");
+    for warning in ["discovery failed; using the given token endpoint", "its client names the tenant \"other-tenant\""]
+    {
+        assert!(said.contains(warning), "{warning:?} was not said");
+    }
     let heard: HashSet<&[u8]> = said.as_bytes().windows(8).collect();
     // The id of the client, with which the credential begins, is no secret.
     for secret in [CLIENT_SECRET, TOKEN, &BASIC[10..]] {
