@@ -64,8 +64,10 @@ impl TokenEndpoint {
             (None, Some(given)) => Ok((given.clone(), None)),
             (Some(discovery), None) => Ok((discovery.token_endpoint(limits, None)?, None)),
             (Some(discovery), Some(given)) => {
+                // The given one needs time, too.
+                let limits = limits.half(self.clock.now());
                 discovery.token_endpoint(limits, Some(BRIEF)).map(|endpoint| (endpoint, None)).or_else(|error| {
-                    log::warn!("discovery failed; using the given token endpoint: {error}");
+                    log::warn!("discovery failed; using {given} instead: {error}");
                     Ok((given.clone(), Some(error)))
                 })
             }

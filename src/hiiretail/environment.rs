@@ -1,4 +1,4 @@
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shown};
 
 /// Which installation of Hii Retail a client talks to. It is never guessed: ids of tenants say nothing about it.
 ///
@@ -56,7 +56,7 @@ impl std::str::FromStr for Environment {
             "test" => Ok(Environment::Test),
             "staging" | "stage" => Ok(Environment::Staging),
             "development" | "dev" => Ok(Environment::Development),
-            _ => Err(Error::new(ErrorKind::Config, format!("there is no environment {name:?}"))
+            _ => Err(Error::new(ErrorKind::Config, format!("there is no environment {}", shown(name)))
                 .advise("give production, test, staging or development")),
         }
     }

@@ -110,8 +110,14 @@ impl Ocms {
         clock: Arc<dyn Clock>,
         connect: Arc<Connect>,
     ) -> Result<OcmsTokens, Error> {
+        let secret = self.client_secret.read()?;
+        if tenant_in(secret.expose()).is_some() {
+            // Otherwise the secret would be shown wherever the id is.
+            return Err(Error::new(ErrorKind::Config, "the client secret is an id of a client of OCMS")
+                .advise("give the id as the client id, and the secret as the secret; nothing was sent"));
+        }
         rules::client_id(&self.client_id)?;
-        rules::client_secret(self.client_secret.read()?.expose())?;
+        rules::client_secret(secret.expose())?;
         let endpoint = TokenEndpoint::new(self.client(environment)?, origin, clock, connect)?;
         Ok(OcmsTokens { endpoint })
     }
@@ -140,15 +146,19 @@ impl Ocms {
     pub(super) fn describe(&self, environment: Environment) -> String {
         let server = self.token_url.as_deref().or(self.issuer.as_deref()).unwrap_or(environment.auth_url());
         // Neither a user with a password before the host, nor a query.
-        let server = server.split('?').next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
+        let server = server.split('?').next().unwrap_or_default().rsplit('@').next().unwrap_or_default().trim();
         format!("OCMS client {} of {server}", self.client_id)
     }
 
     /// The tenant that the client id names. OCMS writes it there, but promises nothing, so it is a hint only.
     pub(super) fn tenant_in_id(&self) -> Option<String> {
-        let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(&self.client_id).ok()?).ok()?;
-        claims.lines().find_map(|line| line.strip_prefix("tid=")).map(str::to_owned)
+        tenant_in(&self.client_id)
     }
+}
+
+fn tenant_in(client_id: &str) -> Option<String> {
+    let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(client_id).ok()?).ok()?;
+    claims.lines().find_map(|line| line.strip_prefix("tid=")).map(str::to_owned)
 }
 
 impl fmt::Debug for Ocms {
@@ -166,7 +176,8 @@ impl fmt::Debug for Ocms {
 fn default_endpoint(issuer: &str) -> Result<String, Error> {
     let authority = issuer.find("://").map_or(0, |at| at + 3);
     let end = issuer[authority..].find(['/', '?']).map_or(issuer.len(), |at| authority + at);
-    let origin = Origin::parse(&issuer[..end], "issuer")?;
+    let origin = Origin::parse(&issuer[..end], "issuer")
+        .map_err(|error| error.or_advise("write it like https://auth.example.com"))?;
     Ok(format!("{origin}{TOKEN_PATH}"))
 }
 
@@ -210,6 +221,7 @@ mod tests {
         for wrong in ["auth.example", "http://auth.example", "https://joe:sesame@auth.example", ""] {
             let error = default_endpoint(wrong).unwrap_err();
             assert!(error.to_string().contains("the issuer") && !error.to_string().contains("sesame"), "{error}");
+            assert!(error.has_advice(), "{error}");
         }
     }
 
@@ -220,6 +232,17 @@ mod tests {
         for id in ["till-7", "dGlk", ""] {
             assert_eq!(Ocms::new(id, "x").tenant_in_id(), None);
         }
+    }
+
+    #[test]
+    fn an_id_in_the_place_of_the_secret_is_refused_without_showing_either() {
+        let (id, secret) =
+            (URL_SAFE_NO_PAD.encode("sfw=till@1.0.0@my-tenant\ntid=my-tenant"), "0123456789abcdef".repeat(4));
+        let error = crate::hiiretail::Iam::builder("my-tenant", Ocms::new(secret, id)).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("the client secret is an id of a client of OCMS"), "{text}");
+        assert!(!text.contains("01234567") && !text.contains("c2Z3PX"), "{text}");
     }
 
     #[test]

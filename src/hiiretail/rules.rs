@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, clean};
+use crate::error::{Error, ErrorKind, looks_secret, shown};
 
 /// Plans of Hii Retail's own tools allow the underscore or leave it out; in a path and in a header it means itself.
 pub(super) fn tenant_id(id: &str) -> Result<(), Error> {
@@ -167,12 +167,17 @@ fn has_length(text: &str, length: RangeInclusive<usize>) -> bool {
     text.len() <= length.end() * 4 && length.contains(&text.chars().count())
 }
 
-fn verdict(is_good: bool, what: &str, shown: &str, demand: &str, source: &str) -> Result<(), Error> {
+fn verdict(is_good: bool, what: &str, value: &str, demand: &str, source: &str) -> Result<(), Error> {
     if is_good {
         return Ok(());
     }
-    let shown = clean(&shown.chars().take(MAX_SHOWN).collect::<String>());
-    let reason = format!("the {what} {shown:?} is not valid: it must be {demand} ({source})");
+    let value = match value.trim() {
+        // A setting may have got the value of another.
+        secret if source == SETTINGS && looks_secret(secret) => shown(secret),
+        // Space around it may be what is wrong.
+        _ => format!("{:?}", value.chars().take(MAX_SHOWN).collect::<String>()),
+    };
+    let reason = format!("the {what} {value} is not valid: it must be {demand} ({source})");
     Err(Error::new(ErrorKind::Config, reason).advise("correct it; nothing was sent"))
 }
 

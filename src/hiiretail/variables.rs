@@ -7,7 +7,7 @@ use super::ocms::Ocms;
 use super::rules;
 use crate::auth::ClientSecret;
 use crate::client::environment::Variables;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, looks_secret, shown};
 use crate::secret::Secret;
 
 impl IamBuilder {
@@ -103,8 +103,12 @@ fn missing(name: &str) -> Error {
 }
 
 fn unreadable(name: &str, text: &str, demand: &str) -> Error {
-    let text: String = text.chars().take(MAX_SHOWN).collect();
-    Error::new(ErrorKind::Config, format!("the variable {name} is {text:?}")).advise(format!("set it to {demand}"))
+    let text = match text.trim() {
+        // It may have got the value of another.
+        secret if looks_secret(secret) => shown(secret),
+        text => format!("{:?}", text.chars().take(MAX_SHOWN).collect::<String>()),
+    };
+    Error::new(ErrorKind::Config, format!("the variable {name} is {text}")).advise(format!("set it to {demand}"))
 }
 
 fn in_variable(error: Error, name: &str) -> Error {
@@ -233,6 +237,17 @@ mod tests {
             assert!(!error.to_string().contains("sesame"), "{error}");
             let is_of_reading = ["ENVIRONMENT", "TIMEOUT", "RETRIES"].iter().any(|part| name.contains(part));
             assert!(!is_of_reading || error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_variable_is_not_shown() {
+        let secret = "0123456789abcdef".repeat(4);
+        for name in ["HIIRETAIL_ENVIRONMENT", "HIIRETAIL_TIMEOUT", "HIIRETAIL_TIMEOUT_SECONDS", "HIIRETAIL_MAX_RETRIES"]
+        {
+            let error = build(&[(name, &secret)]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("looks like a secret"), "{error}");
+            assert!(!error.contains("01234567"), "{error}");
         }
     }
 

@@ -79,7 +79,7 @@ fn decoded(text: &str) -> Result<Secret, ()> {
     std::str::from_utf8(&bytes).map(Secret::new).map_err(|_| ())
 }
 
-const EXAMPLE: &str = "write it like http://proxy.example:3128, or call ClientBuilder::proxy or no_proxy";
+const EXAMPLE: &str = "write it like http://proxy.example:3128, or call proxy or no_proxy of the builder";
 
 #[cfg(test)]
 mod tests {

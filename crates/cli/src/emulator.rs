@@ -18,7 +18,10 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
     let Some(options) = Options::parse(arguments)? else {
         return crate::print(HELP);
     };
-    let emulator = options.builder()?.start().map_err(|error| misuse(format!("cannot start: {error}")))?;
+    let emulator = options
+        .builder()?
+        .start()
+        .map_err(|error| misuse(not_started("the emulator", options.port, "--port", &error)))?;
     let port = options.hiiretail_port.or(options.hiiretail.then_some(0));
     let hiiretail = port.map(|port| hiiretail::start(port, options.tls)).transpose()?;
     fs::create_dir_all(&options.dir)
@@ -68,7 +71,10 @@ impl Options {
                 "--hiiretail" => Some(&mut options.hiiretail),
                 _ => None,
             };
-            if let Some(flag) = flag.filter(|_| inline.is_none()) {
+            if let Some(flag) = flag {
+                if inline.is_some() {
+                    return Err(misuse(format!("{name} takes no value; leave out what follows it")));
+                }
                 *flag = true;
                 continue;
             }
@@ -150,6 +156,16 @@ impl Options {
             builder = builder.public_key_pem(pem);
         }
         Ok(builder)
+    }
+}
+
+/// With the port, if that is what is wrong.
+fn not_started(what: &str, port: u16, option: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("cannot start {what}: port {port} is in use; stop what listens there, or give {option} another")
+        }
+        _ => format!("cannot start {what}: {error}"),
     }
 }
 

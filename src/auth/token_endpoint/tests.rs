@@ -125,6 +125,21 @@ fn the_given_endpoint_is_used_when_discovery_fails() {
 }
 
 #[test]
+fn a_document_that_does_not_come_leaves_time_for_the_given_endpoint() {
+    for (allowed, waited) in [(1000, 500), (2000, 1000), (30_000, 5000)] {
+        let setup = Setup::new();
+        setup.script.hang().respond(200, ISSUED);
+        let client = of_issuer().fallback("https://auth.example/given");
+        let source = setup.patient(&client, Duration::from_secs(60)).unwrap();
+        let began = setup.clock.now();
+        let deadline = began.deadline(Duration::from_millis(allowed));
+        assert_eq!(source.fetch(Limits::until(deadline)).unwrap().bearer.expose(), "abc");
+        assert_eq!(setup.clock.now().since(began), Duration::from_millis(waited));
+        assert_eq!(setup.script.lines()[1], "POST https://auth.example/given");
+    }
+}
+
+#[test]
 fn without_a_given_endpoint_the_failed_discovery_is_the_error() {
     let setup = Setup::new();
     setup.script.respond(404, "{}");

@@ -122,7 +122,8 @@ impl IamBuilder {
         rules::timeout(self.timeout)?;
         rules::max_retries(self.max_retries)?;
         let api_url = self.api_url.as_deref().unwrap_or(self.environment.api_url());
-        let origin = Origin::parse(api_url, "URL of the IAM")?;
+        let origin = Origin::parse(api_url, "URL of the IAM")
+            .map_err(|error| error.or_advise("write it like https://iam-api.example.com"))?;
         let server_clock = Arc::new(ServerClock::default());
         let sender = Arc::new(connector(&origin, Arc::clone(&server_clock))?);
         // The authorization server has a clock of its own.

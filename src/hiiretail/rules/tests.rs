@@ -25,6 +25,23 @@ fn the_ids_of_tenants_and_clients_have_their_letters_and_lengths() {
 }
 
 #[test]
+fn space_around_an_id_is_shown_and_a_secret_in_its_place_is_not() {
+    for (error, shown) in [
+        (tenant_id(" my-tenant "), r#"the tenant id " my-tenant " is not valid"#),
+        (client_id("till-7\n"), r#"the client id "till-7\n" is not valid"#),
+        (tenant_id("my\u{202e}\u{1b}[31m"), r#"the tenant id "my\u{202e}\u{1b}[31m" is not valid"#),
+    ] {
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(shown), "{error}");
+    }
+    let secret = "0123456789abcdef".repeat(4);
+    for error in [tenant_id(&format!("{secret}\n")), client_id(&format!(" {secret}"))] {
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("looks like a secret") && !error.contains("01234567"), "{error}");
+    }
+}
+
+#[test]
 fn a_secret_that_breaks_its_rule_is_not_shown() {
     assert!(client_secret(&"s".repeat(8)).is_ok() && client_secret(&"s".repeat(1024)).is_ok());
     for secret in ["", "sesame7", &"s".repeat(1025)] {

@@ -10,7 +10,7 @@ use crate::{Result, misuse, print_error};
 pub(super) fn start(port: u16, tls: bool) -> Result<HiiRetail> {
     let builder = HiiRetail::builder().port(port);
     let builder = if tls { builder.tls() } else { builder };
-    builder.start().map_err(|error| misuse(format!("cannot start Hii Retail: {error}")))
+    builder.start().map_err(|error| misuse(super::not_started("Hii Retail", port, "--hiiretail-port", &error)))
 }
 
 /// Writes the variables that its clients read, and says where it listens. Standard output is for the first service.

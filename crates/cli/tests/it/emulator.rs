@@ -81,7 +81,9 @@ fn hii_retail_runs_beside_it_with_variables_that_only_the_owner_reads() {
         assert_eq!(iam.build().unwrap().groups().list().count(), 0);
         let port = url.rsplit_once(':').unwrap().1;
         let mut second = snowpipe(&["emulator", "--dir", "d", "--hiiretail-port", port]);
-        assert!(error(&run(&mut second), 2).contains("cannot start Hii Retail"));
+        let said = error(&run(&mut second), 2);
+        assert!(said.contains(&format!("cannot start Hii Retail: port {port} is in use")), "{said}");
+        assert!(said.contains("give --hiiretail-port another"), "{said}");
     }
 }
 
@@ -93,7 +95,7 @@ fn wrong_arguments_are_one_line() {
         (vec!["--dir"], "needs a value"),
         (vec!["--dir", "d", "--port", "x"], "\"x\" is not a port"),
         (vec!["--dir", "d", "--hiiretail-port", "x"], "--hiiretail-port: \"x\" is not a port"),
-        (vec!["--dir", "d", "--hiiretail=yes"], "\"--hiiretail\""),
+        (vec!["--dir", "d", "--hiiretail=yes"], "--hiiretail takes no value"),
         (vec!["--dir", "d", "--pipe", "P"], "NAME=TABLE"),
         (vec!["--dir", "d", "--public-key", "/no/such/key"], "/no/such/key"),
     ] {
