@@ -2,11 +2,13 @@
 
 mod failures;
 mod recovery;
+mod retained;
 mod setbacks;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
+pub(crate) use self::recovery::Effort;
+use self::retained::BodyQueue;
 use self::setbacks::Setbacks;
 use crate::channel::{Channel, Wait, is_in_doubt, is_too_long};
 use crate::clock::Moment;
@@ -19,9 +21,10 @@ use crate::snowflake::status::ChannelStatus;
 pub(crate) struct Delivery {
     channel: Channel,
     /// Bodies that wait to be sent, or to be sent again.
-    queue: VecDeque<Payload>,
+    queue: BodyQueue,
     max_retained: usize,
     commit_timeout: Duration,
+    effort: Effort,
     last_look: Moment,
     /// When a request was last sent, committed or asked after by reopening the channel.
     last_news: Moment,
@@ -33,6 +36,8 @@ pub(crate) struct Delivery {
     earlier_reopens: u64,
     compressor: Compressor,
     setbacks: Setbacks,
+    /// The committed requests when a reopening was last announced: an outage is announced once.
+    announced: Option<u64>,
     /// Why the channel has to be reopened, if that failed before.
     unresolved: Option<Error>,
     /// Why nothing is sent any more.
@@ -62,9 +67,10 @@ impl Delivery {
         let totals = Totals { rejected: channel.take_rejected(&last_status), ..Totals::default() };
         let now = channel.pipe().clock().now();
         let mut delivery = Delivery {
-            queue: VecDeque::new(),
+            queue: BodyQueue::default(),
             max_retained: Delivery::RETAINED_BYTES,
             commit_timeout,
+            effort: Effort::Waiting,
             last_look: now,
             last_news: now,
             last_status,
@@ -73,6 +79,7 @@ impl Delivery {
             earlier_reopens: channel.reopens(),
             compressor: Compressor::default(),
             setbacks: Setbacks::default(),
+            announced: None,
             unresolved: None,
             ended: None,
             channel,
@@ -169,7 +176,7 @@ impl Delivery {
 
     /// Takes over a body whose rows cannot be read again.
     pub(crate) fn enqueue(&mut self, mut payload: Payload) {
-        payload.wire.shrink_to_fit();
+        payload.shrink_to_fit();
         self.enqueued_rows += payload.rows as u64;
         self.queue.push_back(payload);
     }
@@ -201,7 +208,18 @@ impl Delivery {
     /// the commit timeout, it asks whether what is in flight is lost.
     pub(crate) fn keep_going(&mut self) -> Result<(), Error> {
         self.deliver()?;
-        match self.look_if_due().and_then(|()| self.check_progress()) {
+        let looked = self.look_if_due();
+        self.go_on_after(looked)
+    }
+
+    /// Looks once at what is in flight; the same where no commit has come.
+    pub(crate) fn look_once(&mut self) -> Result<(), Error> {
+        let looked = if self.channel.in_flight().is_empty() { Ok(()) } else { self.look(None) };
+        self.go_on_after(looked)
+    }
+
+    fn go_on_after(&mut self, looked: Result<(), Error>) -> Result<(), Error> {
+        match looked.and_then(|()| self.check_progress()) {
             Ok(()) => Ok(()),
             Err(error) => self.recover(error).and_then(|()| self.deliver()),
         }
@@ -256,16 +274,9 @@ impl Delivery {
     /// Takes out, in order, all bodies that are not known to be committed. Nothing can be sent afterwards that follows them.
     pub(crate) fn take_uncommitted(&mut self) -> Vec<Payload> {
         let mut bodies: Vec<_> = self.channel.in_flight_mut().abandon().into_bodies().collect();
-        bodies.extend(self.queue.drain(..));
+        bodies.extend(self.queue.take());
         self.enqueued_rows = self.committed_rows();
         bodies
-    }
-
-    /// Whether the next body can be retained, too.
-    fn has_room(&self) -> bool {
-        let in_flight = self.channel.in_flight();
-        let next = self.queue.front().map_or(0, Payload::memory);
-        !in_flight.has_marked() || in_flight.retained_bytes() + next <= self.max_retained
     }
 
     /// What the service reported last.

@@ -1,4 +1,5 @@
 mod kind;
+mod row_kept;
 mod shown;
 
 use std::borrow::Cow;
@@ -35,7 +36,8 @@ impl Error {
     /// Whether the same call may succeed later, unchanged and without the risk of duplicate rows.
     ///
     /// False too where part of the call was done: an append of which some requests were accepted, a row that a
-    /// [`Writer`](crate::Writer) has kept. The text says what to call instead.
+    /// [`Writer`](crate::Writer) has kept. The text says what to call instead. Of a row that a writer has not taken and can take
+    /// later it is true, whatever the kind.
     pub fn is_retryable(&self) -> bool {
         self.details.is_retryable
     }
@@ -114,6 +116,7 @@ impl Error {
             retry_after: None,
             rows_rejected: 0,
             rows_stored: 0,
+            is_row_kept: false,
             position: None,
             committed_offset: None,
             follows_doubt: false,
@@ -349,6 +352,7 @@ struct Details {
     retry_after: Option<Duration>,
     rows_rejected: u64,
     rows_stored: u64,
+    is_row_kept: bool,
     position: Option<u64>,
     committed_offset: Option<String>,
     /// An attempt before the last one may have been applied.

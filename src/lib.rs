@@ -52,7 +52,7 @@ struct Readme;
 mod loader;
 pub use loader::{LoadReport, Loader, Source};
 mod writer;
-pub use writer::Writer;
+pub use writer::{CloseError, Writer, WriterReport};
 mod channel;
 mod delivery;
 pub use channel::{Channel, ChannelBuilder, Recovery};

@@ -159,6 +159,20 @@ impl Batch {
         }
     }
 
+    /// Takes the first `rows` rows out and keeps the memory.
+    pub(crate) fn drop_first(&mut self, rows: usize) {
+        let Some(last) = rows.checked_sub(1) else { return };
+        let cut = memchr::memchr_iter(b'\n', &self.text).nth(last).map_or(self.text.len(), |end| end + 1);
+        self.text.drain(..cut);
+        self.offsets = self.offsets.without(rows);
+        self.rows = self.rows.saturating_sub(rows);
+    }
+
+    /// What the rows and their tokens take.
+    pub(crate) fn memory(&self) -> usize {
+        self.text.len() + self.offsets.memory()
+    }
+
     /// Whether one of the rows has this token.
     pub(crate) fn has_offset(&self, token: &OffsetToken) -> bool {
         self.offsets.row_of(token).is_some()

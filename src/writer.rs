@@ -1,15 +1,20 @@
 mod advice;
+mod close_error;
+mod report;
+mod sending;
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use self::close_error::CloseError;
+pub use self::report::WriterReport;
 use crate::channel::Channel;
 use crate::clock::Moment;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind, one_line};
-use crate::rows::OffsetToken;
-use crate::rows::{Batch, Compressor, Payload, Payloads};
+use crate::rows::{Batch, Compressor, OffsetToken, offset_or_none};
 
 /// Feeds a channel row by row, for a stream that does not end: buffers, sends full requests, keeps what is not committed
 /// and sends it again when the channel is lost.
@@ -24,9 +29,19 @@ use crate::rows::{Batch, Compressor, Payload, Payloads};
 /// that may be idle calls [`tick`](Writer::tick) now and then, so that the last rows before a pause do not wait for the next
 /// one, and so that commits, rejected rows and a lost channel are noticed.
 ///
-/// Memory is bounded by [`max_bytes`](Writer::max_bytes) and a row before compression, and after it by 32 MB and the
-/// request (at most 4 MB) that is being sent, unless the program writes on through errors: then every row is kept until a
-/// call succeeds.
+/// # Memory
+///
+/// A writer keeps what is not committed, through an outage of any length, in two places:
+///
+/// - the buffer, rows as they were written and their tokens: less than [`max_bytes`](Writer::max_bytes) before a row is taken,
+///   and so at most 16,000,000 bytes and one row of at most [`Batch::MAX_ROW_BYTES`];
+/// - requests that are in flight or could not be sent, compressed, tokens included: at most
+///   [`RETAINED_BYTES`](Writer::RETAINED_BYTES), 32,000,000 bytes. The halves of a request that a proxy refuses as too long may
+///   compress a little less well than the whole.
+///
+/// When both are full, `write` takes no more rows: see below. [`report`](Writer::report) shows how much there is. While a call packs or
+/// halves a request, it takes that one (at most 4,000,000 bytes after compression) and the tables of the compressor besides;
+/// vectors may have spare room, and the tokens committed last take about 1 MB.
 ///
 /// # Errors
 ///
@@ -43,12 +58,19 @@ use crate::rows::{Batch, Compressor, Payload, Payloads};
 ///   next call tries again.
 /// - [`Throttled`](ErrorKind::Throttled), [`Unavailable`](ErrorKind::Unavailable), [`Timeout`](ErrorKind::Timeout): call
 ///   again later. Nothing is lost.
-/// - any other: correct its cause, then call again. Nothing is lost.
+/// - any other, such as [`Credentials`](ErrorKind::Credentials) for a login that was revoked: correct its cause, then call
+///   again. Nothing is lost.
 ///
-/// Except after `Row` and after the end, what was written is kept, also the row of the call that failed, and goes out with
-/// the next call that sends. So [`is_retryable`](Error::is_retryable) is false for every error of [`write`](Writer::write)
-/// and [`write_json`](Writer::write_json): call [`flush`](Writer::flush) or [`tick`](Writer::tick) instead, which can always
-/// be repeated. Every error but `Row` carries the [`committed_offset`](Error::committed_offset) known by then.
+/// What was written is kept, whatever happens. Whether an error of [`write`](Writer::write) and
+/// [`write_json`](Writer::write_json) concerns a row that was taken, the error alone says:
+///
+/// | [`is_row_kept`](Error::is_row_kept) | [`is_retryable`](Error::is_retryable) | the row | what to do |
+/// |---|---|---|---|
+/// | true | false | was taken, and goes out with the next call that sends | do not write it again; [`flush`](Writer::flush) or [`tick`](Writer::tick) can be repeated |
+/// | false | true | was not taken: the memory is full | write it again later |
+/// | false | false | was left out (`Row`), or the writer had ended | correct or skip it; open the channel again |
+///
+/// Every error but `Row` carries the [`committed_offset`](Error::committed_offset) known by then.
 ///
 /// ```no_run
 /// # fn example(pipe: &snowpipe_streaming::Pipe, events: impl Iterator<Item = (u64, serde_json::Value)>)
@@ -58,20 +80,24 @@ use crate::rows::{Batch, Compressor, Payload, Payloads};
 ///
 /// let mut writer = pipe.channel("events-1").open()?.into_writer().max_age(Duration::from_millis(500));
 /// for (offset, event) in events {
-///     match writer.write(&event, offset) {
-///         Ok(()) => {}
-///         Err(error) if error.kind() == ErrorKind::Row => eprintln!("row {offset} was left out: {error}"),
-///         Err(error) if error.kind() == ErrorKind::NotStored => eprintln!("{error}"),
-///         // The row is kept; a later call sends it.
-///         Err(error) if matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable) => eprintln!("{error}"),
-///         Err(error) => return Err(error),
+///     while let Err(error) = writer.write(&event, offset) {
+///         eprintln!("row {offset}: {error}");
+///         match error.kind() {
+///             // It cannot be a row, and was left out.
+///             ErrorKind::Row => break,
+///             // Another writer has taken the channel over.
+///             ErrorKind::Conflict | ErrorKind::Unconfirmed => return Err(error),
+///             // A later call sends it.
+///             _ if error.is_row_kept() => break,
+///             // The memory is full: once more.
+///             _ => std::thread::sleep(Duration::from_secs(1)),
+///         }
 ///     }
 /// }
 /// writer.close(Duration::from_secs(60))?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Writer {
     delivery: Delivery,
     batch: Batch,
@@ -81,9 +107,15 @@ pub struct Writer {
     max_bytes: usize,
     max_age: Duration,
     rejected_reported: u64,
+    rows_written: u64,
+    bytes_written: u64,
 }
 
 impl Writer {
+    /// The most that is kept in memory of what was packed into requests and is not committed, compressed and with the offset
+    /// token of each row.
+    pub const RETAINED_BYTES: usize = Delivery::RETAINED_BYTES;
+
     pub(crate) fn new(channel: Channel) -> Writer {
         Writer {
             delivery: Delivery::new(channel, BACK_PRESSURE_TIMEOUT),
@@ -93,10 +125,13 @@ impl Writer {
             max_bytes: Batch::FULL_BYTES,
             max_age: MAX_AGE,
             rejected_reported: 0,
+            rows_written: 0,
+            bytes_written: 0,
         }
     }
 
-    /// Sends when the buffer reaches this many bytes before compression. Default and maximum: [`Batch::FULL_BYTES`].
+    /// Sends when the buffer reaches this many bytes before compression, offset tokens included. Default and maximum:
+    /// [`Batch::FULL_BYTES`].
     pub fn max_bytes(mut self, bytes: usize) -> Writer {
         self.max_bytes = bytes.clamp(1, Batch::FULL_BYTES);
         self
@@ -121,12 +156,11 @@ impl Writer {
     ///
     /// [`Row`](ErrorKind::Row) when the value is no row or too long a one: it is left out, and the writer goes on.
     ///
-    /// After any other error the row is kept, unless the writer had ended before: do not write it again, call
-    /// [`flush`](Writer::flush) or [`tick`](Writer::tick). See [Errors](Writer#errors).
+    /// After any other error [`is_row_kept`](Error::is_row_kept) says whether the row was taken. If it was not and
+    /// [`is_retryable`](Error::is_retryable) is true, the memory is full with rows that cannot be sent or are not committed: write
+    /// it again later. See [Errors](Writer#errors).
     pub fn write(&mut self, row: &impl Serialize, offset: impl Into<OffsetToken>) -> Result<(), Error> {
-        self.check_ended()?;
-        self.batch.push(row)?;
-        self.wrote(offset.into())
+        self.take(offset.into(), |batch| batch.push(row))
     }
 
     /// Adds a row that is JSON already, byte for byte; otherwise as [`write`](Writer::write).
@@ -139,9 +173,7 @@ impl Writer {
     ///
     /// Those of [`write`](Writer::write).
     pub fn write_json(&mut self, line: &[u8], offset: impl Into<OffsetToken>) -> Result<(), Error> {
-        self.check_ended()?;
-        self.batch.push_json(line)?;
-        self.wrote(offset.into())
+        self.take(offset.into(), |batch| batch.push_json(line))
     }
 
     /// For programs that may be idle, at any interval: sends if the oldest row is old enough or an earlier call could not
@@ -156,7 +188,7 @@ impl Writer {
     ///
     /// See [Errors](Writer#errors); it can be repeated after each of them.
     pub fn tick(&mut self) -> Result<(), Error> {
-        let sent = if self.is_old() { self.send_all() } else { self.delivery.keep_going() };
+        let sent = if self.is_due() { self.send_all() } else { self.delivery.keep_going() };
         self.finish(sent)
     }
 
@@ -195,9 +227,39 @@ impl Writer {
         self.finish(committed)
     }
 
+    /// Sends what is buffered, looks once, and says whether all that was ever written is committed.
+    ///
+    /// # Blocking
+    ///
+    /// For the requests that the buffer takes and one for the status, each repeated on trouble until the client's retry budget
+    /// ends. It waits neither for commits nor for room: what finds none stays in the buffer. A channel that is lost is reopened
+    /// once, without a pause before.
+    ///
+    /// # Errors
+    ///
+    /// - [`NotStored`](ErrorKind::NotStored): rows could not be stored; each is reported once. Ask again for the rest.
+    /// - [`Timeout`](ErrorKind::Timeout): no commit has come for two minutes, and the rows are still on their way, or those of
+    ///   a channel that was lost are.
+    /// - [`Unconfirmed`](ErrorKind::Unconfirmed): as [`commit`](Writer::commit).
+    /// - otherwise see [Errors](Writer#errors); it can be repeated after each of them.
+    ///
+    /// ```no_run
+    /// # fn example(writer: &mut snowpipe_streaming::Writer) -> Result<(), snowpipe_streaming::Error> {
+    /// if writer.try_commit()? {
+    ///     println!("everything up to {:?} is committed", writer.committed_offset());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_commit(&mut self) -> Result<bool, Error> {
+        let looked = self.look_for_commit();
+        self.finish(looked)?;
+        Ok(self.is_done())
+    }
+
     /// Commits, then releases the channel; returns the committed offset.
     ///
-    /// Dropping the writer instead loses what is buffered, with no more than a warning in the log: the next run resumes
+    /// Dropping the writer instead loses what is not committed, with no more than a warning in the log: the next run resumes
     /// before it.
     ///
     /// # Blocking
@@ -206,17 +268,13 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// Those of [`commit`](Writer::commit). After [`NotStored`](ErrorKind::NotStored) everything is committed, and the error
-    /// has the final offset ([`Error::committed_offset`]). After any other, what is not committed is gone with the writer:
-    /// where its rows cannot be written again after the committed offset, call `commit` until it succeeds and this
-    /// afterwards, or [`into_uncommitted`](Writer::into_uncommitted) instead.
-    pub fn close(mut self, timeout: Duration) -> Result<Option<OffsetToken>, Error> {
+    /// Those of [`commit`](Writer::commit), each with the writer, which still has what is not committed: see [`CloseError`].
+    /// After [`NotStored`](ErrorKind::NotStored) everything is committed, and the error has the final offset
+    /// ([`Error::committed_offset`]).
+    pub fn close(mut self, timeout: Duration) -> Result<Option<OffsetToken>, CloseError> {
         match self.commit(timeout) {
-            Ok(()) => Ok(self.delivery.committed_offset().cloned()),
-            Err(error) if error.kind() == ErrorKind::NotStored => Err(error),
-            Err(error) => Err(error
-                .not_retryable()
-                .advise("the writer is gone: open the channel and write again what comes after its committed offset")),
+            Ok(()) => Ok(self.committed_offset().cloned()),
+            Err(error) => Err(CloseError::new(error, self)),
         }
     }
 
@@ -245,31 +303,8 @@ impl Writer {
         self.delivery.committed_offset()
     }
 
-    /// Rows written here that are committed, those included that the service could not store.
-    pub fn rows_committed(&self) -> u64 {
-        self.delivery.committed_rows()
-    }
-
-    /// Rows that the service took and could not store, as far as is known: the growth of the channel's count.
-    pub fn rows_rejected(&self) -> u64 {
-        self.delivery.totals().rejected
-    }
-
-    /// Openings of the channel after the first.
-    pub fn reopens(&self) -> u64 {
-        self.delivery.reopens()
-    }
-
-    /// From sending to noticing the commit, of what was committed last.
-    pub fn commit_lag(&self) -> Duration {
-        self.delivery.commit_lag()
-    }
-
-    fn check_ended(&self) -> Result<(), Error> {
-        self.delivery.check_ended().map_err(|error| self.explain(error))
-    }
-
-    fn wrote(&mut self, offset: OffsetToken) -> Result<(), Error> {
+    /// Gives the last row its token, or takes it out again if it cannot be sent.
+    fn mark(&mut self, offset: OffsetToken) -> Result<(), Error> {
         if offset.is_empty() {
             self.batch.pop();
             return Err(Error::new(
@@ -282,84 +317,32 @@ impl Writer {
         match self.compressor.check_row(&self.batch.last_row()) {
             Err(error) if error.kind() == ErrorKind::Row => {
                 self.batch.pop();
-                return Err(error);
+                Err(error)
             }
             // Compression itself failed: packing meets that again, and keeps the rows.
-            _ => {}
-        }
-        self.oldest.get_or_insert(self.delivery.channel().pipe().clock().now());
-        let is_due = self.batch.bytes() >= self.max_bytes || self.is_old();
-        let sent = if is_due { self.send_all() } else { Ok(()) };
-        self.finish(sent).map_err(|error| self.explain_kept(error))
-    }
-
-    fn is_old(&self) -> bool {
-        let now = self.delivery.channel().pipe().clock().now();
-        self.oldest.is_some_and(|oldest| now.since(oldest) >= self.max_age)
-    }
-
-    fn commit_all(&mut self) -> Result<(), Error> {
-        loop {
-            self.send_all()?;
-            match self.delivery.wait_until(Delivery::is_done, |_| {}) {
-                Ok(()) => return self.delivery.check_proven(),
-                Err(error) => self.delivery.recover(error)?,
-            }
+            _ => Ok(()),
         }
     }
+}
 
-    /// Sends what was packed before, then packs and sends the buffer request by request, so that no more than one waits in
-    /// memory. What cannot be sent is packed all the same: compressed it takes less room.
-    fn send_all(&mut self) -> Result<(), Error> {
-        let mut sent = self.delivery.deliver();
-        let (mut payloads, mut packed_rows) = (Payloads::of(&self.batch), 0);
-        loop {
-            let mut payload = Payload::default();
-            match payloads.next(&mut self.compressor, &mut payload) {
-                Ok(true) => {
-                    packed_rows += payload.rows;
-                    self.delivery.enqueue(payload);
-                    sent = sent.and_then(|()| self.delivery.deliver());
-                }
-                Ok(false) => break,
-                Err(error) => {
-                    self.batch = self.batch.without_first(packed_rows);
-                    return Err(error);
-                }
-            }
-        }
-        self.batch.clear();
-        self.oldest = None;
-        sent
-    }
-
-    /// What every call ends with.
-    fn finish(&mut self, result: Result<(), Error>) -> Result<(), Error> {
-        self.delivery.end_call();
-        result.and_then(|()| self.report_rejected()).map_err(|error| self.explain(error))
-    }
-
-    fn report_rejected(&mut self) -> Result<(), Error> {
-        let rejected = self.delivery.totals().rejected;
-        let unreported = rejected - std::mem::replace(&mut self.rejected_reported, rejected);
-        if unreported == 0 {
-            return Ok(());
-        }
-        let is_all_committed = self.batch.is_empty() && self.delivery.is_done();
-        Err(if is_all_committed {
-            self.delivery.rejected(unreported)
-        } else {
-            self.delivery.rejected_so_far(unreported)
-        })
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channel = self.delivery.channel().name();
+        f.debug_struct("Writer").field("channel", &channel).field("report", &self.report()).finish_non_exhaustive()
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let rows = self.delivery.uncommitted_rows() + self.batch.rows() as u64;
-        if rows > 0 {
+        let (buffered, sent) = (self.batch.rows() as u64, self.delivery.uncommitted_rows());
+        if buffered + sent > 0 {
             let channel = one_line(self.delivery.channel().name());
-            log::warn!("a writer of channel {channel} was dropped with {rows} rows that are not known to be committed");
+            let offset = offset_or_none(self.committed_offset());
+            let offset = one_line(&offset);
+            log::warn!(
+                "a writer of channel {channel} was dropped with rows that are not known to be committed: {buffered} buffered, \
+                 {sent} sent or waiting to be sent; its committed offset is {offset}"
+            );
         }
     }
 }

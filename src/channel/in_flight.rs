@@ -325,7 +325,7 @@ mod tests {
         }
         clock.pass(Duration::from_secs(7));
         in_flight.observe(Some(&25.into()), clock.now());
-        assert_eq!((in_flight.committed_rows(), in_flight.retained_bytes()), (13, 300));
+        assert_eq!((in_flight.committed_rows(), in_flight.retained_bytes()), (13, 300 + Payload::PLACE));
         assert_eq!((in_flight.committed_requests(), in_flight.commit_lag()), (2, Duration::from_secs(7)));
         in_flight.observe(Some(&15.into()), clock.now());
         in_flight.observe(Some(&27.into()), clock.now());
@@ -335,6 +335,11 @@ mod tests {
         assert_eq!(left.into_bodies().map(|body| body.wire.len()).collect::<Vec<_>>(), [300]);
         assert!(in_flight.is_empty());
         assert_eq!(in_flight.retained_bytes(), 0);
+    }
+
+    #[test]
+    fn the_place_of_a_body_is_counted_with_what_is_noted_of_its_request() {
+        assert!(2 * size_of::<Sent>() <= Payload::PLACE, "{}", size_of::<Sent>());
     }
 
     #[test]

@@ -40,6 +40,18 @@ impl Delivery {
         outdated.into_kind(ErrorKind::Unavailable, &happened).advise("try again later: nothing is lost")
     }
 
+    /// The same after one that was not waited for.
+    pub(super) fn outdated_once(&self, outdated: Error) -> Error {
+        let happened = "the channel was opened behind what the service had reported";
+        outdated.into_kind(ErrorKind::Unavailable, happened).advise("try again later: nothing is lost")
+    }
+
+    /// Of a call that reopens the channel once only.
+    pub(super) fn failed_again(&self, cause: Error) -> Error {
+        let happened = "an append failed again after the channel was reopened; the failure";
+        cause.into_kind(ErrorKind::Unavailable, happened).advise("try again later: nothing is lost")
+    }
+
     /// Rows sent from now on would follow a gap.
     pub(super) fn begun_before(&self) -> Error {
         let happened = "a batch that was appended before the writer began was accepted only in part";

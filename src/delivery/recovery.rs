@@ -6,7 +6,23 @@ use super::Delivery;
 use crate::channel::{Channel, Uncommitted, Wait, needs_reopening};
 use crate::error::{Error, ErrorKind, one_line};
 
+/// How much one call may do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Effort {
+    /// Waits for commits, and before each reopening of a channel that is lost again and again.
+    Waiting,
+    /// Waits for nothing, and may reopen the channel once.
+    Brief,
+    /// The same, and has reopened it.
+    Spent,
+}
+
 impl Delivery {
+    /// What the calls from now on may do.
+    pub(crate) fn set_effort(&mut self, effort: Effort) {
+        self.effort = effort;
+    }
+
     /// Reopens the channel after `Channel` or `Unconfirmed`, takes its committed offset as authoritative and requeues the
     /// bodies behind it. After `Timeout`, when no commit came, it does so only if nothing is on its way any more. A status that
     /// reports an offset of another writer proves nothing: it may lag.
@@ -15,10 +31,20 @@ impl Delivery {
     pub(crate) fn recover(&mut self, cause: Error) -> Result<(), Error> {
         self.check_ended()?;
         match cause.kind() {
+            _ if self.effort == Effort::Spent => Err(self.put_off(cause)),
             ErrorKind::Timeout => self.recover_overdue(cause),
             _ if needs_reopening(&cause) => self.recover_lost(cause),
             _ => Err(cause),
         }
+    }
+
+    /// The next call reopens the channel, and has to know why.
+    fn put_off(&mut self, cause: Error) -> Error {
+        if !needs_reopening(&cause) {
+            return cause;
+        }
+        let cause = self.unresolved.get_or_insert(cause).clone();
+        if cause.kind() == ErrorKind::Unconfirmed { self.failed_again(cause) } else { cause }
     }
 
     /// The call of the caller's is over: the next one tries again as often, however long an outage lasts.
@@ -30,7 +56,10 @@ impl Delivery {
         // After a recovery that failed, the channel says no more than that it is lost.
         let cause = self.unresolved.take().unwrap_or(cause);
         let timeout = self.commit_timeout;
-        let recovered = self.reopen(&cause, |channel| channel.reconcile_within(timeout));
+        let recovered = match self.effort {
+            Effort::Waiting => self.reopen(&cause, |channel| channel.reconcile_within(timeout)),
+            Effort::Brief | Effort::Spent => self.reopen(&cause, Channel::reconcile_if_settled),
+        };
         if recovered.is_err() {
             self.unresolved = Some(cause);
         }
@@ -64,10 +93,15 @@ impl Delivery {
         cause: &Error,
         reconcile: impl Fn(&mut Channel) -> Result<Uncommitted, Error>,
     ) -> Result<(), Error> {
-        log::info!("reopening channel {}: {cause}", one_line(self.channel.name()));
+        self.announce_reopening(cause);
         let pause = self.setbacks.pause_before_reopening(cause, self.committed_requests());
         let attempted = format!("deliver rows through channel {}", self.channel.name());
-        self.channel.pipe().clock().sleep(pause.map_err(|error| error.attempting(attempted))?);
+        let pause = pause.map_err(|error| error.attempting(attempted))?;
+        if self.effort == Effort::Waiting {
+            self.channel.pipe().clock().sleep(pause);
+        } else {
+            self.effort = Effort::Spent;
+        }
         let uncommitted = match self.reconcile(reconcile) {
             Err(error) if error.kind() == ErrorKind::Conflict => return Err(self.end(error)),
             reconciled => reconciled?,
@@ -84,12 +118,24 @@ impl Delivery {
         resumable.map_err(|error| self.end(error))
     }
 
+    fn announce_reopening(&mut self, cause: &Error) {
+        let is_news = self.announced.replace(self.committed_requests()) != Some(self.committed_requests());
+        let level = if is_news { log::Level::Info } else { log::Level::Debug };
+        log::log!(level, "reopening channel {}: {cause}", one_line(self.channel.name()));
+    }
+
     /// An open that is behind what the service has reported before says nothing: asks again a few times.
     fn reconcile(
         &mut self,
         reconcile: impl Fn(&mut Channel) -> Result<Uncommitted, Error>,
     ) -> Result<Uncommitted, Error> {
         let mut wait = Wait::new(self.channel.pipe().clock(), MAX_LAG);
+        if self.effort != Effort::Waiting {
+            return reconcile(&mut self.channel).map_err(|error| match error.kind() {
+                ErrorKind::Unconfirmed => self.outdated_once(error),
+                _ => error,
+            });
+        }
         for _ in 1..MAX_OUTDATED {
             match reconcile(&mut self.channel) {
                 Err(error) if error.kind() == ErrorKind::Unconfirmed => log::debug!("{error}"),

@@ -84,6 +84,8 @@ const WRITING: Writing = Writing {
     flush_every: 0,
     tick_every: 0,
     commit_every: 0,
+    ask_every: 0,
+    retained: 32_000_000,
     commit_timeout_s: 120,
     discard: false,
     rows_before: 0,

@@ -22,6 +22,9 @@ pub(super) struct Writing {
     pub(super) flush_every: u8,
     pub(super) tick_every: u8,
     pub(super) commit_every: u8,
+    pub(super) ask_every: u8,
+    /// The most that a writer keeps compressed.
+    pub(super) retained: u32,
     pub(super) commit_timeout_s: u16,
     pub(super) discard: bool,
     /// So many rows are appended before the channel becomes a writer.
@@ -57,7 +60,7 @@ struct Feed<'f> {
 impl Writing {
     pub(super) fn random(random: &mut fastrand::Rng) -> Writing {
         let mut every = || random.choice([0, 0, 1, 2, 5, 11]).unwrap_or(0);
-        let (flush_every, tick_every, commit_every) = (every(), every(), every());
+        let (flush_every, tick_every, commit_every, ask_every) = (every(), every(), every(), every());
         Writing {
             stream: Stream::random(random),
             max_bytes: random.u16(1..300),
@@ -66,6 +69,8 @@ impl Writing {
             flush_every,
             tick_every,
             commit_every,
+            ask_every,
+            retained: random.choice([32_000_000, 32_000_000, 2_000, 6_000]).unwrap_or(2_000),
             commit_timeout_s: random.choice([20, 60, 120]).unwrap_or(60),
             discard: random.u8(..) < 60,
             rows_before: random.choice([0, 0, 0, 1, 4]).unwrap_or(0),
@@ -135,7 +140,7 @@ impl Writing {
             }
         }
         channel.append(&before)?;
-        let writer = channel.into_writer().max_bytes(self.max_bytes.into());
+        let writer = channel.into_writer().max_bytes(self.max_bytes.into()).retaining_at_most(self.retained as usize);
         Ok((Some(writer.max_age(Duration::from_millis(self.max_age_ms.into()))), first))
     }
 
@@ -167,6 +172,8 @@ impl Writing {
             Writing { flush_every: 0, ..self.clone() },
             Writing { tick_every: 0, ..self.clone() },
             Writing { commit_every: 0, ..self.clone() },
+            Writing { ask_every: 0, ..self.clone() },
+            Writing { retained: 32_000_000, ..self.clone() },
             Writing { pause_ms: 0, ..self.clone() },
             Writing { max_age_ms: 1000, ..self.clone() },
             Writing { max_bytes: 1, ..self.clone() },
@@ -187,21 +194,23 @@ impl Feed<'_> {
         while self.next <= self.writing.stream.count {
             let (row, token) = (self.writing.stream.row(self.next), self.writing.stream.token(self.next));
             let written = self.writer.write_json(row.as_bytes(), token);
-            // Whatever the error, the row is kept.
-            self.next += 1;
+            self.next += u16::from(is_taken(&written)?);
             if let Some(error) = self.seen(written)? {
                 return Ok(Some(error));
             }
             self.world.clock.pass(Duration::from_millis(self.writing.pause_ms.into()));
             let is_time = |every: u8| every > 0 && self.next.is_multiple_of(every.into());
             let (tick, flush) = (is_time(self.writing.tick_every), is_time(self.writing.flush_every));
-            let commit = is_time(self.writing.commit_every);
+            let (commit, ask) = (is_time(self.writing.commit_every), is_time(self.writing.ask_every));
             let ticked = if tick { self.writer.tick() } else { Ok(()) };
             let flushed = if flush { self.writer.flush() } else { Ok(()) };
             for result in [ticked, flushed] {
                 if let Some(error) = self.seen(result)? {
                     return Ok(Some(error));
                 }
+            }
+            if ask && let Some(error) = self.ask()? {
+                return Ok(Some(error));
             }
             if commit && let Some(error) = self.commit()? {
                 return Ok(Some(error));
@@ -245,8 +254,30 @@ impl Feed<'_> {
         Ok(None)
     }
 
+    fn ask(&mut self) -> Result<Option<Error>, String> {
+        let asked = self.writer.try_commit();
+        if let Ok(true) = asked {
+            self.writing.stream.check_committed(self.next - 1, &self.world.lock())?;
+        }
+        self.seen(asked.map(drop))
+    }
+
+    /// What is counted adds up, and takes no more memory than is said.
+    fn check_report(&self) -> Result<(), String> {
+        let report = self.writer.report();
+        let placed = report.rows_buffered + report.rows_uncommitted + report.rows_committed;
+        if report.rows_written != placed || report.rows_written != u64::from(self.next - self.first) {
+            return Err(format!("rows {} to {} were taken: {report:?}", self.first, self.next - 1));
+        }
+        if report.memory > self.writing.retained as usize + usize::from(self.writing.max_bytes) + LONGEST_ROW {
+            return Err(format!("{} bytes are too many: {report:?}", report.memory));
+        }
+        Ok(())
+    }
+
     /// The error if the writer can do no more.
     fn seen(&mut self, result: Result<(), Error>) -> Result<Option<Error>, String> {
+        self.check_report()?;
         let state = self.world.lock();
         let stream = &self.writing.stream;
         stream.check_stored(&state)?;
@@ -288,6 +319,21 @@ impl Feed<'_> {
         Err(format!("{rows} rows come out as uncommitted, of {expected} after {committed:?}"))
     }
 }
+
+/// Whether the writer has the row, as the error alone says.
+pub(super) fn is_taken(written: &Result<(), Error>) -> Result<bool, String> {
+    let Err(error) = written else { return Ok(true) };
+    let is_at_end = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unconfirmed | ErrorKind::Row);
+    match (error.is_row_kept(), error.is_retryable()) {
+        (true, false) => Ok(true),
+        (false, true) => Ok(false),
+        (false, false) if is_at_end => Ok(false),
+        _ => Err(format!("nothing says what became of the row: {error:?}")),
+    }
+}
+
+/// With its token, which may be a text.
+const LONGEST_ROW: usize = 120;
 
 /// Each process gets further, unless it discards what was about to be committed; from this one on nothing goes wrong.
 const CALM_PROCESS: u8 = 10;

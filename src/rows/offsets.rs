@@ -12,6 +12,8 @@ pub(crate) struct Offsets {
     runs: Vec<Run>,
     /// One for each row up to the last whose token has one.
     fingerprints: Vec<Fingerprint>,
+    /// What the texts of the tokens take on the heap.
+    texts: usize,
 }
 
 /// Rows in a row, the first with this token, the others counting on from it; a row of a source has a fingerprint besides.
@@ -31,7 +33,10 @@ impl Offsets {
         }
         match self.runs.last_mut().filter(|run| run.continues_with(row, &token)) {
             Some(run) => run.rows.end += 1,
-            None => self.runs.push(Run { rows: row..row + 1, token }),
+            None => {
+                self.texts += token.memory();
+                self.runs.push(Run { rows: row..row + 1, token });
+            }
         }
     }
 
@@ -41,13 +46,16 @@ impl Offsets {
             self.fingerprints.resize(rows, Fingerprint::default());
             self.fingerprints.extend(following.fingerprints);
         }
+        self.texts += following.texts;
         let shifted = |run: Run| Run { rows: run.rows.start + rows..run.rows.end + rows, token: run.token };
         self.runs.extend(following.runs.into_iter().map(shifted));
     }
 
     /// Forgets all but the first `rows` rows.
     pub(super) fn truncate(&mut self, rows: usize) {
-        while self.runs.pop_if(|run| run.rows.start >= rows).is_some() {}
+        while let Some(run) = self.runs.pop_if(|run| run.rows.start >= rows) {
+            self.texts -= run.token.memory();
+        }
         if let Some(run) = self.runs.last_mut() {
             run.rows.end = run.rows.end.min(rows);
         }
@@ -57,12 +65,18 @@ impl Offsets {
     pub(super) fn clear(&mut self) {
         self.runs.clear();
         self.fingerprints.clear();
+        self.texts = 0;
+    }
+
+    /// Gives back the room that was set aside for more.
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.runs.shrink_to_fit();
+        self.fingerprints.shrink_to_fit();
     }
 
     /// What they take.
     pub(super) fn memory(&self) -> usize {
-        let texts: usize = self.runs.iter().map(|run| run.token.memory()).sum();
-        texts + size_of_val(&*self.runs) + size_of_val(&*self.fingerprints)
+        self.texts + size_of_val(&*self.runs) + size_of_val(&*self.fingerprints)
     }
 
     /// The first row with this token.
@@ -73,13 +87,18 @@ impl Offsets {
 
     /// What is left without the first `rows` rows.
     pub(super) fn without(&self, rows: usize) -> Offsets {
-        let runs = self.runs.iter().filter_map(|run| {
-            let start = run.rows.start.max(rows);
-            let token = self.token_in(run, start)?;
-            Some(Run { rows: start - rows..run.rows.end - rows, token })
-        });
+        let runs: Vec<_> = self
+            .runs
+            .iter()
+            .filter_map(|run| {
+                let start = run.rows.start.max(rows);
+                let token = self.token_in(run, start)?;
+                Some(Run { rows: start - rows..run.rows.end - rows, token })
+            })
+            .collect();
         let fingerprints = self.fingerprints.get(rows..).unwrap_or_default().to_vec();
-        Offsets { runs: runs.collect(), fingerprints }
+        let texts = runs.iter().map(|run| run.token.memory()).sum();
+        Offsets { runs, fingerprints, texts }
     }
 
     /// The first token among these rows.

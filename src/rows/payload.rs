@@ -19,6 +19,10 @@ impl Payload {
     /// 4,194,304. The smaller reading is safe.
     pub(crate) const MAX_WIRE_BYTES: usize = 4_000_000;
 
+    /// A body and what is noted of its request take less than half of this, and a queue that has grown has twice the places that
+    /// it needs.
+    pub(crate) const PLACE: usize = 512;
+
     /// What the bytes are, for `Content-Encoding`.
     pub(crate) const ENCODING: Option<&'static str> = if cfg!(feature = "zstd") { Some("zstd") } else { None };
 
@@ -40,9 +44,17 @@ impl Payload {
         Ok(Some(halves))
     }
 
-    /// What keeping it takes.
+    /// What keeping it takes, its place in a queue included.
     pub(crate) fn memory(&self) -> usize {
-        self.wire.len() + self.offsets.memory()
+        // The request that is in flight with it and the list of committed offsets have the last token, too.
+        let [first, last] = [&self.first, &self.last].map(|token| token.as_ref().map_or(0, OffsetToken::memory));
+        Payload::PLACE + self.wire.len() + self.offsets.memory() + first + 3 * last
+    }
+
+    /// Gives back the room that was set aside for more.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.wire.shrink_to_fit();
+        self.offsets.shrink_to_fit();
     }
 
     #[cfg(feature = "zstd")]

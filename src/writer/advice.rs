@@ -20,13 +20,25 @@ impl Writer {
 
     /// The same for a call that has taken the row all the same.
     pub(super) fn explain_kept(&self, error: Error) -> Error {
-        let error = error.not_retryable();
+        let error = error.with_row_kept();
         match error.kind() {
-            _ if self.delivery.check_ended().is_err() => error,
+            _ if self.delivery.check_ended().is_err() => error.and_advise(KEPT_AT_END),
             ErrorKind::Timeout => error.advise(KEPT),
             _ => error.and_advise(KEPT),
+        }
+    }
+
+    /// The same for a call that has not taken the row.
+    pub(super) fn explain_not_taken(&self, error: Error) -> Error {
+        match error.kind() {
+            _ if self.delivery.check_ended().is_err() => error.not_retryable().and_advise(NOT_TAKEN_AT_END),
+            ErrorKind::Timeout => error.retryable().advise(NOT_TAKEN),
+            _ => error.retryable().and_advise(NOT_TAKEN),
         }
     }
 }
 
 const KEPT: &str = "the row is kept: do not write it again, call flush or tick";
+const KEPT_AT_END: &str = "the row is kept, and comes out with into_uncommitted";
+const NOT_TAKEN: &str = "the memory of the writer is full and the row was not taken: write it again later";
+const NOT_TAKEN_AT_END: &str = "the row was not taken";

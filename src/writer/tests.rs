@@ -75,5 +75,5 @@ fn after_two_minutes_without_a_commit_a_tick_asks_whether_the_rows_are_lost() {
     script.respond(200, NOTHING_COMMITTED).respond(200, OPENED).respond(200, APPENDED);
     writer.tick().unwrap();
     assert_eq!(requests(&script)[6..], ["POST bulk-channel-status", "PUT c", "POST rows"]);
-    assert_eq!((writer.reopens(), script.sent()[7].body.as_str()), (1, "{\"fail_on_uncommitted_rows\":true}"));
+    assert_eq!((writer.report().reopens, script.sent()[7].body.as_str()), (1, "{\"fail_on_uncommitted_rows\":true}"));
 }

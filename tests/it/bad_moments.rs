@@ -107,7 +107,7 @@ fn rejected_rows_that_a_channel_knows_of_are_reported_by_the_writer_made_of_it()
             while channel.status().unwrap().committed_offset().is_none() {}
         }
         let mut writer = channel.into_writer();
-        let error = writer.commit(SOON).map(|()| writer.rows_rejected()).unwrap_err();
+        let error = writer.commit(SOON).map(|()| writer.report().rows_rejected).unwrap_err();
         assert_eq!((error.kind(), error.rows_rejected()), (ErrorKind::NotStored, 1), "{recovers}");
     }
 }
@@ -311,7 +311,7 @@ fn each_rejected_row_is_reported_once_in_any_trouble() {
         let good: String = (1..=30).filter(|id| id % 10 != 5).map(|id| row(id) + "\n").collect();
         let text = settled(&service, &["w"]);
         assert!(
-            text == good && told == 3 && writer.rows_rejected() == 3,
+            text == good && told == 3 && writer.report().rows_rejected == 3,
             "seed {seed} {told}\n{text}\n{}",
             trace.join("\n")
         );

@@ -1,6 +1,9 @@
 //! Rows fed one by one: buffered, delivered, and delivered again when the channel is lost.
 
+mod asking;
+mod closing;
 mod endings;
+mod full_memory;
 mod lost_rows;
 mod outages;
 mod rejections;
@@ -84,8 +87,8 @@ fn everything_is_committed_once_however_often_the_channel_is_lost() {
     }
     writer.commit(SOON).unwrap();
     assert_eq!(landed(&service), rows(1..=300));
-    assert_eq!((writer.rows_committed(), writer.committed_offset()), (300, Some(&300.into())));
-    assert!(writer.reopens() >= 3);
+    assert_eq!((writer.report().rows_committed, writer.committed_offset()), (300, Some(&300.into())));
+    assert!(writer.report().reopens >= 3);
 }
 
 #[test]
@@ -154,9 +157,9 @@ fn memory_is_bounded_by_waiting_for_commits() {
         writer.write(&json!({ "ID": id, "TEXT": text }), id).unwrap();
     }
     // Sixty times 600,000 bytes of noise are more than may wait uncommitted.
-    assert!(writer.rows_committed() > 0, "some had to be committed before the last could be written");
+    assert!(writer.report().rows_committed > 0, "some had to be committed before the last could be written");
     writer.commit(SOON).unwrap();
-    assert_eq!(writer.rows_committed(), 60);
+    assert_eq!(writer.report().rows_committed, 60);
 }
 
 #[test]
@@ -172,7 +175,7 @@ fn rows_that_could_not_be_sent_go_out_with_the_next_call_and_in_order() {
     service.clear_faults();
     writer.write_json(row(7).as_bytes(), 7).unwrap();
     writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.rows_committed()), (rows(1..=7), 7));
+    assert_eq!((landed(&service), writer.report().rows_committed), (rows(1..=7), 7));
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn a_recovery_that_failed_is_tried_again_by_the_next_call() {
     assert_eq!(writer.flush().unwrap_err().kind(), ErrorKind::Throttled, "the channel is lost and cannot be reopened");
     service.clear_faults();
     writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+    assert_eq!((landed(&service), writer.report().reopens), (rows(1..=1), 1));
 }
 
 #[test]
@@ -214,7 +217,7 @@ fn an_outage_longer_than_a_few_recoveries_is_survived() {
     }
     service.clear_faults();
     writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+    assert_eq!((landed(&service), writer.report().reopens), (rows(1..=1), 1));
 }
 
 #[test]
@@ -262,7 +265,7 @@ fn a_row_too_long_for_any_request_is_left_out_and_no_other() {
     writer.write(&json!({ "ID": 4, "TEXT": " ".repeat(6_000_000) }), 4).unwrap();
     writer.commit(SOON).unwrap();
     assert_eq!(landed(&service).lines().count(), 3);
-    assert_eq!((writer.rows_committed(), writer.committed_offset()), (3, Some(&4.into())));
+    assert_eq!((writer.report().rows_committed, writer.committed_offset()), (3, Some(&4.into())));
 }
 
 #[test]
@@ -293,9 +296,12 @@ fn a_writer_counts_nothing_that_happened_before_it_began() {
     channel.append(&batch(1..=3)).unwrap();
     channel.wait_for_commit(3, SOON).unwrap();
     let mut writer = channel.into_writer();
-    assert_eq!((writer.rows_committed(), writer.reopens(), writer.commit_lag()), (0, 0, Duration::ZERO));
+    assert_eq!(
+        (writer.report().rows_committed, writer.report().reopens, writer.report().commit_lag),
+        (0, 0, Duration::ZERO)
+    );
     assert!(service.steal_channel(PIPE, "w"));
     writer.write_json(row(4).as_bytes(), 4).unwrap();
     writer.commit(SOON).unwrap();
-    assert_eq!((writer.rows_committed(), writer.reopens()), (1, 1));
+    assert_eq!((writer.report().rows_committed, writer.report().reopens), (1, 1));
 }

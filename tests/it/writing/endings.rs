@@ -6,7 +6,7 @@ use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Batch, ErrorKind, Writer};
 
 use super::{PIPE, SOON, appends, impatient_writer, writer};
-use crate::support::{batch, landed, logged, pipe_of, row, rows};
+use crate::support::{batch, landed, pipe_of, row, rows};
 
 fn unmarked(ids: impl IntoIterator<Item = u64>) -> Batch {
     let mut batch = Batch::new();
@@ -30,20 +30,31 @@ fn a_writer_that_has_ended_takes_no_more_rows() {
     writer.write_json(row(1).as_bytes(), 1).unwrap();
     let first = writer.flush().unwrap_err();
     let sent = service.requests().len();
-    for result in [
-        writer.write_json(row(2).as_bytes(), 2),
-        writer.write(&serde_json::json!({ "ID": 3 }), 3),
-        writer.tick(),
-        writer.flush(),
-        writer.commit(SOON),
+    for (result, ending) in [
+        (writer.write_json(row(2).as_bytes(), 2), "; the row was not taken"),
+        (writer.write(&serde_json::json!({ "ID": 3 }), 3), "; the row was not taken"),
+        (writer.tick(), ""),
+        (writer.flush(), ""),
+        (writer.commit(SOON), ""),
+        (writer.try_commit().map(drop), ""),
     ] {
         let error = result.unwrap_err();
-        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Conflict, false));
-        assert_eq!(error.to_string(), first.to_string());
+        assert_eq!((error.kind(), error.is_retryable(), error.is_row_kept()), (ErrorKind::Conflict, false, false));
+        assert_eq!(error.to_string(), format!("{first}{ending}"));
     }
     assert_eq!(service.requests().len(), sent, "nothing is sent any more");
     let left = writer.into_uncommitted().unwrap();
     assert_eq!(left.rows(), 1, "rows that were refused are not kept");
+}
+
+#[test]
+fn the_write_that_ends_a_writer_says_that_its_row_is_kept() {
+    let service = Emulator::start().unwrap();
+    let mut writer = displaced(&service).max_age(Duration::ZERO);
+    let error = writer.write_json(row(1).as_bytes(), 1).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable(), error.is_row_kept()), (ErrorKind::Conflict, false, true));
+    assert!(error.to_string().ends_with("; the row is kept, and comes out with into_uncommitted"), "{error}");
+    assert_eq!(writer.into_uncommitted().unwrap().rows(), 1);
 }
 
 #[test]
@@ -58,7 +69,7 @@ fn rows_without_a_token_before_the_writer_are_unconfirmed_until_a_later_row_is_c
     assert!(error.to_string().contains("had no offset token"), "{error}");
     writer.write_json(row(4).as_bytes(), 4).unwrap();
     writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.rows_committed()), (rows(1..=4), 1));
+    assert_eq!((landed(&service), writer.report().rows_committed), (rows(1..=4), 1));
 }
 
 #[test]
@@ -123,22 +134,4 @@ fn rows_that_are_not_committed_can_be_taken_out_of_a_writer() {
     channel.append(&left.after(channel.committed_offset())).unwrap();
     channel.wait_for_commit(8, SOON).unwrap();
     assert_eq!(landed(&service), rows(1..=8));
-}
-
-#[test]
-fn dropping_a_writer_with_rows_leaves_a_warning_in_the_log() {
-    logged(log::Level::Warn, "dropped-");
-    let service = Emulator::start().unwrap();
-    let mut kept = pipe_of(&service).channel("dropped-1").open().unwrap().into_writer();
-    kept.write_json(row(1).as_bytes(), 1).unwrap();
-    kept.commit(SOON).unwrap();
-    drop(kept);
-    service.hold_commits(true);
-    let mut lost = pipe_of(&service).channel("dropped-2").open().unwrap().into_writer();
-    lost.write_json(row(1).as_bytes(), 1).unwrap();
-    lost.flush().unwrap();
-    lost.write_json(row(2).as_bytes(), 2).unwrap();
-    drop(lost);
-    let said = logged(log::Level::Warn, "dropped-");
-    assert_eq!(said, ["a writer of channel dropped-2 was dropped with 2 rows that are not known to be committed"]);
 }

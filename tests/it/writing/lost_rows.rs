@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, Loader, Source};
+use snowpipe_streaming::{Error, ErrorKind, Loader, Source};
 
 use super::{PIPE, SOON, writer};
 use crate::support::{OPENED, Scripted, batch, landed, pipe_of, row, rows};
@@ -22,7 +22,7 @@ fn a_commit_finds_out_that_its_rows_were_lost_with_the_channel_and_sends_them_ag
     assert!(service.steal_channel(PIPE, "w"));
     service.hold_commits(false);
     writer.commit(A_WHILE).unwrap();
-    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 1));
+    assert_eq!((landed(&service), writer.report().reopens), (rows(1..=1), 1));
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn rows_that_are_still_on_their_way_are_neither_discarded_nor_sent_again() {
     writer.write_json(row(1).as_bytes(), 1).unwrap();
     for _ in 0..3 {
         let error = writer.commit(A_WHILE).unwrap_err();
-        assert_eq!((error.kind(), error.is_retryable(), writer.reopens()), (ErrorKind::Timeout, true, 0));
+        assert_eq!((error.kind(), error.is_retryable(), writer.report().reopens), (ErrorKind::Timeout, true, 0));
         let text = error.to_string();
         assert!(text.contains("no commit within 300ms; call it again: ") && !text.contains("run it again"), "{text}");
     }
@@ -41,7 +41,7 @@ fn rows_that_are_still_on_their_way_are_neither_discarded_nor_sent_again() {
     assert_eq!(opens, 4, "each wait that ended without progress asked once");
     service.hold_commits(false);
     writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 0));
+    assert_eq!((landed(&service), writer.report().reopens), (rows(1..=1), 0));
 }
 
 #[test]
@@ -64,8 +64,8 @@ fn a_memory_full_of_lost_rows_is_freed() {
     assert!(service.steal_channel(PIPE, "w"));
     service.hold_commits(false);
     writer.commit(Duration::from_secs(1)).unwrap();
-    assert_eq!((landed(&service).lines().count(), writer.rows_committed()), (18, 18));
-    assert_eq!(writer.reopens(), 1);
+    assert_eq!((landed(&service).lines().count(), writer.report().rows_committed), (18, 18));
+    assert_eq!(writer.report().reopens, 1);
 }
 
 #[test]
@@ -136,16 +136,19 @@ fn while_rows_get_committed_the_wait_for_the_others_goes_on() {
     service.inject(Fault::delay(Endpoint::Append, Duration::from_millis(200)).times(8));
     (1..=8).for_each(|id| writer.write_json(row(id).as_bytes(), id).unwrap());
     writer.commit(Duration::from_millis(800)).unwrap();
-    assert_eq!((landed(&service), writer.reopens()), (rows(1..=8), 0));
+    assert_eq!((landed(&service), writer.report().reopens), (rows(1..=8), 0));
 }
 
 #[test]
-fn closing_that_ends_in_a_timeout_cannot_be_repeated_and_says_how_to_go_on() {
+fn closing_that_ends_in_a_timeout_is_repeated_with_the_writer_it_gives_back_and_with_the_error_alone_cannot_be() {
     let service = Emulator::start().unwrap();
     service.hold_commits(true);
     let mut writer = pipe_of(&service).channel("w").open().unwrap().into_writer();
     writer.write_json(row(1).as_bytes(), 1).unwrap();
-    let error = writer.close(Duration::from_millis(50)).unwrap_err();
+    let failure = writer.close(Duration::from_millis(50)).unwrap_err();
+    assert_eq!((failure.error().kind(), failure.error().is_retryable()), (ErrorKind::Timeout, true));
+    assert!(failure.to_string().ends_with("what was written is kept, and what was sent is not lost"), "{failure}");
+    let error = Error::from(failure);
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Timeout, false));
     assert!(error.to_string().contains("write again what comes after its committed offset"), "{error}");
 }

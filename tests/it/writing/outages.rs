@@ -64,7 +64,7 @@ fn an_error_carries_the_committed_offset() {
     assert_eq!(writer.flush().unwrap_err().committed_offset(), Some("1"));
     let mut eager = writer.max_age(Duration::ZERO);
     assert_eq!(eager.write_json(row(3).as_bytes(), 3).unwrap_err().committed_offset(), Some("1"));
-    assert_eq!(eager.close(Duration::ZERO).unwrap_err().committed_offset(), Some("1"));
+    assert_eq!(eager.close(Duration::ZERO).unwrap_err().error().committed_offset(), Some("1"));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn an_outage_of_appends_alone_is_called_by_its_name_and_survived() {
     }
     service.clear_faults();
     writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.rows_committed()), (rows(1..=1), 1));
+    assert_eq!((landed(&service), writer.report().rows_committed), (rows(1..=1), 1));
 }
 
 #[test]
@@ -140,9 +140,9 @@ fn after_five_reopenings_in_vain_the_next_call_begins_anew() {
     assert_eq!((error.kind(), error.code()), (ErrorKind::Channel, Some("ERR_CHANNEL_MUST_BE_REOPENED")), "{error}");
     assert!(error.to_string().contains("reopening it 5 times brought no progress"), "{error}");
     assert!(error.to_string().ends_with("look for a second writer that uses the same channel name"), "{error}");
-    assert_eq!(writer.reopens(), 5);
+    assert_eq!(writer.report().reopens, 5);
     writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.reopens()), (rows(1..=1), 6));
+    assert_eq!((landed(&service), writer.report().reopens), (rows(1..=1), 6));
 }
 
 #[test]

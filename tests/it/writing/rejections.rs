@@ -43,8 +43,8 @@ fn a_write_that_learns_of_a_rejected_row_says_so_once_and_keeps_its_own_row() {
     assert_eq!(error.committed_offset(), Some("3"));
     writer.write_json(row(5).as_bytes(), 5).unwrap();
     writer.commit(SOON).unwrap();
-    assert_eq!((landed(&service), writer.rows_rejected()), (rows([1, 3, 4, 5]), 1));
-    assert_eq!(writer.rows_committed(), 5);
+    assert_eq!((landed(&service), writer.report().rows_rejected), (rows([1, 3, 4, 5]), 1));
+    assert_eq!(writer.report().rows_committed, 5);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_flush_and_a_tick_that_learn_of_a_rejected_row_say_so_once() {
 fn an_idle_writer_learns_from_ticks_what_is_committed_and_what_was_rejected() {
     let service = Emulator::start().unwrap();
     let mut writer = with_an_unreported_rejection(&service);
-    assert_eq!((writer.committed_offset(), writer.rows_rejected()), (None, 0));
+    assert_eq!((writer.committed_offset(), writer.report().rows_rejected), (None, 0));
     let began = Instant::now();
     let error = loop {
         assert!(began.elapsed() < SOON, "no tick asked for the status");
@@ -78,7 +78,7 @@ fn an_idle_writer_learns_from_ticks_what_is_committed_and_what_was_rejected() {
     };
     assert_one_rejected(&error);
     assert!(error.to_string().contains("all is committed, but 1 row was rejected"), "{error}");
-    assert_eq!((writer.committed_offset(), writer.rows_rejected()), (Some(&3.into()), 1));
+    assert_eq!((writer.committed_offset(), writer.report().rows_rejected), (Some(&3.into()), 1));
     let statuses = || service.requests().iter().filter(|it| it.path.ends_with(":bulk-channel-status")).count();
     let asked = statuses();
     // The first may be due at once: the writer looked when it was made.
@@ -90,9 +90,10 @@ fn an_idle_writer_learns_from_ticks_what_is_committed_and_what_was_rejected() {
 #[test]
 fn closing_after_a_rejected_row_does_not_lose_the_final_offset() {
     let service = Emulator::start().unwrap();
-    let error = with_an_unreported_rejection(&service).close(SOON).unwrap_err();
+    let (error, writer) = with_an_unreported_rejection(&service).close(SOON).unwrap_err().into_parts();
     assert_one_rejected(&error);
     assert_eq!(error.committed_offset(), Some("3"));
     assert!(error.to_string().contains("all is committed, but 1 row was rejected"), "{error}");
     assert_eq!(landed(&service), rows([1, 3]));
+    assert_eq!(writer.close(SOON).unwrap(), Some(3.into()), "it was reported");
 }
