@@ -13,6 +13,7 @@ mod service;
 mod shrink;
 mod stream;
 mod text;
+mod weeks;
 mod world;
 mod writing;
 

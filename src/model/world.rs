@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::http::HeaderMap;
 use parking_lot::{Mutex, MutexGuard};
@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) grown: Vec<String>,
     /// All of them, over all runs.
     grown_rows: u32,
+    /// What every request meets until then.
+    outage: Option<(Fault, Instant)>,
     /// What struck in the current run.
     pub(super) struck: Vec<What>,
     /// The faults among them that met a request, also ones that are left over from an earlier run.
@@ -74,6 +76,7 @@ impl World {
             file: None,
             grown: Vec::new(),
             grown_rows: 0,
+            outage: None,
             struck: Vec::new(),
             met: Vec::new(),
             oddities: Vec::new(),
@@ -127,6 +130,7 @@ impl State {
     /// From now on nothing goes wrong.
     pub(super) fn calm(&mut self) {
         self.events.clear();
+        self.outage = None;
         self.lanes.iter_mut().for_each(|lane| lane.faults.clear());
         self.service.hurry();
     }
@@ -176,7 +180,16 @@ impl State {
         kill
     }
 
-    fn take_fault(&mut self, lane: usize, ask: &Ask) -> Option<Fault> {
+    /// From now on every request meets this fault, as far as it can.
+    pub(super) fn begin_outage(&mut self, fault: Fault, until: Instant) {
+        self.outage = Some((fault, until));
+    }
+
+    fn take_fault(&mut self, lane: usize, ask: &Ask, now: Instant) -> Option<Fault> {
+        if let Some((fault, _)) = self.outage.filter(|(fault, until)| now < *until && strikes(*fault, ask)) {
+            self.met.push(fault);
+            return Some(fault);
+        }
         let faults = &mut self.lanes[lane].faults;
         let index = faults.iter().position(|(fault, _)| strikes(*fault, ask))?;
         let (fault, times) = &mut faults[index];
@@ -273,7 +286,7 @@ impl Transport for Wire {
         }
         clock.pass(state.service.latency());
         state.service.settle(clock.now().monotonic);
-        let fault = state.take_fault(lane, &ask);
+        let fault = state.take_fault(lane, &ask, clock.now().monotonic);
         let answer = if fault.is_none_or(Fault::is_applied) { Some(state.apply(ask, fault, clock)) } else { None };
         match fault {
             Some(Fault::Silence | Fault::SilenceApplied) => Err(silence(call, clock)),

@@ -6,7 +6,7 @@ use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Error, ErrorKind, Loader, Source, Writer};
 
 use super::{SOON, appends, impatient_writer};
-use crate::support::{TextFile, impatient_pipe, landed, row, rows};
+use crate::support::{TextFile, impatient_pipe, landed, logged, row, rows};
 
 const KEPT: &str = "the row is kept: do not write it again, call flush or tick";
 
@@ -194,4 +194,21 @@ fn rows_that_were_refused_count_as_sent_only_when_they_are_accepted() {
     let mut loader = Loader::new(&impatient_pipe(&service), "load-1");
     let report = loader.load(Source::reader("text", rows(1..=50).as_bytes())).unwrap();
     assert_eq!((report.rows, report.rows_sent, report.batches, report.reopens), (50, 50, 1, 1));
+}
+
+#[test]
+fn an_outage_is_announced_once_in_the_log_however_many_calls_it_lasts() {
+    logged(log::Level::Info, "once-");
+    let service = Emulator::start().unwrap();
+    let mut writer = impatient_pipe(&service).channel("once-1").open().unwrap().into_writer();
+    for (outages, id) in [(1, 1), (2, 2)] {
+        writer.write_json(row(id).as_bytes(), id).unwrap();
+        service.inject(Fault::status(Endpoint::Append, 503).times(100_000));
+        for _ in 0..5 {
+            assert_eq!(writer.flush().unwrap_err().kind(), ErrorKind::Unavailable);
+        }
+        service.clear_faults();
+        writer.commit(SOON).unwrap();
+        assert_eq!(logged(log::Level::Info, "reopening channel once-1").len(), outages);
+    }
 }
