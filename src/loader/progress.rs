@@ -68,7 +68,8 @@ impl<'p> Progress<'p> {
     /// The channel goes on after so many rows of this source. Rows of it that were rejected are among them.
     pub(super) fn resumed(&mut self, skipped: u64, at_open: &ChannelStatus) {
         self.report.skipped = skipped;
-        self.report.rows_rejected_before = if skipped > 0 { at_open.rows_rejected() } else { 0 };
+        self.report.rows_rejected_before =
+            if at_open.committed_offset().is_some() { at_open.rows_rejected() } else { 0 };
     }
 
     /// Reports what one channel has sent and committed.
