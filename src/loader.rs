@@ -15,6 +15,7 @@ mod progress;
 mod report;
 mod resume_point;
 mod row_check;
+mod row_error;
 mod run;
 mod source;
 mod values;

@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io::Read;
 
 use super::file_range::FileRange;
 use super::fill::Fill;
@@ -7,6 +7,7 @@ use super::line_reader::{LineError, LineReader, Next};
 use super::partition::Partition;
 use super::resume_point::ResumePoint;
 use super::row_check::RowCheck;
+use super::row_error::unreadable;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, Fingerprint, RowOffset};
 
@@ -201,25 +202,4 @@ impl Bytes<'_> {
             Bytes::Stream(reader) => reader,
         }
     }
-}
-
-pub(super) fn at_line(error: Error, number: u64, name: &str) -> Error {
-    error
-        .attempting(format!("read line {number} of {name}"))
-        .with_position(number)
-        .or_advise("correct the line, or leave it empty: the lines after it must keep their numbers")
-}
-
-pub(super) fn unreadable(name: &str, number: u64, error: LineError) -> Error {
-    match error {
-        LineError::TooLong => {
-            let happened = format!("it is longer than {} bytes, the most a row may have", Batch::MAX_ROW_BYTES);
-            at_line(Error::new(ErrorKind::Row, happened), number, name)
-        }
-        LineError::Io(error) => source_failed(error).attempting(format!("read line {number} of {name}")),
-    }
-}
-
-fn source_failed(error: io::Error) -> Error {
-    Error::new(ErrorKind::Source, format!("reading failed: {error}")).with_source(error)
 }

@@ -1,13 +1,13 @@
 use std::io::Read;
 
 use super::line_reader::{Line, LineReader, Next};
-use super::lines::unreadable;
 use super::partition::Partition;
 use super::partition_queue::{CloseOnDrop, PartitionQueue};
 use super::resume_point::ResumePoint;
 use super::row_check::RowCheck;
+use super::row_error::{at_row, unreadable};
 use super::source::{Input, NextRow, NoRow};
-use super::values::{at_row, other_values};
+use super::values::other_values;
 use crate::error::Error;
 use crate::rows::{Batch, Fingerprint, RowOffset, UnfitValue};
 

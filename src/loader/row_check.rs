@@ -1,8 +1,7 @@
 use super::bad_rows::{Allowance, BadRow};
 use super::line_reader::Line;
-use super::lines::at_line;
+use super::row_error::{at_line, at_row};
 use super::source::CheckLine;
-use super::values::at_row;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, Compressor, UnfitValue, check_json};
 

@@ -1,6 +1,7 @@
 use super::fill::Fill;
 use super::resume_point::ResumePoint;
 use super::row_check::RowCheck;
+use super::row_error::at_row;
 use super::source::{NextRow, NoRow};
 use crate::error::Error;
 use crate::rows::{Batch, RowOffset, UnfitValue};
@@ -100,11 +101,4 @@ pub(super) fn other_values(point: ResumePoint, found: RowOffset) -> Error {
         "give this source a channel name of its own; values must have the same text in every run, which those with a HashMap \
          have not: use a BTreeMap",
     )
-}
-
-pub(super) fn at_row(error: Error, position: u64) -> Error {
-    error
-        .attempting(format!("read row {position}"))
-        .with_position(position)
-        .or_advise("correct the row, or the source, and run it again")
 }
