@@ -50,7 +50,7 @@
 struct Readme;
 
 mod loader;
-pub use loader::{LoadReport, Loader, Source};
+pub use loader::{BadRow, LoadReport, Loader, Source};
 mod writer;
 pub use writer::{CloseError, Writer, WriterReport};
 mod channel;

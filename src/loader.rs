@@ -1,3 +1,4 @@
+mod bad_rows;
 mod batch_reader;
 mod channel_count;
 mod channel_load;
@@ -11,20 +12,25 @@ mod partition_queue;
 mod partitioner;
 mod pipeline;
 mod progress;
+mod report;
 mod resume_point;
+mod row_check;
+mod row_error;
+mod run;
 mod source;
 mod values;
 
 use std::fmt;
+use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use self::batch_reader::BatchReader;
-use self::channel_load::{ChannelLoad, Resumed};
-use self::parallel::ParallelLoad;
-use self::partition::Partition;
+use self::bad_rows::Allowance;
+pub use self::bad_rows::BadRow;
 use self::progress::{Baseline, Progress};
+pub use self::report::LoadReport;
 pub use self::source::Source;
-use crate::channel::{Channel, rows_rejected};
+use crate::channel::rows_rejected as rejected_rows;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
@@ -60,6 +66,7 @@ pub struct Loader<'p> {
     channels: u64,
     max_errors: u64,
     on_progress: Option<OnProgress<'p>>,
+    on_bad_row: Option<OnBadRow<'p>>,
     report: LoadReport,
 }
 
@@ -88,40 +95,7 @@ enum ExpectedOffset {
 
 type OnProgress<'p> = Box<dyn FnMut(&LoadReport) + Send + 'p>;
 
-/// What a load has sent and committed so far.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct LoadReport {
-    /// Rows of the source that are committed, those found committed at the start included: stored, or rejected and counted
-    /// as such.
-    pub rows: u64,
-    /// The part of [`rows`](LoadReport::rows) that an earlier run had committed.
-    pub skipped: u64,
-    /// Rows sent by this run, committed or not; a row that had to be sent again counts again.
-    pub rows_sent: u64,
-    /// Bytes of those rows before compression.
-    pub bytes_sent: u64,
-    /// Requests that carried rows and were accepted, or may have been applied although their responses were lost.
-    pub batches: u64,
-    /// The committed offset token; `None` too for a load through several channels, each of which has its own.
-    pub committed_offset: Option<OffsetToken>,
-    /// The position of that row, from 1.
-    pub position: Option<u64>,
-    /// Rows that the service took from this run and could not store.
-    pub rows_rejected: u64,
-    /// Rows of this source that the service took from earlier runs and could not store.
-    pub rows_rejected_before: u64,
-    /// Requests sent again, on any endpoint.
-    pub retries: u64,
-    /// Tokens fetched because the service refused the one before.
-    pub renewals: u64,
-    /// Openings of the channel after the first.
-    pub reopens: u64,
-    /// From sending to noticing the commit, of what was committed last.
-    pub commit_lag: Duration,
-    /// Time since the load began.
-    pub elapsed: Duration,
-}
+type OnBadRow<'p> = Box<dyn FnMut(&BadRow<'_>) -> io::Result<()> + Send + 'p>;
 
 impl<'p> Loader<'p> {
     /// The most that is kept in memory of what was sent from a source that cannot be read again: compressed rows, and the offset
@@ -145,7 +119,8 @@ impl<'p> Loader<'p> {
             accept_plain_offsets: false,
             pipelined: false,
         };
-        Loader { settings, channels: 1, max_errors: 0, on_progress: None, report: LoadReport::default() }
+        let report = LoadReport::default();
+        Loader { settings, channels: 1, max_errors: 0, on_progress: None, on_bad_row: None, report }
     }
 
     /// Upper bound of one request's rows in bytes before compression; a longer row goes alone. From 1 to
@@ -196,12 +171,43 @@ impl<'p> Loader<'p> {
         self
     }
 
-    /// Allows so many rows of this source to be rejected by the service, those of earlier runs included; default none.
+    /// Allows so many rows of this source to be lost, in all runs together: bad ones, which are left out, and those that the
+    /// service rejected. Default none.
     ///
-    /// [`load`](Loader::load) fails while more are, also when it is run again and finds nothing to do: those rows are not in
-    /// the table.
+    /// A bad row is one that is no JSON object, not UTF-8, too long, or fits in no request. A left-out row keeps its position
+    /// and its part of the fingerprint, so leave it where it is: the corrected row is loaded from a source of its own. The row
+    /// that exceeds the allowance ends the load. Never left out are a last line without line break, and a line so long that
+    /// it is not read to its end.
+    ///
+    /// [`load`](Loader::load) fails while more are lost, also when it is run again and finds nothing to do: those rows are not
+    /// in the table.
     pub fn max_errors(mut self, rows: u64) -> Loader<'p> {
         self.max_errors = rows;
+        self
+    }
+
+    /// Calls back with each bad row that is left out, before any later row of its channel is sent; so what the callback has
+    /// written down is never behind the table. A load that resumes hands over the rows before the committed one again.
+    ///
+    /// It is called on whichever thread reads the source, by one at a time. If it fails, the row is not left out: the load
+    /// ends with [`Row`](ErrorKind::Row), which says why. Without [`max_errors`](Loader::max_errors) no row is left out.
+    ///
+    /// ```no_run
+    /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::io::Write;
+    /// use snowpipe_streaming::{Loader, Source};
+    ///
+    /// let mut log = std::fs::File::create("bad-rows.txt")?;
+    /// let report = Loader::new(pipe, "load-1")
+    ///     .max_errors(10)
+    ///     .on_bad_row(|row| writeln!(log, "{}: {}", row.position(), row.reason()))
+    ///     .load(Source::file("flights.ndjson")?)?;
+    /// println!("{} rows were left out", report.bad_rows);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_bad_row(mut self, callback: impl FnMut(&BadRow<'_>) -> io::Result<()> + Send + 'p) -> Loader<'p> {
+        self.on_bad_row = Some(Box::new(callback));
         self
     }
 
@@ -266,10 +272,11 @@ impl<'p> Loader<'p> {
     /// After any error what was committed stays committed, and another run resumes there. [`report`](Loader::report) shows how
     /// far that is; it is empty if the load ended before its first row.
     ///
-    /// - [`Row`](ErrorKind::Row): a row is not a JSON object or too long; the rows before it are committed. Correct the row,
-    ///   and leave the positions of the others as they are.
-    /// - [`NotStored`](ErrorKind::NotStored): everything is committed, but the service could not store more rows than
-    ///   [`max_errors`](Loader::max_errors) allows, in this run or an earlier one.
+    /// - [`Row`](ErrorKind::Row): a row is bad, and [`max_errors`](Loader::max_errors) does not allow to leave it out; the rows
+    ///   before it are committed. Correct the row, and leave the positions of the others as they are. If an earlier run has
+    ///   committed rows after it, nothing was appended.
+    /// - [`NotStored`](ErrorKind::NotStored): everything is committed, but the rows that the service could not store, in this
+    ///   run or an earlier one, and those left out are more than [`max_errors`](Loader::max_errors) allows.
     /// - [`Conflict`](ErrorKind::Conflict): the channel holds rows of another source, another writer has committed rows
     ///   meanwhile, or the load was begun with another number of channels. Nothing was appended to that channel after it was
     ///   found. Of several channels none is appended to where it shows before the first append: of a file always, of another
@@ -287,28 +294,22 @@ impl<'p> Loader<'p> {
         self.report = LoadReport::default();
         self.check_settings()?;
         let statuses = self.run(source).map_err(|error| self.resumable(error))?;
-        self.check_rejected(&statuses)?;
+        self.check_lost(&statuses)?;
         Ok(self.report.clone())
     }
 
     /// Returns the last status of each channel.
-    fn run(&mut self, mut source: Source<'_>) -> Result<Vec<ChannelStatus>, Error> {
-        source.begin()?;
-        let (settings, callback) = (&self.settings, &mut self.on_progress);
+    fn run(&mut self, source: Source<'_>) -> Result<Vec<ChannelStatus>, Error> {
+        let on_bad_row = self.on_bad_row.as_mut().map(|callback| &mut **callback as _);
+        let allowance = Allowance::new(self.max_errors, on_bad_row);
+        let callback = &mut self.on_progress;
         let mut on_progress = |report: &LoadReport| callback.iter_mut().for_each(|callback| callback(report));
-        let progress = Progress::new(&settings.pipe, Baseline::now(&settings.pipe), &mut on_progress);
-        // Only a queue hands over the rows of a source while it blocks, and what is read once may block.
-        let needs_queue = settings.pipelined && !source.is_file();
-        if self.channels > 1 || needs_queue {
-            let (report, statuses) = ParallelLoad::new(settings, self.channels, progress).run(source);
-            self.report = report;
-            return statuses;
-        }
-        let channel = settings.open_first_channel(1)?;
-        let resumed = Resumed::compare(settings, channel, BatchReader::new(source, Partition::WHOLE))?;
-        let (report, status) = ChannelLoad::new(settings, resumed, progress).run();
-        self.report = report;
-        Ok(vec![status?])
+        let baseline = Baseline::now(&self.settings.pipe);
+        let progress = Progress::new(&self.settings.pipe, baseline, &mut on_progress).counting(allowance.left_out());
+        let load = self.settings.load(self.channels, source, progress, &allowance);
+        let bad_rows = allowance.left_out().load(Ordering::Relaxed);
+        self.report = LoadReport { bad_rows, ..load.0 };
+        load.1
     }
 
     /// Running a load again is safe after any error, unless it would find other channels than it expects.
@@ -345,20 +346,24 @@ impl<'p> Loader<'p> {
         Ok(())
     }
 
-    /// An error if more rows of the source were rejected than are allowed, in this run or before.
-    fn check_rejected(&self, statuses: &[ChannelStatus]) -> Result<(), Error> {
-        let before = self.report.rows_rejected_before;
-        let rejected = self.report.rows_rejected + before;
-        if rejected <= self.max_errors {
+    /// An error if more rows of the source are lost than are allowed, in this run or before.
+    fn check_lost(&self, statuses: &[ChannelStatus]) -> Result<(), Error> {
+        let LoadReport { rows_rejected, rows_rejected_before: before, bad_rows, .. } = self.report;
+        let rejected = rows_rejected + before;
+        if rejected.saturating_add(bad_rows) <= self.max_errors {
             return Ok(());
         }
         let reported = statuses.iter().find(|status| status.last_error_message().is_some()).or(statuses.first());
-        let error = rows_rejected(rejected, reported.unwrap_or(&ChannelStatus::default()));
+        let error = rejected_rows(rejected, reported.unwrap_or(&ChannelStatus::default()));
+        let mut facts = Vec::new();
+        facts.extend((before > 0).then(|| format!("{before} of them in earlier runs")));
+        facts.extend(
+            (bad_rows > 0).then(|| format!("{bad_rows} more left out, of {} allowed together", self.max_errors)),
+        );
         let attempted = format!("store all rows through channel {}", self.settings.channel);
-        Err(match before {
-            0 => error,
-            _ => error
-                .advise(format!("{before} of them in earlier runs; max_errors allows them once they are dealt with")),
+        Err(match facts.is_empty() {
+            true => error,
+            false => error.advise(format!("{}; max_errors allows them once they are dealt with", facts.join(", "))),
         }
         .attempting(attempted))
     }
@@ -366,23 +371,6 @@ impl<'p> Loader<'p> {
     /// The report of the last load, also if it failed.
     pub fn report(&self) -> &LoadReport {
         &self.report
-    }
-}
-
-impl Settings {
-    fn open_channel(&self, partition: Partition) -> Result<Channel, Error> {
-        let mut builder = self.pipe.channel(partition.channel_name(&self.channel)).made_in_upper_case();
-        if let Some(timeout) = self.open_timeout {
-            builder = builder.open_timeout(timeout);
-        }
-        if self.discard_uncommitted {
-            builder = builder.discard_uncommitted();
-        }
-        match &self.expected {
-            ExpectedOffset::Anything => builder.open(),
-            ExpectedOffset::Nothing => builder.expect_unused().open(),
-            ExpectedOffset::Offset(offset) => builder.expect_offset(offset).open(),
-        }
     }
 }
 

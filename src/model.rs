@@ -3,6 +3,7 @@
 //! specs/delivery.md, "Model", has the rules and how to repeat a schedule.
 
 mod appending;
+mod left_out;
 mod load;
 mod load_check;
 mod programs;

@@ -1,5 +1,6 @@
 //! Rows as newline-delimited JSON, checked as they come in and cut to what one request may carry. Pure.
 
+mod check;
 mod fingerprint;
 mod json;
 mod offset_token;
@@ -11,12 +12,14 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+pub(crate) use self::check::{check_json, check_trusted_json};
+use self::check::{check_object_start, check_size, refuse};
 pub(crate) use self::fingerprint::{Fingerprint, is_blank};
 pub use self::offset_token::OffsetToken;
 pub(crate) use self::offset_token::{RowOffset, offset_or_none};
 use self::offsets::Offsets;
 pub(crate) use self::payload::{Compressed, Compressor, Payload, Payloads};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// Rows to be appended together, encoded one JSON object a line.
 ///
@@ -69,12 +72,17 @@ impl Batch {
     /// [`Row`](ErrorKind::Row) when the value cannot be written as JSON, holds a number that is not finite, is
     /// not an object, or is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push(&mut self, row: &impl Serialize) -> Result<(), Error> {
+        self.push_value(row).map_err(|unfit| unfit.error)
+    }
+
+    /// The same, which gives the text of a value that is no row.
+    pub(crate) fn push_value(&mut self, row: &impl Serialize) -> Result<(), UnfitValue> {
         let mut unfinished = UnfinishedRow { start: self.text.len(), text: &mut self.text, is_row: false };
-        unfinished.write(row)?;
+        unfinished.write(row).map_err(|error| UnfitValue { error, text: Vec::new() })?;
+        join_lines(unfinished.written());
+        unfinished.check().map_err(|error| UnfitValue { error, text: unfinished.written().to_vec() })?;
         unfinished.is_row = true;
-        let start = unfinished.start;
         drop(unfinished);
-        self.join_lines(start);
         self.end_row();
         Ok(())
     }
@@ -86,12 +94,8 @@ impl Batch {
     /// [`Row`](ErrorKind::Row) when the line is not UTF-8, not one complete JSON object, holds a line break, or
     /// is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push_json(&mut self, line: &[u8]) -> Result<(), Error> {
-        let text = check_frame(line)?;
-        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            return Err(refuse(format!("is not one complete JSON object: {error}")));
-        }
-        self.text.extend_from_slice(line);
-        self.end_row();
+        check_json(line)?;
+        self.push_checked(line);
         Ok(())
     }
 
@@ -114,12 +118,8 @@ impl Batch {
     /// # Ok::<(), snowpipe_streaming::Error>(())
     /// ```
     pub fn push_trusted_json(&mut self, line: &[u8]) -> Result<(), Error> {
-        let text = check_frame(line)?;
-        if !text.trim_end_matches(JSON_BLANKS).ends_with('}') {
-            return Err(refuse("does not end as a JSON object does".into()));
-        }
-        self.text.extend_from_slice(line);
-        self.end_row();
+        check_trusted_json(line)?;
+        self.push_checked(line);
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl Batch {
         self.text.len() >= Batch::FULL_BYTES
     }
 
-    /// Adds a line that this type has checked before.
+    /// Adds a line that was checked before.
     pub(crate) fn push_checked(&mut self, line: &[u8]) {
         self.text.extend_from_slice(line);
         self.end_row();
@@ -250,15 +250,6 @@ impl Batch {
         Piece { text: &self.text, rows: 0..self.rows, offsets: &self.offsets }
     }
 
-    /// A value of ready JSON may be spread over lines. Within a string JSON has no line break, so a blank is as good.
-    fn join_lines(&mut self, start: usize) {
-        let mut from = start;
-        while let Some(found) = memchr::memchr(b'\n', &self.text[from..]) {
-            self.text[from + found] = b' ';
-            from += found + 1;
-        }
-    }
-
     fn end_row(&mut self) {
         self.text.push(b'\n');
         self.rows += 1;
@@ -271,6 +262,21 @@ impl fmt::Debug for Batch {
     }
 }
 
+/// A value that is no row, and its JSON: nothing if it could not be encoded.
+pub(crate) struct UnfitValue {
+    pub(crate) error: Error,
+    pub(crate) text: Vec<u8>,
+}
+
+/// A value of ready JSON may be spread over lines. Within a string JSON has no line break, so a blank is as good.
+fn join_lines(text: &mut [u8]) {
+    let mut from = 0;
+    while let Some(found) = memchr::memchr(b'\n', &text[from..]) {
+        text[from + found] = b' ';
+        from += found + 1;
+    }
+}
+
 /// A row that is being written: cut off again unless it becomes one, also if serialising it panics.
 struct UnfinishedRow<'b> {
     text: &'b mut Vec<u8>,
@@ -280,9 +286,16 @@ struct UnfinishedRow<'b> {
 
 impl UnfinishedRow<'_> {
     fn write(&mut self, row: &impl Serialize) -> Result<(), Error> {
-        json::write(self.text, row).map_err(|error| refuse(format!("cannot be written as JSON: {error}")))?;
+        json::write(self.text, row).map_err(|error| refuse(format!("cannot be written as JSON: {error}")))
+    }
+
+    fn check(&self) -> Result<(), Error> {
         check_size(self.text.len() - self.start)?;
         check_object_start(&self.text[self.start..])
+    }
+
+    fn written(&mut self) -> &mut [u8] {
+        &mut self.text[self.start..]
     }
 }
 
@@ -349,45 +362,12 @@ impl<'b> Piece<'b> {
     }
 }
 
-fn check_size(bytes: usize) -> Result<(), Error> {
-    if bytes <= Batch::MAX_ROW_BYTES {
-        return Ok(());
-    }
-    Err(refuse(format!("is {bytes} bytes long; the longest allowed is {}", Batch::MAX_ROW_BYTES)))
-}
-
-/// A serialised value is one complete text, so its first byte shows what it is.
-fn check_object_start(text: &[u8]) -> Result<(), Error> {
-    match text.first() {
-        Some(b'{') => Ok(()),
-        _ => Err(refuse("is not a JSON object, whose names are the columns".into())),
-    }
-}
-
-/// What a line must be for the lines around it to stay rows of their own.
-fn check_frame(line: &[u8]) -> Result<&str, Error> {
-    check_size(line.len())?;
-    // serde_json does not look into the strings that it skips.
-    let text = std::str::from_utf8(line)
-        .map_err(|error| refuse(format!("is not UTF-8 from byte {} on", error.valid_up_to() + 1)))?;
-    check_object_start(text.trim_start_matches(JSON_BLANKS).as_bytes())?;
-    if memchr::memchr(b'\n', line).is_some() {
-        return Err(refuse("holds a line break".into()));
-    }
-    Ok(text)
-}
-
-fn refuse(happened: String) -> Error {
-    Error::new(ErrorKind::Row, format!("the row {happened}"))
-}
-
-const JSON_BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn numbered(rows: u64) -> Batch {
         let mut batch = Batch::new();

@@ -1,8 +1,10 @@
+use super::bad_rows::Allowance;
 use super::fill::{Fill, MAX_FILL_TIME};
 use super::lines::{Bytes, Lines};
 use super::partition::Partition;
 use super::partition_queue::QueueReader;
 use super::resume_point::ResumePoint;
+use super::row_check::RowCheck;
 use super::source::{Input, Source};
 use super::values::Values;
 use crate::clock::Clock;
@@ -35,13 +37,12 @@ enum Rows<'s> {
 
 impl<'s> BatchReader<'s> {
     /// Reads the rows of one partition out of the whole source.
-    pub(super) fn new(source: Source<'s>, partition: Partition) -> BatchReader<'s> {
-        let name = source.name.clone();
-        let lines = |bytes| Rows::Lines(Lines::new(source.name, bytes, source.push_line, partition));
+    pub(super) fn new(source: Source<'s>, partition: Partition, allowance: &'s Allowance<'s>) -> BatchReader<'s> {
+        let (name, check) = (source.name.clone(), RowCheck::new(source.check_line, allowance));
         let input = match source.input {
-            Input::File(file) => lines(Bytes::File(file)),
-            Input::Stream(reader) => lines(Bytes::Stream(reader)),
-            Input::Values(next) => Rows::Values(Values::new(next)),
+            Input::File(file) => Rows::Lines(Lines::new(source.name, Bytes::File(file), check, partition)),
+            Input::Stream(reader) => Rows::Lines(Lines::new(source.name, Bytes::Stream(reader), check, partition)),
+            Input::Values(next) => Rows::Values(Values::new(next, check)),
         };
         BatchReader { name, input, failure: None }
     }
@@ -139,7 +140,8 @@ mod tests {
             file.write_all(b"{\"A\":1}\n{\"A\":2}\n{\"A\":3}\n").unwrap();
             let mut source = Source::file(file.path()).unwrap();
             source.begin().unwrap();
-            let mut reader = BatchReader::new(source, Partition::WHOLE);
+            let allowance = Allowance::new(0, None);
+            let mut reader = BatchReader::new(source, Partition::WHOLE, &allowance);
             let mut batch = Batch::new();
             reader.read_batch(&mut batch, 1000, &FakeClock::new());
             assert_eq!(batch.rows(), 3);

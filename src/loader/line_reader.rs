@@ -134,7 +134,12 @@ impl LineReader {
     }
 }
 
-impl Line<'_> {
+impl<'l> Line<'l> {
+    /// As the source has it: what is kept of a row that is left out.
+    pub(super) fn as_it_stands(&self) -> &'l [u8] {
+        self.text
+    }
+
     /// Whether there is no row on it.
     pub(super) fn is_blank(&self) -> bool {
         self.text.iter().all(|byte| is_blank(*byte))

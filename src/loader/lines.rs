@@ -1,12 +1,13 @@
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io::Read;
 
 use super::file_range::FileRange;
 use super::fill::Fill;
-use super::line_reader::{Line, LineError, LineReader, Next};
+use super::line_reader::{LineError, LineReader, Next};
 use super::partition::Partition;
 use super::resume_point::ResumePoint;
-use super::source::PushLine;
+use super::row_check::RowCheck;
+use super::row_error::unreadable;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, Fingerprint, RowOffset};
 
@@ -14,7 +15,7 @@ use crate::rows::{Batch, Fingerprint, RowOffset};
 pub(super) struct Lines<'s> {
     name: String,
     bytes: Bytes<'s>,
-    push_line: PushLine,
+    check: RowCheck<'s>,
     partition: Partition,
     reader: LineReader,
     /// Of the rows of the partition up to the line read last.
@@ -36,18 +37,28 @@ struct Checkpoint {
     fingerprint: Fingerprint,
 }
 
+/// Whether the lines passed over were judged before.
+#[derive(Clone, Copy)]
+enum Passing {
+    FirstTime,
+    /// A file's: the text of a line and the line as it stands are the same.
+    Again,
+}
+
 /// What was found up to a position.
 #[derive(Default)]
 struct Skipped {
+    /// Without those left out.
     rows: u64,
+    /// Be it left out or not.
     last: Option<RowOffset>,
 }
 
 impl<'s> Lines<'s> {
-    pub(super) fn new(name: String, bytes: Bytes<'s>, push_line: PushLine, partition: Partition) -> Lines<'s> {
+    pub(super) fn new(name: String, bytes: Bytes<'s>, check: RowCheck<'s>, partition: Partition) -> Lines<'s> {
         let (reader, fingerprint) = Default::default();
         let checkpoints = VecDeque::from([Checkpoint::default()]);
-        Lines { name, bytes, push_line, partition, reader, fingerprint, checkpoints }
+        Lines { name, bytes, check, partition, reader, fingerprint, checkpoints }
     }
 
     pub(super) fn can_rewind(&self) -> bool {
@@ -72,9 +83,13 @@ impl<'s> Lines<'s> {
                 if !batch.is_empty() && batch.bytes() + length >= fill.max_bytes {
                     break;
                 }
-                push(self.push_line, batch, line).map_err(|error| at_line(error, number, name))?;
-                self.fingerprint = self.fingerprint.with_row(line.text);
-                batch.mark(RowOffset { position: number, fingerprint: self.fingerprint });
+                if self.check.is_row(line, number, name)? {
+                    batch.push_checked(line.text);
+                    self.fingerprint = self.fingerprint.with_row(line.text);
+                    batch.mark(RowOffset { position: number, fingerprint: self.fingerprint });
+                } else {
+                    self.fingerprint = self.fingerprint.with_row(line.as_it_stands());
+                }
             }
             reader.advance(length);
         }
@@ -82,15 +97,16 @@ impl<'s> Lines<'s> {
         Ok(())
     }
 
-    /// The number of rows skipped.
+    /// Checks what it skips, and leaves out what is no row. That the source is another one shows before that.
     pub(super) fn skip_to(&mut self, point: ResumePoint) -> Result<u64, Error> {
-        let skipped = self.skip_lines(point.position())?;
+        let skipped = self.skip_lines(point.position(), Passing::FirstTime)?;
         match skipped.last {
             Some(row) if point.is_at(row) => {}
             Some(row) if row.position == point.position() => return Err(point.other_source(row)),
             None if point.is_start() => {}
             Some(_) | None => return Err(point.no_row()),
         }
+        self.check.refusal()?;
         self.checkpoints = VecDeque::from([self.checkpoint()]);
         Ok(skipped.rows)
     }
@@ -103,7 +119,7 @@ impl<'s> Lines<'s> {
         self.reader.moved_to(near.offset, near.position);
         self.fingerprint = near.fingerprint;
         let here = RowOffset { position: near.position, fingerprint: near.fingerprint };
-        let last = self.skip_lines(point.position())?.last.unwrap_or(here);
+        let last = self.skip_lines(point.position(), Passing::Again)?.last.unwrap_or(here);
         if point.is_start() || point.is_at(last) {
             return Ok(());
         }
@@ -124,7 +140,7 @@ impl<'s> Lines<'s> {
         file.move_to(0);
         self.reader.moved_to(0, 0);
         self.fingerprint = Fingerprint::default();
-        let found = self.skip_lines(last.position())?.last;
+        let found = self.skip_lines(last.position(), Passing::Again)?.last;
         if last.is_start() || found.is_some_and(|row| last.is_at(row)) {
             return Ok(());
         }
@@ -136,7 +152,7 @@ impl<'s> Lines<'s> {
         .advise("compare the table with the file; a file that is being loaded may only grow"))
     }
 
-    fn skip_lines(&mut self, position: u64) -> Result<Skipped, Error> {
+    fn skip_lines(&mut self, position: u64, passing: Passing) -> Result<Skipped, Error> {
         let mut skipped = Skipped::default();
         while self.reader.number() < position {
             let number = self.reader.number() + 1;
@@ -153,8 +169,13 @@ impl<'s> Lines<'s> {
             };
             let length = line.text.len();
             if self.partition.holds(number) && !line.is_blank() {
-                self.fingerprint = self.fingerprint.with_row(line.text);
-                skipped.rows += 1;
+                let is_row = match passing {
+                    // What ends the load is kept.
+                    Passing::FirstTime => self.check.is_row(line, number, &self.name).unwrap_or(false),
+                    Passing::Again => true,
+                };
+                self.fingerprint = self.fingerprint.with_row(if is_row { line.text } else { line.as_it_stands() });
+                skipped.rows += u64::from(is_row);
                 skipped.last = Some(RowOffset { position: number, fingerprint: self.fingerprint });
             }
             self.reader.advance(length);
@@ -181,37 +202,4 @@ impl Bytes<'_> {
             Bytes::Stream(reader) => reader,
         }
     }
-}
-
-/// Adds a line as a row. One that its writer may not have finished is parsed even if the source is trusted.
-pub(super) fn push(push_line: PushLine, batch: &mut Batch, line: Line<'_>) -> Result<(), Error> {
-    if line.is_terminated {
-        return push_line(batch, line.text);
-    }
-    batch.push_json(line.text).map_err(|error| {
-        let error =
-            Error::new(error.kind(), format!("{error}, and it has no line break: the text may not be complete"));
-        error.advise("load it again when it is complete")
-    })
-}
-
-pub(super) fn at_line(error: Error, number: u64, name: &str) -> Error {
-    error
-        .attempting(format!("read line {number} of {name}"))
-        .with_position(number)
-        .or_advise("correct the line, or leave it empty: the lines after it must keep their numbers")
-}
-
-pub(super) fn unreadable(name: &str, number: u64, error: LineError) -> Error {
-    match error {
-        LineError::TooLong => {
-            let happened = format!("it is longer than {} bytes, the most a row may have", Batch::MAX_ROW_BYTES);
-            at_line(Error::new(ErrorKind::Row, happened), number, name)
-        }
-        LineError::Io(error) => source_failed(error).attempting(format!("read line {number} of {name}")),
-    }
-}
-
-fn source_failed(error: io::Error) -> Error {
-    Error::new(ErrorKind::Source, format!("reading failed: {error}")).with_source(error)
 }

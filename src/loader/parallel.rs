@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use super::bad_rows::Allowance;
 use super::batch_reader::BatchReader;
 use super::channel_load::{ChannelLoad, Resumed, not_resumed};
 use super::file_range::FileRange;
@@ -10,6 +11,7 @@ use super::partition_queue::{CloseOnDrop, PartitionQueue};
 use super::partitioner::{Partitioner, Resume};
 use super::progress::Progress;
 use super::resume_point::ResumePoint;
+use super::row_check::RowCheck;
 use super::source::{Input, Source};
 use super::{LoadReport, Loader, Settings};
 use crate::channel::Channel;
@@ -20,10 +22,11 @@ use crate::snowflake::status::ChannelStatus;
 /// One load through several channels, each on a thread of its own.
 ///
 /// A channel that fails does not stop the others: what they commit, the next run need not send.
-pub(super) struct ParallelLoad<'l> {
+pub(super) struct ParallelLoad<'l, 'a> {
     settings: &'l Settings,
     channels: u64,
     progress: Progress<'l>,
+    allowance: &'a Allowance<'a>,
 }
 
 /// The channel of one partition and its rows: to be compared, or compared already.
@@ -33,9 +36,14 @@ enum PartitionLoad<'s> {
     Compared(Result<Resumed<'s>, Error>),
 }
 
-impl<'l> ParallelLoad<'l> {
-    pub(super) fn new(settings: &'l Settings, channels: u64, progress: Progress<'l>) -> ParallelLoad<'l> {
-        ParallelLoad { settings, channels, progress }
+impl<'l, 'a> ParallelLoad<'l, 'a> {
+    pub(super) fn new(
+        settings: &'l Settings,
+        channels: u64,
+        progress: Progress<'l>,
+        allowance: &'a Allowance<'a>,
+    ) -> ParallelLoad<'l, 'a> {
+        ParallelLoad { settings, channels, progress, allowance }
     }
 
     /// All threads end before this returns. Returns the last status of each channel.
@@ -70,7 +78,7 @@ impl<'l> ParallelLoad<'l> {
         let settings = self.settings.divided(self.channels, batches);
         let compared = thread::scope(|scope| {
             let compare = |(channel, partition): (Result<Channel, Error>, Partition)| {
-                let reader = BatchReader::new(source.of_file(file.clone()), partition);
+                let reader = BatchReader::new(source.of_file(file.clone()), partition, self.allowance);
                 let settings = &settings;
                 scope.spawn(move || Resumed::compare(settings, channel?, reader))
             };
@@ -99,7 +107,8 @@ impl<'l> ParallelLoad<'l> {
         let readers = queues.iter().map(|queue| BatchReader::of_queue(&source.name, queue.reader()));
         let loads = channels.into_iter().zip(readers);
         let loads = loads.map(|(channel, reader)| PartitionLoad::Pending(channel, reader)).collect();
-        let partitioner = Partitioner::new(source.name.clone(), source.push_line, &queues, resumes);
+        let check = RowCheck::new(source.check_line, self.allowance);
+        let partitioner = Partitioner::new(source.name.clone(), check, &queues, resumes);
         thread::scope(|scope| {
             let reading = scope.spawn(|| partitioner.run(source.input));
             let completed = self.run_each(&settings, loads, &queues);
@@ -122,6 +131,7 @@ impl<'l> ParallelLoad<'l> {
             let spawn = |(index, load)| {
                 let (sender, stop) = (sender.clone(), &stop);
                 scope.spawn(move || {
+                    let _stopping = StopOnPanic(stop);
                     let mut report = |report: &LoadReport| drop(sender.send((index, report.clone())));
                     let progress = Progress::new(&settings.pipe, baseline, &mut report).stopped_by(stop);
                     load_partition(settings, load, progress)
@@ -150,6 +160,17 @@ struct StopOnDrop<'s>(&'s AtomicBool);
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Stops the other channels, too, if a callback panics while a file is read.
+struct StopOnPanic<'s>(&'s AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -17,8 +17,8 @@ pub(super) struct PartitionQueue {
 
 #[derive(Default)]
 struct QueueState {
-    /// Rows that the channel has committed already; zero until the source is past them.
-    skipped: u64,
+    /// Rows that the channel has committed already; unknown until the source is past them.
+    skipped: Option<u64>,
     batch: Batch,
     /// The next row does not fit.
     is_full: bool,
@@ -43,7 +43,7 @@ impl PartitionQueue {
     }
 
     pub(super) fn set_skipped(&self, rows: u64) {
-        self.state.lock().skipped = rows;
+        self.state.lock().skipped = Some(rows);
         self.changed.notify_all();
     }
 
@@ -88,8 +88,8 @@ impl QueueReader<'_> {
     pub(super) fn skip_committed(&self) -> Result<u64, Error> {
         let PartitionQueue { state, changed, .. } = self.0;
         let mut state = state.lock();
-        changed.wait_while(&mut state, |state| state.skipped == 0 && !state.is_closed);
-        state.failure.clone().map_or(Ok(state.skipped), Err)
+        changed.wait_while(&mut state, |state| state.skipped.is_none() && !state.is_closed);
+        state.failure.clone().map_or(Ok(state.skipped.unwrap_or(0)), Err)
     }
 
     /// Exchanges an empty batch for a full one, or for what there is after `max_wait`; an empty batch is the end.

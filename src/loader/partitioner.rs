@@ -1,30 +1,33 @@
 use std::io::Read;
 
 use super::line_reader::{Line, LineReader, Next};
-use super::lines::{at_line, push, unreadable};
 use super::partition::Partition;
 use super::partition_queue::{CloseOnDrop, PartitionQueue};
 use super::resume_point::ResumePoint;
-use super::source::{Input, NextRow, PushLine};
-use super::values::{at_row, other_values};
-use crate::error::{Error, ErrorKind};
-use crate::rows::{Batch, Fingerprint, RowOffset};
+use super::row_check::RowCheck;
+use super::row_error::{at_row, unreadable};
+use super::source::{Input, NextRow, NoRow};
+use super::values::other_values;
+use crate::error::Error;
+use crate::rows::{Batch, Fingerprint, RowOffset, UnfitValue};
 
 /// Reads a source once, in order, and pushes each row to the queue of its partition.
-pub(super) struct Partitioner<'q> {
+pub(super) struct Partitioner<'q, 'l> {
     name: String,
-    push_line: PushLine,
+    check: RowCheck<'l>,
     queues: &'q [PartitionQueue],
     resumes: Vec<Resume>,
     /// Holds one row at a time.
     row: Batch,
+    /// A channel belongs to another source, which is told before a row that this one may not leave out.
+    has_conflict: bool,
 }
 
 /// How far the channel of one partition is, and whether the source agrees.
 pub(super) struct Resume {
     /// What the channel has committed.
     point: ResumePoint,
-    /// Rows of the partition up to there.
+    /// Rows of the partition up to there, without those left out.
     skipped: u64,
     /// Of the rows of the partition so far.
     fingerprint: Fingerprint,
@@ -48,15 +51,15 @@ impl Resume {
     }
 }
 
-impl<'q> Partitioner<'q> {
+impl<'q, 'l> Partitioner<'q, 'l> {
     /// There is one queue and one resume for each partition, in order.
     pub(super) fn new(
         name: String,
-        push_line: PushLine,
+        check: RowCheck<'l>,
         queues: &'q [PartitionQueue],
         resumes: Vec<Resume>,
-    ) -> Partitioner<'q> {
-        Partitioner { name, push_line, queues, resumes, row: Batch::new() }
+    ) -> Partitioner<'q, 'l> {
+        Partitioner { name, check, queues, resumes, row: Batch::new(), has_conflict: false }
     }
 
     /// Reads until the end of the source, its failure, or until all queues are closed; closes them all, also by a panic.
@@ -67,8 +70,9 @@ impl<'q> Partitioner<'q> {
             Input::Stream(mut reader) => self.read_lines(&mut reader),
             Input::Values(next) => self.read_values(next),
         };
+        let is_at_end = read.is_ok();
         (0..self.queues.len()).for_each(|index| self.fail_unless_confirmed(index));
-        read
+        if is_at_end && !self.has_conflict { self.check.refusal() } else { read }
     }
 
     fn read_lines(&mut self, input: &mut dyn Read) -> Result<(), Error> {
@@ -94,12 +98,19 @@ impl<'q> Partitioner<'q> {
         match self.want(index, number) {
             Want::Closed => return Ok(!self.are_all_closed()),
             Want::Nothing => {
-                let found = self.offset_of(index, number, line.text);
-                self.skip(index, found, ResumePoint::other_source);
+                // What ends the load is kept: that the source is another one shows before that.
+                let is_row = self.check.is_row(line, number, &self.name).unwrap_or(false);
+                let found = self.offset_of(index, number, if is_row { line.text } else { line.as_it_stands() });
+                self.skip(index, found, is_row, ResumePoint::other_source);
             }
             Want::Row => {
+                self.check.refusal()?;
+                if !self.check.is_row(line, number, &self.name)? {
+                    self.offset_of(index, number, line.as_it_stands());
+                    return Ok(true);
+                }
                 self.row.clear();
-                push(self.push_line, &mut self.row, line).map_err(|error| at_line(error, number, &self.name))?;
+                self.row.push_checked(line.text);
                 let offset = self.offset_of(index, number, line.text);
                 self.queues[index].push(offset, &self.row);
             }
@@ -114,23 +125,44 @@ impl<'q> Partitioner<'q> {
             if want == Want::Closed && self.are_all_closed() {
                 return Ok(());
             }
-            self.row.clear();
-            match next(&mut self.row) {
+            let mut row = std::mem::take(&mut self.row);
+            row.clear();
+            let pushed = match next(&mut row) {
                 None => return Ok(()),
-                // A committed row that is none belongs to another source, which comparing it shows.
-                Some(Err(error)) if want == Want::Row || error.kind() == ErrorKind::Source => {
-                    return Err(at_row(error, position));
-                }
-                Some(Ok(()) | Err(_)) => {}
-            }
-            let row = std::mem::take(&mut self.row);
-            let offset = self.offset_of(index, position, row.piece().text());
+                Some(Err(NoRow::SourceFailed(error))) => return Err(at_row(error, position)),
+                Some(Err(NoRow::Unfit(unfit))) => Err(unfit),
+                Some(Ok(())) => Ok(()),
+            };
+            let unfit = self.check.unfit(pushed, &mut row);
+            self.push_value(index, position, want, &row, unfit.as_ref())?;
             self.row = row;
-            match want {
-                Want::Row => self.queues[index].push(offset, &self.row),
-                Want::Nothing => self.skip(index, offset, other_values),
-                Want::Closed => {}
+        }
+        Ok(())
+    }
+
+    fn push_value(
+        &mut self,
+        index: usize,
+        position: u64,
+        want: Want,
+        row: &Batch,
+        unfit: Option<&UnfitValue>,
+    ) -> Result<(), Error> {
+        if want == Want::Row {
+            self.check.refusal()?;
+        }
+        if let Some(unfit) = unfit.filter(|_| want != Want::Closed) {
+            match self.check.leave_out_value(unfit, position) {
+                Err(error) if want == Want::Row => return Err(error),
+                // What ends the load is kept: that the source is another one shows before that.
+                Ok(()) | Err(_) => {}
             }
+        }
+        let offset = self.offset_of(index, position, unfit.map_or(row.piece().text(), |unfit| &unfit.text));
+        match want {
+            Want::Row if unfit.is_none() => self.queues[index].push(offset, row),
+            Want::Nothing => self.skip(index, offset, unfit.is_none(), other_values),
+            Want::Row | Want::Closed => {}
         }
         Ok(())
     }
@@ -150,23 +182,26 @@ impl<'q> Partitioner<'q> {
         RowOffset { position, fingerprint: resume.fingerprint }
     }
 
-    fn skip(&mut self, index: usize, found: RowOffset, other: fn(ResumePoint, RowOffset) -> Error) {
+    fn skip(&mut self, index: usize, found: RowOffset, is_row: bool, other: fn(ResumePoint, RowOffset) -> Error) {
         let resume = &mut self.resumes[index];
-        resume.skipped += 1;
+        resume.skipped += u64::from(is_row);
         if found.position < resume.point.position() {
             return;
         }
         resume.is_confirmed = true;
         match resume.point.is_at(found) {
             true => self.queues[index].set_skipped(resume.skipped),
-            false => self.queues[index].fail(other(resume.point, found)),
+            false => {
+                self.has_conflict = true;
+                self.queues[index].fail(other(resume.point, found));
+            }
         }
     }
 
     fn fail_unless_confirmed(&mut self, index: usize) {
         let resume = &mut self.resumes[index];
         if !resume.is_confirmed {
-            resume.is_confirmed = true;
+            (resume.is_confirmed, self.has_conflict) = (true, true);
             self.queues[index].fail(resume.point.no_row());
         }
     }
@@ -186,6 +221,7 @@ mod tests {
 
     use super::*;
     use crate::loader::Source;
+    use crate::loader::bad_rows::Allowance;
     use crate::rows::OffsetToken;
 
     /// What each of two channels gets of these rows, if they have committed these offsets.
@@ -194,7 +230,9 @@ mod tests {
         let point = |offset: Option<&str>| ResumePoint::after(offset.map(OffsetToken::from).as_ref()).unwrap();
         let resumes = committed.map(|offset| Resume::after(point(offset))).into();
         let source = Source::reader("text", text.as_bytes());
-        Partitioner::new(source.name, source.push_line, &queues, resumes).run(source.input).unwrap();
+        let allowance = Allowance::new(1, None);
+        let check = RowCheck::new(source.check_line, &allowance);
+        Partitioner::new(source.name, check, &queues, resumes).run(source.input).unwrap();
         queues.each_ref().map(|queue| {
             let (reader, mut batch) = (queue.reader(), Batch::new());
             let skipped = reader.skip_committed().map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::LoadReport;
 use super::resume_point::ResumePoint;
@@ -16,6 +16,8 @@ pub(super) struct Progress<'p> {
     on_progress: &'p mut dyn FnMut(&LoadReport),
     /// Set when no more rows are to be sent.
     stop: Option<&'p AtomicBool>,
+    /// Rows left out so far, by all channels.
+    bad_rows: Option<&'p AtomicU64>,
 }
 
 /// Clock and counters at the beginning of a load. The counters are the client's, so their growth is what counts.
@@ -33,7 +35,14 @@ impl Baseline {
 
 impl<'p> Progress<'p> {
     pub(super) fn new(pipe: &Pipe, baseline: Baseline, on_progress: &'p mut dyn FnMut(&LoadReport)) -> Progress<'p> {
-        Progress { pipe: pipe.clone(), baseline, report: LoadReport::default(), on_progress, stop: None }
+        Progress {
+            pipe: pipe.clone(),
+            baseline,
+            report: LoadReport::default(),
+            on_progress,
+            stop: None,
+            bad_rows: None,
+        }
     }
 
     pub(super) fn baseline(&self) -> Baseline {
@@ -48,6 +57,10 @@ impl<'p> Progress<'p> {
         Progress { stop: Some(stop), ..self }
     }
 
+    pub(super) fn counting(self, bad_rows: &'p AtomicU64) -> Progress<'p> {
+        Progress { bad_rows: Some(bad_rows), ..self }
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
@@ -55,7 +68,8 @@ impl<'p> Progress<'p> {
     /// The channel goes on after so many rows of this source. Rows of it that were rejected are among them.
     pub(super) fn resumed(&mut self, skipped: u64, at_open: &ChannelStatus) {
         self.report.skipped = skipped;
-        self.report.rows_rejected_before = if skipped > 0 { at_open.rows_rejected() } else { 0 };
+        self.report.rows_rejected_before =
+            if at_open.committed_offset().is_some() { at_open.rows_rejected() } else { 0 };
     }
 
     /// Reports what one channel has sent and committed.
@@ -88,6 +102,7 @@ impl<'p> Progress<'p> {
         self.report.retries = counters.retries - self.baseline.counters.retries;
         self.report.renewals = counters.renewals - self.baseline.counters.renewals;
         self.report.elapsed = self.pipe.clock().now().since(self.baseline.at);
+        self.report.bad_rows = self.bad_rows.map_or(0, |rows| rows.load(Ordering::Relaxed));
         (self.on_progress)(&self.report);
     }
 }

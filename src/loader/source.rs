@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::file_range::FileRange;
 use crate::error::{Error, ErrorKind};
-use crate::rows::Batch;
+use crate::rows::{Batch, UnfitValue, check_json, check_trusted_json};
 
 /// Where a [`Loader`](crate::Loader) takes its rows from.
 ///
@@ -26,11 +26,11 @@ use crate::rows::Batch;
 pub struct Source<'s> {
     pub(super) name: String,
     pub(super) input: Input<'s>,
-    /// How a line becomes a row.
-    pub(super) push_line: PushLine,
+    /// Whether a line is a row.
+    pub(super) check_line: CheckLine,
 }
 
-pub(super) type PushLine = fn(&mut Batch, &[u8]) -> Result<(), Error>;
+pub(super) type CheckLine = fn(&[u8]) -> Result<(), Error>;
 
 pub(super) enum Input<'s> {
     /// Lines, which can be read again, and by several channels at once.
@@ -42,7 +42,13 @@ pub(super) enum Input<'s> {
 }
 
 /// Puts the next row into the batch; `None` at the end.
-pub(super) type NextRow<'s> = Box<dyn FnMut(&mut Batch) -> Option<Result<(), Error>> + Send + 's>;
+pub(super) type NextRow<'s> = Box<dyn FnMut(&mut Batch) -> Option<Result<(), NoRow>> + Send + 's>;
+
+/// Why a sequence gave no row.
+pub(super) enum NoRow {
+    SourceFailed(Error),
+    Unfit(UnfitValue),
+}
 
 impl<'s> Source<'s> {
     /// A file of NDJSON: one object a line, UTF-8; blank lines and a byte order mark are skipped.
@@ -71,7 +77,7 @@ impl<'s> Source<'s> {
             return Ok(Source::reader(name, file));
         }
         let input = Input::File(FileRange::new(Arc::new(file)).map_err(refuse)?);
-        Ok(Source { name, input, push_line: Batch::push_json })
+        Ok(Source { name, input, check_line: check_json })
     }
 
     /// NDJSON from anything that can be read once; `name` is for messages.
@@ -79,7 +85,7 @@ impl<'s> Source<'s> {
     /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again. The
     /// first end of the reader is final. A reader that blocks holds back the rows it has given before.
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 's) -> Source<'s> {
-        Source { name: name.into(), input: Input::Stream(Box::new(reader)), push_line: Batch::push_json }
+        Source { name: name.into(), input: Input::Stream(Box::new(reader)), check_line: check_json }
     }
 
     /// Values whose field names are column names.
@@ -104,12 +110,13 @@ impl<'s> Source<'s> {
                 Ok(row) => row,
                 Err(error) => {
                     let happened = format!("the source of the rows failed: {error}");
-                    return Some(Err(Error::new(ErrorKind::Source, happened).with_source(error)));
+                    let error = Error::new(ErrorKind::Source, happened).with_source(error);
+                    return Some(Err(NoRow::SourceFailed(error)));
                 }
             };
-            Some(batch.push(&row))
+            Some(batch.push_value(&row).map_err(NoRow::Unfit))
         });
-        Source { name: "the rows".into(), input: Input::Values(next), push_line: Batch::push_json }
+        Source { name: "the rows".into(), input: Input::Values(next), check_line: check_json }
     }
 
     /// Does not parse the lines of a file or a reader, for sources whose writer can be trusted to write JSON; that saves a
@@ -119,13 +126,13 @@ impl<'s> Source<'s> {
     /// A row that is not JSON after all is sent, rejected by the service, and reported when the load ends; without this the load
     /// ends before it is sent, and the error has the number of its line.
     pub fn trusted(mut self) -> Source<'s> {
-        self.push_line = Batch::push_trusted_json;
+        self.check_line = check_trusted_json;
         self
     }
 
     /// The same rows out of a file that is read by one more channel.
     pub(super) fn of_file(&self, file: FileRange) -> Source<'static> {
-        Source { name: self.name.clone(), input: Input::File(file), push_line: self.push_line }
+        Source { name: self.name.clone(), input: Input::File(file), check_line: self.check_line }
     }
 
     pub(super) fn is_file(&self) -> bool {

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use serde_json::value::RawValue;
 use tempfile::NamedTempFile;
 
+use super::left_out::LeftOut;
 use super::load_check::LoadCheck;
 use super::schedule::{Change, Schedule, What};
 use super::text::{Shape, Text};
@@ -21,7 +22,7 @@ pub(super) struct Load {
     pub(super) pipelined: bool,
     pub(super) discard: bool,
     pub(super) commit_timeout_s: u16,
-    /// So many rejected rows are allowed.
+    /// So many rows may be rejected or left out.
     pub(super) max_errors: u8,
     /// Between two runs.
     pub(super) pause_s: u16,
@@ -68,7 +69,7 @@ impl Load {
             pipelined: random.u8(..) < 10,
             discard: random.u8(..) < 60,
             commit_timeout_s: random.choice([2, 60, 120]).unwrap_or(120),
-            max_errors: random.choice([0, 0, 0, 1, 5, 50]).unwrap_or(0),
+            max_errors: random.choice([0, 0, 0, 1, 5, 50, 250]).unwrap_or(0),
             pause_s: random.choice([0, 0, 5, 300]).unwrap_or(0),
         }
     }
@@ -115,12 +116,13 @@ impl Load {
         let pipe = world.start_process();
         world.lock().file = (loading.kind == Kind::File).then(|| loading.file.path().to_path_buf());
         let check = LoadCheck::new(loading, self.max_errors);
-        let mut oddities = Vec::new();
+        let (mut oddities, mut left_out) = (Vec::new(), LeftOut::default());
         let mut loader = Loader::new(&pipe, "load")
             .batch_bytes(self.batch_bytes.into())
             .commit_timeout(std::time::Duration::from_secs(self.commit_timeout_s.into()))
             .channels(loading.channels.into())
             .max_errors(self.max_errors.into())
+            .on_bad_row(|row| left_out.take(row, &check, &world.lock()))
             .on_progress(|report| oddities.extend(check.progress(report, &world.lock()).err()));
         if self.discard {
             loader = loader.discard_uncommitted();
@@ -135,7 +137,7 @@ impl Load {
         oddities.extend(state.oddities.first().cloned());
         let judged = match oddities.into_iter().next() {
             Some(oddity) => Err(oddity),
-            None => check.judge(&outcome, &report, &state),
+            None => left_out.judge(&outcome, &report).and_then(|()| check.judge(&outcome, &report, &state)),
         };
         let ended = judged.map_err(|oddity| described(&oddity, run, &outcome, &report, &state.struck))?;
         drop(state);
@@ -151,6 +153,7 @@ impl Load {
             Shape { rows: self.shape.rows.saturating_sub(1), ..self.shape.clone() },
             Shape { blank_lines: if self.channels > 1 { 150 } else { 0 }, ..self.shape.clone() },
             Shape { bad_every: 0, ..self.shape.clone() },
+            Shape { unfit_every: 0, ..self.shape.clone() },
             Shape { is_unterminated: false, ..self.shape.clone() },
         ];
         let mut simpler: Vec<_> = shapes.into_iter().map(|shape| Load { shape, ..self.clone() }).collect();
@@ -205,6 +208,7 @@ fn shape(random: &mut fastrand::Rng) -> Shape {
         rows: random.u16(0..30),
         blank_lines: random.choice([0, 0, 1, 2]).unwrap_or(0),
         bad_every: random.choice([0, 0, 0, 0, 1, 3, 7]).unwrap_or(0),
+        unfit_every: random.choice([0, 0, 0, 0, 1, 2, 5, 700]).unwrap_or(0),
         is_unterminated: random.bool(),
     }
 }

@@ -3,6 +3,7 @@
 use super::load::{Kind, Loading};
 use super::schedule::{Fault, What};
 use super::service::{FOREIGN, Held, own};
+use super::text::is_unfit;
 use super::world::State;
 use crate::error::{Error, ErrorKind};
 use crate::loader::LoadReport;
@@ -12,6 +13,8 @@ use crate::loader::LoadReport;
 pub(super) struct LoadCheck {
     parts: Vec<Part>,
     max_errors: u64,
+    /// The source ends with a line that its writer may not have finished.
+    is_cut_off: bool,
 }
 
 /// The rows of one channel, with their offset tokens.
@@ -20,7 +23,9 @@ struct Part {
     channel: String,
     rows: Vec<String>,
     tokens: Vec<String>,
-    /// Over these rows, each followed by a line feed.
+    /// Positions and texts of those that are none.
+    unfit: Vec<(u64, String)>,
+    /// Over all of them, each followed by a line feed.
     fingerprint: flate2::Crc,
 }
 
@@ -39,7 +44,8 @@ impl LoadCheck {
             let position = if loading.kind == Kind::Rows { place } else { line };
             parts[((position - 1) / 1000 % channels) as usize].push(position, row);
         }
-        LoadCheck { parts, max_errors: max_errors.into() }
+        let is_cut_off = loading.kind != Kind::Rows && loading.text.is_cut_off();
+        LoadCheck { parts, max_errors: max_errors.into(), is_cut_off }
     }
 
     fn found<'f>(&'f self, state: &'f State) -> Vec<Found<'f>> {
@@ -53,6 +59,29 @@ impl LoadCheck {
 
     fn rows(&self) -> usize {
         self.parts.iter().map(|part| part.rows.len()).sum()
+    }
+
+    fn unfit(&self) -> u64 {
+        self.parts.iter().map(|part| part.unfit.len() as u64).sum()
+    }
+
+    /// Whether a row that is none may end the load.
+    fn may_refuse(&self) -> bool {
+        self.is_cut_off || self.unfit() > self.max_errors
+    }
+
+    /// A row that is left out is none, and no later row of its channel was sent.
+    pub(super) fn left_out(&self, position: u64, text: &[u8], state: &State) -> Result<(), String> {
+        let is_it = |(at, row): &&(u64, String)| *at == position && row.as_bytes() == text.trim_ascii();
+        let Some(part) = self.parts.iter().find(|part| part.unfit.iter().any(|row| is_it(&row))) else {
+            return Err(format!("row {position} is left out"));
+        };
+        let mut appends = state.appends.iter().filter(|append| part.channel.eq_ignore_ascii_case(&append.channel));
+        let end = |token: &String| token.split('-').next().and_then(|end| end.parse::<u64>().ok());
+        match appends.any(|append| append.end.as_ref().and_then(end) > Some(position)) {
+            true => Err(format!("row {position} is handed over after a later row was sent")),
+            false => Ok(()),
+        }
     }
 
     /// A report never says more than is true.
@@ -90,6 +119,9 @@ impl LoadCheck {
             Ok(report) => self.check_end(&found, report, None, state).map(|()| true),
             Err(error) if error.kind() == ErrorKind::NotStored => {
                 self.check_end(&found, report, Some(error.rows_rejected()), state).map(|()| true)
+            }
+            Err(error) if error.kind() == ErrorKind::Row && self.may_refuse() => {
+                check_offset(error, state).map(|()| true)
             }
             Err(error) => {
                 check_offset(error, state)?;
@@ -131,8 +163,15 @@ impl LoadCheck {
         if !is_right && !state.may_miscount() {
             return Err(format!("{expected} rows were rejected, {reported} are reported, refused: {refused:?}"));
         }
-        if refused.is_none() && expected > self.max_errors {
-            return Err(format!("{expected} rows were rejected, and {} are allowed", self.max_errors));
+        let unfit = self.unfit();
+        if report.bad_rows != unfit || self.may_refuse() {
+            return Err(format!(
+                "{unfit} rows are none, {} are left out of {} allowed",
+                report.bad_rows, self.max_errors
+            ));
+        }
+        if refused.is_none() && expected + unfit > self.max_errors {
+            return Err(format!("{expected} rows were rejected, {unfit} are none, {} are allowed", self.max_errors));
         }
         Ok(())
     }
@@ -165,13 +204,16 @@ impl LoadCheck {
 impl Part {
     fn new(number: u64, channels: u64) -> Part {
         let channel = if channels == 1 { "load".to_string() } else { format!("load-{number}-of-{channels}") };
-        Part { channel, rows: Vec::new(), tokens: Vec::new(), fingerprint: flate2::Crc::new() }
+        Part { channel, rows: Vec::new(), tokens: Vec::new(), unfit: Vec::new(), fingerprint: flate2::Crc::new() }
     }
 
     fn push(&mut self, position: u64, row: &str) {
-        self.rows.push(row.to_string());
         self.fingerprint.update(row.as_bytes());
         self.fingerprint.update(b"\n");
+        if is_unfit(row) {
+            return self.unfit.push((position, row.to_string()));
+        }
+        self.rows.push(row.to_string());
         self.tokens.push(format!("{position}-{:08x}", self.fingerprint.sum()));
     }
 }

@@ -10,13 +10,13 @@ use super::writing::Writing;
 #[test]
 fn rejected_rows_are_counted_once_although_a_status_lags() {
     let events = [(3, What::Kill { applied: false }), (5, What::Fault(Fault::Lag(2), 1))];
-    let shape = Shape { rows: 10, blank_lines: 0, bad_every: 1, is_unterminated: false };
+    let shape = Shape { rows: 10, blank_lines: 0, bad_every: 1, unfit_every: 0, is_unterminated: false };
     holds(Program::Load(Load { shape, batch_bytes: 247, ..LOAD }), Rules::PLAIN, events);
 }
 
 #[test]
 fn a_channel_that_is_deleted_under_a_load_gets_no_row_twice() {
-    let shape = Shape { rows: 5, blank_lines: 0, bad_every: 0, is_unterminated: false };
+    let shape = Shape { rows: 5, blank_lines: 0, bad_every: 0, unfit_every: 0, is_unterminated: false };
     for request in 2..12 {
         let program = Program::Load(Load { shape: shape.clone(), batch_bytes: 1, ..LOAD });
         holds(program, Rules { commit_ms: 30, ..Rules::PLAIN }, [(request, What::Drop)]);
@@ -42,7 +42,7 @@ fn rows_come_out_of_a_writer_that_has_lost_rows_from_before_it() {
 
 #[test]
 fn another_number_of_channels_is_noticed_although_the_first_channel_was_deleted() {
-    let shape = Shape { rows: 4, blank_lines: 342, bad_every: 0, is_unterminated: false };
+    let shape = Shape { rows: 4, blank_lines: 342, bad_every: 0, unfit_every: 0, is_unterminated: false };
     let at = |request, what| Event::At { channel: 0, request, what };
     let schedule = Schedule {
         program: Program::Load(Load { shape, batch_bytes: 1, channels: 2, pause_s: 300, ..LOAD }),
@@ -65,7 +65,7 @@ fn holds<const N: usize>(program: Program, rules: Rules, events: [(u16, What); N
 }
 
 const LOAD: Load = Load {
-    shape: Shape { rows: 1, blank_lines: 0, bad_every: 0, is_unterminated: false },
+    shape: Shape { rows: 1, blank_lines: 0, bad_every: 0, unfit_every: 0, is_unterminated: false },
     batch_bytes: 100,
     kind: Kind::File,
     channels: 1,

@@ -18,6 +18,8 @@ pub(super) struct Shape {
     pub(super) blank_lines: u16,
     /// The service rejects every row of this number; none at zero.
     pub(super) bad_every: u8,
+    /// Every row of this number is none; no row at zero.
+    pub(super) unfit_every: u16,
     pub(super) is_unterminated: bool,
 }
 
@@ -34,7 +36,11 @@ impl Shape {
     fn push(&self, text: &mut Text, source: u8, row: u16) {
         let is_bad = self.bad_every > 0 && row.is_multiple_of(self.bad_every.into());
         let bad = if is_bad { BAD } else { "" };
-        let line = format!("{{\"S\":{source},\"ID\":{row},\"T\":\"{bad}\"}}");
+        let is_unfit = self.unfit_every > 0 && row.is_multiple_of(self.unfit_every);
+        let line = match is_unfit {
+            true => format!("[{source},{row}]"),
+            false => format!("{{\"S\":{source},\"ID\":{row},\"T\":\"{bad}\"}}"),
+        };
         // Blanks around a row are no part of it.
         text.lines.push(if self.blank_lines > 0 && row.is_multiple_of(5) { format!(" \t{line} \r") } else { line });
         text.lines.extend((0..self.blank_lines).map(|line| if line % 2 == 0 { String::new() } else { " \t".into() }));
@@ -79,9 +85,19 @@ impl Text {
         text.into_bytes()
     }
 
-    /// With their line numbers.
+    /// Whether its last line is none that could be complete.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_unterminated && self.lines.last().is_some_and(|line| is_unfit(line.trim()))
+    }
+
+    /// With their line numbers, those that are none included.
     pub(super) fn rows(&self) -> Vec<(u64, &str)> {
         let lines = self.lines.iter().zip(1..).map(|(line, number)| (number, line.trim()));
         lines.filter(|(_, line)| !line.is_empty()).collect()
     }
+}
+
+/// Whether a line is no row.
+pub(super) fn is_unfit(row: &str) -> bool {
+    row.starts_with('[')
 }

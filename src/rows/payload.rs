@@ -151,11 +151,20 @@ impl Compressor {
 
     /// Refuses a row that no request can carry, before others wait behind it.
     pub(crate) fn check_row(&mut self, row: &Piece<'_>) -> Result<(), Error> {
-        // Compression adds no more than this to what does not shrink.
-        if row.text().len() <= Payload::MAX_WIRE_BYTES / 100 * 99 {
+        if row.text().len() <= ALWAYS_FITS {
             return Ok(());
         }
         self.fits(row, &mut Payload::default()).map(drop)
+    }
+
+    /// The same of a row that is in no batch yet.
+    pub(crate) fn check_line(&mut self, line: &[u8]) -> Result<(), Error> {
+        if line.len() < ALWAYS_FITS {
+            return Ok(());
+        }
+        let mut row = Batch::new();
+        row.push_checked(line);
+        self.check_row(&row.piece())
     }
 
     /// Fills `payload` and returns true; returns false when the piece is too long for one request and can be cut.
@@ -221,6 +230,9 @@ impl std::fmt::Debug for Compressor {
         f.write_str("Compressor")
     }
 }
+
+/// Compression adds no more than a hundredth to what does not shrink.
+const ALWAYS_FITS: usize = Payload::MAX_WIRE_BYTES / 100 * 99;
 
 /// Rows differ: the next ones may need this part more.
 const MARGIN: f64 = 0.05;

@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_moments;
+mod bad_rows;
 mod changing_files;
 mod channel_counts;
 mod channel_names;

@@ -219,8 +219,9 @@ Usage: snowpipe load FILE --profile FILE --table TABLE [OPTION]...
   --elastic                  at least once, without a channel; rejected rows are
                              only in the table's error table
   --batch-bytes N            upper bound of a request before compression
-  --max-errors N             so many rejected rows are allowed, those of earlier
-                             runs included; default 0
+  --max-errors N             so many rows may be rejected, or left out because
+                             they are no JSON objects or too long, those of
+                             earlier runs included; default 0
   --plain-offsets            resume after an offset that is a plain line number,
                              written by another client
   --commit-timeout SECONDS   bounds the last wait, and the one for rows that an

@@ -19,6 +19,7 @@ pub struct Summary {
     position: Option<u64>,
     rows_rejected: u64,
     rows_rejected_before: u64,
+    bad_rows: u64,
     retries: u64,
     renewals: u64,
     reopens: u64,
@@ -100,6 +101,7 @@ impl Summary {
         self.position = report.position;
         self.rows_rejected = report.rows_rejected;
         self.rows_rejected_before = report.rows_rejected_before;
+        self.bad_rows = report.bad_rows;
         self.retries = report.retries;
         self.renewals = report.renewals;
         self.reopens = report.reopens;
@@ -190,7 +192,7 @@ impl Summary {
                  rejected rows are only in the table's error table; {retries}, {renewals}\n"
             );
         }
-        let Summary { rows_rejected_before, .. } = self;
+        let Summary { rows_rejected_before, bad_rows, .. } = self;
         let stored_before = self.skipped.saturating_sub(*rows_rejected_before);
         let stored = crate::counted(self.rows_stored(), "row", "rows");
         let rejected = crate::counted(self.rows_rejected, "row", "rows");
@@ -198,7 +200,7 @@ impl Summary {
         let offset = self.committed_offset.as_deref().unwrap_or("none");
         format!(
             "{stored} stored ({stored_before} of them before), offset {offset}, {requests}\n{speed}\n\
-             {rejected} rejected, {rows_rejected_before} in earlier runs, {retries}, {renewals}, {reopens}\n"
+             {rejected} rejected, {rows_rejected_before} in earlier runs, {bad_rows} left out, {retries}, {renewals}, {reopens}\n"
         )
     }
 }

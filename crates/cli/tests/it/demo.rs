@@ -10,7 +10,7 @@ fn the_sample_lands_and_is_shown_in_lines_that_fit_a_terminal() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "10000 rows stored (0 of them before), offset 10000-837fff81, 1 request");
     assert!(lines[1].contains(" s, ") && lines[1].ends_with(" rows/s"), "{text}");
-    assert_eq!(lines[2], "0 rows rejected, 0 in earlier runs, 0 retries, 0 renewals, 0 reopens");
+    assert_eq!(lines[2], "0 rows rejected, 0 in earlier runs, 0 left out, 0 retries, 0 renewals, 0 reopens");
     assert_eq!(lines[3], "in DEMO.PUBLIC.FLIGHTS of the embedded emulator: 10000 rows");
     assert!(lines[4].starts_with(r#"the first: {"YEAR":2013,"MONTH":1,"#) && lines[4].ends_with('…'), "{text}");
     assert_eq!(lines.len(), 5, "{text}");

@@ -62,6 +62,24 @@ fn rejected_rows_are_3_and_stay_3_until_they_are_allowed() {
 }
 
 #[test]
+fn a_bad_line_is_left_out_if_that_is_allowed_and_counted_by_every_run() {
+    let service = Emulator::start().unwrap();
+    let folder = Folder::new(&service);
+    let file = folder.write("rows.ndjson", format!("{}[]\n{}", rows(1..=5), rows(7..=9)));
+    for skipped in [0, 8] {
+        let output = load(&folder, &[&file, "--max-errors", "1"]);
+        let summary = json(&output);
+        assert!(output.status.success() && summary["error"].is_null(), "{output:?}");
+        assert_eq!((&summary["rows"], &summary["skipped"]), (&8.into(), &skipped.into()), "{summary}");
+        assert_eq!((&summary["bad_rows"], &summary["position"]), (&1.into(), &9.into()), "{summary}");
+    }
+    assert!(refused(&load(&folder, &[&file]), 4, "row").contains(&format!("read line 6 of {file}")));
+    assert_eq!(service.rows(TABLE), (rows(1..=5) + &rows(7..=9)).as_bytes());
+    let text = folder.load(&[&file, "--max-errors", "1"]).output().unwrap();
+    assert!(String::from_utf8(text.stdout).unwrap().contains(" 0 in earlier runs, 1 left out, "));
+}
+
+#[test]
 fn a_bad_line_is_4_and_the_rows_before_it_are_committed() {
     let service = Emulator::start().unwrap();
     let folder = Folder::new(&service);

@@ -4,7 +4,7 @@ use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 
 use crate::support::{Folder, error, json, row, rows, run, snowpipe, stdout};
 
-const KEYS: &str = "batches bytes_sent channel channels commit_lag_seconds committed_offset error file pipe position renewals \
+const KEYS: &str = "bad_rows batches bytes_sent channel channels commit_lag_seconds committed_offset error file pipe position renewals \
                     reopens retries rows rows_per_second rows_rejected rows_rejected_before rows_sent seconds skipped table";
 const ERROR_KEYS: &str = "code kind message position request_id retryable status";
 
@@ -28,7 +28,7 @@ fn a_load_and_its_rerun_are_summed_up() {
     let bytes = rows(1..=100).len();
     let expected = serde_json::json!({
         "rows": 100, "skipped": 0, "rows_sent": 100, "batches": 3, "bytes_sent": bytes,
-        "committed_offset": "100-39ca0388", "position": 100, "rows_rejected": 0, "rows_rejected_before": 0,
+        "committed_offset": "100-39ca0388", "position": 100, "rows_rejected": 0, "rows_rejected_before": 0, "bad_rows": 0,
         "retries": 0, "renewals": 0, "reopens": 0, "file": file, "table": "DEMO.PUBLIC.FLIGHTS",
         "pipe": "FLIGHTS-STREAMING", "channel": "X", "channels": 1, "error": null,
     });

@@ -1,0 +1,55 @@
+use super::bad_rows::Allowance;
+use super::batch_reader::BatchReader;
+use super::channel_load::{ChannelLoad, Resumed};
+use super::parallel::ParallelLoad;
+use super::partition::Partition;
+use super::progress::Progress;
+use super::{ExpectedOffset, LoadReport, Settings, Source};
+use crate::channel::Channel;
+use crate::error::Error;
+use crate::snowflake::status::ChannelStatus;
+
+impl Settings {
+    /// One run of a load, through one channel or several. Returns the last status of each.
+    pub(super) fn load<'s, 'p>(
+        &'p self,
+        channels: u64,
+        mut source: Source<'s>,
+        progress: Progress<'p>,
+        allowance: &'s Allowance<'s>,
+    ) -> (LoadReport, Result<Vec<ChannelStatus>, Error>) {
+        if let Err(error) = source.begin() {
+            return (LoadReport::default(), Err(error));
+        }
+        // Only a queue hands over the rows of a source while it blocks, and what is read once may block.
+        let needs_queue = self.pipelined && !source.is_file();
+        if channels > 1 || needs_queue {
+            return ParallelLoad::new(self, channels, progress, allowance).run(source);
+        }
+        let resumed = self
+            .open_first_channel(1)
+            .and_then(|channel| Resumed::compare(self, channel, BatchReader::new(source, Partition::WHOLE, allowance)));
+        match resumed {
+            Ok(resumed) => {
+                let (report, status) = ChannelLoad::new(self, resumed, progress).run();
+                (report, status.map(|status| vec![status]))
+            }
+            Err(error) => (LoadReport::default(), Err(error)),
+        }
+    }
+
+    pub(super) fn open_channel(&self, partition: Partition) -> Result<Channel, Error> {
+        let mut builder = self.pipe.channel(partition.channel_name(&self.channel)).made_in_upper_case();
+        if let Some(timeout) = self.open_timeout {
+            builder = builder.open_timeout(timeout);
+        }
+        if self.discard_uncommitted {
+            builder = builder.discard_uncommitted();
+        }
+        match &self.expected {
+            ExpectedOffset::Anything => builder.open(),
+            ExpectedOffset::Nothing => builder.expect_unused().open(),
+            ExpectedOffset::Offset(offset) => builder.expect_offset(offset).open(),
+        }
+    }
+}
