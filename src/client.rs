@@ -64,6 +64,7 @@ use crate::snowflake::target::Target;
 /// server's certificate is not accepted, a proxy refuses, or an OAuth issuer calls itself by another name),
 /// [`Throttled`](crate::ErrorKind::Throttled) and [`Unavailable`](crate::ErrorKind::Unavailable) (the budget ended),
 /// [`Timeout`](crate::ErrorKind::Timeout) (a call with a timeout of its own had no more time),
+/// [`Stopped`](crate::ErrorKind::Stopped) (a handle of the [pipe](crate::Pipe::stopped_by) was used),
 /// [`Config`](crate::ErrorKind::Config) (a setting shows to be wrong when it is used: the file of a token cannot be read any
 /// more) or
 /// [`Protocol`](crate::ErrorKind::Protocol) (the response was not understood, or names a host outside the service's domain).
@@ -152,7 +153,7 @@ impl Client {
     /// Those of [every request](Client#errors).
     pub fn refresh(&self) -> Result<(), Error> {
         let limits = self.ingest.limits();
-        self.control.tokens().refresh(limits)?;
+        self.control.tokens().refresh(limits.clone())?;
         self.ingest.tokens().refresh(limits)?;
         Ok(())
     }

@@ -1,12 +1,30 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
+
+use crate::stop::Stop;
+#[cfg(test)]
+use crate::stop::StopHandle;
 
 /// The time, and waiting; tests use a clock that does not wait.
 pub(crate) trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> Moment;
     fn sleep(&self, duration: Duration);
+
+    /// Sleeps, or until a moment after a stop.
+    fn pause(&self, duration: Duration, stop: &Stop) {
+        let Some(step) = stop.look_after() else { return self.sleep(duration) };
+        let end = self.now().deadline(duration);
+        loop {
+            let left = end.left(self.now());
+            if left.is_zero() || stop.is_stopped() {
+                return;
+            }
+            self.sleep(left.min(step));
+        }
+    }
 }
 
 /// How far the server's clock is from this machine's.
@@ -123,6 +141,34 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock whose sleeps end at a stop.
+#[derive(Clone, Debug)]
+pub(crate) struct StoppableClock {
+    clock: Arc<dyn Clock>,
+    stop: Stop,
+}
+
+impl StoppableClock {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> StoppableClock {
+        StoppableClock { clock, stop: Stop::default() }
+    }
+
+    /// The same clock with another stop.
+    pub(crate) fn stopped_by(&self, stop: Stop) -> StoppableClock {
+        StoppableClock { stop, ..self.clone() }
+    }
+}
+
+impl Clock for StoppableClock {
+    fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.clock.pause(duration, &self.stop);
+    }
+}
+
 /// How far the server's clock is ahead of this machine's, by the `Date` of its responses (RFC 9110, section 6.6.1).
 ///
 /// A difference counts if it is larger than network delay and the one-second resolution of `Date` explain. It is forgotten when
@@ -196,13 +242,15 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub(crate) struct FakeClock {
     now: Mutex<Moment>,
     slept: Mutex<Vec<Duration>>,
+    /// A handle that stops when it is so late.
+    stops: Mutex<Option<(Deadline, StopHandle)>>,
 }
 
 #[cfg(test)]
 impl FakeClock {
     pub(crate) fn new() -> FakeClock {
         let now = Moment { monotonic: Instant::now(), wall: SystemTime::now() };
-        FakeClock { now: Mutex::new(now), slept: Mutex::default() }
+        FakeClock { now: Mutex::new(now), slept: Mutex::default(), stops: Mutex::default() }
     }
 
     /// Moves both clocks.
@@ -210,6 +258,13 @@ impl FakeClock {
         let mut now = self.now.lock();
         let bounded = duration.min(FOREVER);
         *now = Moment { monotonic: now.monotonic + bounded, wall: now.wall + bounded };
+        let due = self.stops.lock().take_if(|(at, _)| at.is_reached(*now));
+        due.iter().for_each(|(_, handle)| handle.stop());
+    }
+
+    /// Stops the handle when so much time has passed.
+    pub(crate) fn stop_after(&self, duration: Duration, handle: &StopHandle) {
+        *self.stops.lock() = Some((self.now().deadline(duration), handle.clone()));
     }
 
     /// Only the wall clock moves: it was stepped, or the machine was suspended.
@@ -306,6 +361,25 @@ mod tests {
         assert!(!expiry.is_past(clock.now()));
         clock.pass(Duration::from_secs(60));
         assert!(expiry.is_past(clock.now()), "wall clock stepped back");
+    }
+
+    #[test]
+    fn a_pause_ends_soon_after_a_stop_and_otherwise_takes_its_time() {
+        let (clock, handle) = (FakeClock::new(), StopHandle::new());
+        let minute = Duration::from_secs(60);
+        clock.pause(minute, &Stop::default());
+        assert_eq!(clock.slept(), [minute], "nothing has to be looked for");
+        let (stop, began) = (Stop::by(&handle), clock.now());
+        clock.pause(minute, &stop);
+        assert_eq!(clock.now().since(began), minute);
+        clock.stop_after(minute / 2, &handle);
+        clock.pause(minute, &stop);
+        let late = clock.now().since(began) - minute * 3 / 2;
+        assert!(late < Duration::from_secs(1), "{late:?}");
+        let before = clock.now();
+        StoppableClock::new(Arc::new(FakeClock::new())).stopped_by(stop.clone()).sleep(minute);
+        clock.pause(minute, &stop);
+        assert_eq!(clock.now(), before, "after a stop there is no pause at all");
     }
 
     #[test]

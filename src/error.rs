@@ -35,6 +35,8 @@ impl Error {
 
     /// Whether the same call may succeed later, unchanged and without the risk of duplicate rows.
     ///
+    /// True of a stop, too: the same call with another handle goes on.
+    ///
     /// False too where part of the call was done: an append of which some requests were accepted, a row that a
     /// [`Writer`](crate::Writer) has kept. The text says what to call instead. Of a row that a writer has not taken and can take
     /// later it is true, whatever the kind.
@@ -294,7 +296,7 @@ impl fmt::Debug for Error {
 }
 
 fn is_transient(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable)
+    matches!(kind, ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Stopped)
 }
 
 /// The text with escapes for what ends a line, changes the colours of a terminal or turns the order of characters: names may

@@ -83,6 +83,8 @@ mod clock;
 pub use clock::ClockOffset;
 mod error;
 pub use error::{Error, ErrorKind};
+mod stop;
+pub use stop::StopHandle;
 #[cfg(test)]
 mod model;
 mod secret;

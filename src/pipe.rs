@@ -2,11 +2,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, StoppableClock};
 use crate::error::{Error, one_line};
 use crate::session::{Counters, Session};
 use crate::snowflake::api::{self, PipeName};
 use crate::snowflake::status::ChannelStatus;
+use crate::stop::{Stop, StopHandle};
 
 /// A target of rows: a pipe of a table, by name.
 ///
@@ -25,13 +26,52 @@ use crate::snowflake::status::ChannelStatus;
 #[derive(Clone)]
 pub struct Pipe {
     session: Arc<Session>,
-    clock: Arc<dyn Clock>,
+    /// Its sleeps end as the session's calls do.
+    clock: StoppableClock,
     name: Arc<PipeName>,
 }
 
 impl Pipe {
     pub(crate) fn new(session: Arc<Session>, clock: Arc<dyn Clock>, name: PipeName) -> Pipe {
-        Pipe { session, clock, name: Arc::new(name) }
+        Pipe { session, clock: StoppableClock::new(clock), name: Arc::new(name) }
+    }
+
+    /// The same pipe, with calls that the handle can stop: its own, and those of everything that is made from it, channels,
+    /// writers and loads. A handle that it had before has no effect on the result.
+    ///
+    /// After a stop no request starts, not even for a token. Every pause ends within a second: between attempts, between looks
+    /// at a commit, before a reopening, and while another thread fetches the token. A request in progress is finished, which
+    /// takes the client's response timeout at most, and not repeated. The call then ends with
+    /// [`Stopped`](crate::ErrorKind::Stopped), or with [`Unconfirmed`](crate::ErrorKind::Unconfirmed) if its request was sent
+    /// and no response says whether it was applied. What was committed stays committed, and a [`Writer`](crate::Writer) keeps
+    /// its rows for [`into_uncommitted`](crate::Writer::into_uncommitted).
+    ///
+    /// ```no_run
+    /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
+    /// use snowpipe_streaming::StopHandle;
+    ///
+    /// let handle = StopHandle::new();
+    /// let channel = pipe.stopped_by(&handle).channel("loader-1").open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stopped_by(&self, handle: &StopHandle) -> Pipe {
+        self.with_stop(Stop::by(handle))
+    }
+
+    /// The same pipe, with calls that nothing can stop.
+    pub(crate) fn unstoppable(&self) -> Pipe {
+        self.with_stop(Stop::default())
+    }
+
+    fn with_stop(&self, stop: Stop) -> Pipe {
+        let session = Arc::new(self.session.stopped_by(stop.clone()));
+        Pipe { session, clock: self.clock.stopped_by(stop), name: self.name.clone() }
+    }
+
+    /// What stops its calls.
+    pub(crate) fn stop(&self) -> &Stop {
+        self.session.stop()
     }
 
     /// The full name, as it was given: `DB.SCHEMA.PIPE`.
@@ -89,7 +129,7 @@ impl Pipe {
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.clock
+        &self.clock
     }
 
     pub(crate) fn name(&self) -> &PipeName {

@@ -17,18 +17,21 @@ use crate::auth::{Token, TokenCache};
 use crate::error::{Error, ErrorKind};
 use crate::http::{AuthorizedRequest, Limits, Outcome, Replay, Request, Response, Sender};
 use crate::secret::Secret;
+use crate::stop::Stop;
 
 /// Sends requests to one service with the tokens of one cache, from any number of threads.
 ///
 /// A client has two: one with the login token for the account's host, one with the scoped token for the ingest host. The
 /// token itself says which host it is for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Session {
-    tokens: TokenCache,
+    tokens: Arc<TokenCache>,
     sender: Arc<Sender>,
     counters: Arc<AtomicCounters>,
-    dialect: Box<dyn Dialect>,
-    principal: Principal,
+    dialect: Arc<dyn Dialect>,
+    principal: Arc<Principal>,
+    /// Ends its calls early.
+    stop: Stop,
 }
 
 /// Whose tokens a session sends, for the diagnosis of refused credentials.
@@ -48,7 +51,17 @@ impl Session {
         dialect: Box<dyn Dialect>,
         principal: Principal,
     ) -> Session {
-        Session { tokens, sender, counters, dialect, principal }
+        let (tokens, dialect, principal) = (Arc::new(tokens), Arc::from(dialect), Arc::new(principal));
+        Session { tokens, sender, counters, dialect, principal, stop: Stop::default() }
+    }
+
+    /// The same session, with calls that this ends early, and that nothing else does.
+    pub(crate) fn stopped_by(&self, stop: Stop) -> Session {
+        Session { stop, ..self.clone() }
+    }
+
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     pub(crate) fn tokens(&self) -> &TokenCache {
@@ -66,7 +79,7 @@ impl Session {
 
     /// Those of a call that starts now and is no request.
     pub(crate) fn limits(&self) -> Limits {
-        self.sender.call_limits()
+        self.sender.call_limits().or_stopped_by(&self.stop)
     }
 
     /// The text of the current token, which is fetched if there is none.
@@ -79,18 +92,18 @@ impl Session {
     /// Its limits are computed once and bound all of it: waiting for a token, fetching one, the request itself and its
     /// repetition.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let limits = self.sender.limits(request);
-        let token = self.tokens.get(limits).map_err(|error| error.attempting(&*request.attempted))?;
-        let first = self.send_with_token(&token, request, limits, 0);
+        let limits = self.sender.limits(request).or_stopped_by(&self.stop);
+        let token = self.tokens.get(limits.clone()).map_err(|error| error.attempting(&*request.attempted))?;
+        let first = self.send_with_token(&token, request, &limits, 0);
         let renewed = match refusal::refusal(&*self.dialect, &first) {
             None => return self.result(request, first),
             // Its connection broke while it was sent: it may have been applied.
             Some(_) if first.in_doubt && request.replay == Replay::Once => return self.result(request, first),
-            Some(Refusal::Certain) => self.tokens.renew_after(&token, limits),
-            Some(Refusal::Possible) => self.tokens.renew_after_denial(&token, limits),
+            Some(Refusal::Certain) => self.tokens.renew_after(&token, limits.clone()),
+            Some(Refusal::Possible) => self.tokens.renew_after_denial(&token, limits.clone()),
         };
         match renewed {
-            Ok(Some(renewed)) => self.send_again(&renewed, request, limits, &first),
+            Ok(Some(renewed)) => self.send_again(&renewed, request, &limits, &first),
             // There is no other token, so the response is the result.
             Ok(None) => self.result(request, first).inspect_err(|error| self.tokens.note_refusal(&token, error)),
             Err(error) => Err(self.unrenewed(error, &first, request)),
@@ -101,7 +114,7 @@ impl Session {
         &self,
         renewed: &Token,
         request: &Request<'_>,
-        limits: Limits,
+        limits: &Limits,
         first: &Outcome,
     ) -> Result<Response, Error> {
         log::info!("the service refused the token; it was renewed");
@@ -154,7 +167,7 @@ impl Session {
         error.attempting(&*request.attempted)
     }
 
-    fn send_with_token(&self, token: &Token, request: &Request<'_>, limits: Limits, sent: u32) -> Outcome {
+    fn send_with_token(&self, token: &Token, request: &Request<'_>, limits: &Limits, sent: u32) -> Outcome {
         let authorization = match self.dialect.authorize(&token.grant.bearer) {
             Ok(headers) => headers,
             Err(failure) => return Outcome { result: Err(failure), sent, in_doubt: false, retry_after: None },
@@ -166,7 +179,7 @@ impl Session {
             label: &|sent| self.dialect.label(request.request_id, sent),
             is_final: &|response| self.dialect.is_final(response),
             sent,
-            limits,
+            limits: limits.clone(),
         });
         if let Ok(response) = &mut outcome.result {
             response.secrets = token.redaction.clone();

@@ -132,7 +132,7 @@ impl TokenCache {
         let mut state = self.state.lock();
         // A fetch that began before this call may bring a token, or an error, older than what the caller knows.
         if let Some(fetch) = state.running()
-            && let Waited::GaveUp(error) = self.wait(&fetch, &mut state, limits)
+            && let Waited::GaveUp(error) = self.wait(&fetch, &mut state, &limits)
         {
             return Err(error);
         }
@@ -156,9 +156,9 @@ impl TokenCache {
 
     /// The result of the fetch in progress, or of one by this thread.
     fn share(&self, mut state: MutexGuard<'_, State>, limits: Limits) -> Fetched {
-        let (own, generation, failures) = (Fetch::begin(limits), state.generation, state.failures);
+        let (own, generation, failures) = (Fetch::begin(limits.clone()), state.generation, state.failures);
         while let Some(fetch) = state.running() {
-            match self.wait(&fetch, &mut state, limits) {
+            match self.wait(&fetch, &mut state, &limits) {
                 Waited::Finished(result) => return result,
                 Waited::GaveUp(error) => return Err(error),
                 Waited::Unusable if fetch.is_for_denial() => own.mark_for_denial(),
@@ -173,19 +173,13 @@ impl TokenCache {
     }
 
     /// Waits for the fetch of another thread.
-    fn wait(&self, fetch: &Fetch, state: &mut MutexGuard<'_, State>, limits: Limits) -> Waited {
+    fn wait(&self, fetch: &Fetch, state: &mut MutexGuard<'_, State>, limits: &Limits) -> Waited {
         let left = limits.deadline.map(|deadline| deadline.left(self.clock.now()));
-        match fetch.wait(&self.fetched, state, left) {
+        match fetch.wait(&self.fetched, state, left, &limits.stop) {
             Waited::Finished(Ok(_)) if fetch.is_outdated() => Waited::Unusable,
-            Waited::Finished(Err(error)) if self.may_go_better(fetch, &error, limits) => Waited::Unusable,
+            Waited::Finished(Err(error)) if fetch.may_go_better(&error, limits, self.clock.now()) => Waited::Unusable,
             waited => waited,
         }
-    }
-
-    /// Whether the failure of another thread's fetch may be for lack of time, of which this call has more.
-    fn may_go_better(&self, fetch: &Fetch, error: &Error, limits: Limits) -> bool {
-        let may_ask = error.kind() == ErrorKind::Timeout || error.retry_after().is_none();
-        error.is_retryable() && may_ask && fetch.had_less_time_than(limits, self.clock.now())
     }
 
     /// Fetches in this thread. The lock is given up before anything slow happens.
@@ -374,7 +368,7 @@ impl State {
                 held.retry_at = Some(now.deadline(backoff(left, error.retry_after())));
                 if fetch.is_for_denial() {
                     // If only the caller's time was over, the next denial has its renewal; if the failure may pass, a later one.
-                    held.denied &= error.kind() != ErrorKind::Timeout;
+                    held.denied &= !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Stopped);
                     held.retry_denial_at = held.retry_at.filter(|_| error.is_retryable());
                 }
             }

@@ -46,6 +46,7 @@ impl Discovery {
         let brief = stale.map(|_| timeout.map_or(BRIEF, |timeout| timeout.min(BRIEF)));
         match (self.read(limits, brief.or(timeout)), stale) {
             (Ok((endpoint, lifetime)), _) => self.keep(endpoint, lifetime, cached.as_ref(), now),
+            (Err(error), _) if error.kind() == ErrorKind::Stopped => Err(error),
             (Err(error), Some(stale)) if error.is_retryable() => {
                 log::warn!("discovery failed; using the cached token endpoint: {error}");
                 Ok(stale.token_endpoint.clone())

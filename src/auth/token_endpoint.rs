@@ -66,10 +66,14 @@ impl TokenEndpoint {
             (Some(discovery), Some(given)) => {
                 // The given one needs time, too.
                 let limits = limits.half(self.clock.now());
-                discovery.token_endpoint(limits, Some(BRIEF)).map(|endpoint| (endpoint, None)).or_else(|error| {
-                    log::warn!("discovery failed; using {given} instead: {error}");
-                    Ok((given.clone(), Some(error)))
-                })
+                match discovery.token_endpoint(limits, Some(BRIEF)) {
+                    Ok(endpoint) => Ok((endpoint, None)),
+                    Err(error) if error.kind() == ErrorKind::Stopped => Err(error),
+                    Err(error) => {
+                        log::warn!("discovery failed; using {given} instead: {error}");
+                        Ok((given.clone(), Some(error)))
+                    }
+                }
             }
             (None, None) => Err(missing("an issuer or a token endpoint")),
         }
@@ -81,7 +85,7 @@ impl TokenEndpoint {
         let first = self.secret.lock().clone();
         let mut attempt = Attempt { redaction: Redaction::of([&first]), secret: first, sent: 0 };
         loop {
-            let error = match self.ask(endpoint, &sender, &attempt, limits) {
+            let error = match self.ask(endpoint, &sender, &attempt, limits.clone()) {
                 Ok(grant) => {
                     *self.secret.lock() = attempt.secret;
                     return Ok(grant);
@@ -123,7 +127,7 @@ impl TokenEndpoint {
 
 impl TokenSource for TokenEndpoint {
     fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
-        let (endpoint, discovery_error) = self.find(limits)?;
+        let (endpoint, discovery_error) = self.find(limits.clone())?;
         self.ask_until_accepted(&endpoint, limits).map_err(|error| match discovery_error {
             Some(cause) => error.and_advise(&format!("it was asked because discovery failed: {cause}")),
             None => error,

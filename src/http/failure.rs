@@ -33,6 +33,8 @@ pub(crate) enum Stage {
     Receiving,
     /// A success arrived that is longer than any the request can have. It would be again.
     Overlong,
+    /// The caller asked for a stop, so nothing was sent, or not again.
+    Stopped,
 }
 
 /// How long it is worth trying again.
@@ -66,11 +68,20 @@ impl Failure {
         Failure { timed_out: true, ..Failure::new(stage, reason) }
     }
 
+    /// The caller asked for a stop, before the first attempt or after one that ended like this.
+    pub(crate) fn stopped(last: Option<&str>) -> Failure {
+        let reason = match last {
+            None => "it was stopped before it was sent".to_owned(),
+            Some(last) => format!("it was stopped before it was sent again; the last attempt ended with: {last}"),
+        };
+        Failure::new(Stage::Stopped, reason)
+    }
+
     /// The same, with the server and the proxy named.
     pub(crate) fn on(mut self, route: &Route) -> Failure {
         self.reason = match self.stage {
             _ if self.timed_out => format!("{} from {route}", self.reason),
-            Stage::Misconfigured => self.reason,
+            Stage::Misconfigured | Stage::Stopped => self.reason,
             Stage::Connecting | Stage::Rejected => format!("no connection to {route}: {}", self.reason),
             Stage::Sending => format!("the connection to {route} ended while the request was sent: {}", self.reason),
             Stage::Receiving => format!("no response from {route}: {}", self.reason),
@@ -88,6 +99,7 @@ impl Failure {
             Stage::Misconfigured => (ErrorKind::Config, "check the URL and the credentials"),
             Stage::Rejected => (ErrorKind::Refused, "check the certificate and the proxy"),
             Stage::Overlong => (ErrorKind::Protocol, "check which server responds at this URL"),
+            Stage::Stopped => (ErrorKind::Stopped, "run it again to go on"),
             _ if self.timed_out => (ErrorKind::Timeout, "wait longer, or try again"),
             _ => (ErrorKind::Unavailable, advice),
         };
@@ -126,6 +138,9 @@ mod tests {
                 assert_eq!(error.to_string(), said.replace("ROUTE", named).replace("ADVICE", advice));
             }
         }
+        let stopped = Failure::stopped(None).on(&routes()[0]).into_error("check it");
+        assert_eq!(stopped.to_string(), "it was stopped before it was sent; run it again to go on");
+        assert_eq!((stopped.kind(), stopped.is_retryable()), (ErrorKind::Stopped, true));
         let late = Failure::out_of_time(Stage::Receiving).on(&routes()[1]).reason;
         assert!(late.ends_with("had arrived from h.example:443 through the proxy p.example:3128"), "{late}");
     }

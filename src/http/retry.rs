@@ -77,7 +77,7 @@ pub(crate) fn judge(result: &Result<Response, Failure>, is_final: &dyn Fn(&Respo
         },
         Err(failure) => match failure.stage {
             Stage::Connecting => (persisting(failure), false),
-            Stage::Rejected | Stage::Misconfigured => (Action::Return, false),
+            Stage::Rejected | Stage::Misconfigured | Stage::Stopped => (Action::Return, false),
             Stage::Sending => (Action::RetryBriefly, true),
             Stage::Receiving => (persisting(failure), true),
             Stage::Overlong => (Action::Return, true),

@@ -9,6 +9,7 @@ use super::retry::{Action, MAX_BRIEF_ATTEMPTS, UNKNOWN_HOST_PATIENCE, Verdict, j
 use super::{Call, Failure, Notice, Origin, Replay, Request, Response, RetryPolicy, Route, Stage, Transport};
 use crate::clock::{Clock, Deadline, Moment, ServerClock};
 use crate::error::one_line;
+use crate::stop::Stop;
 
 /// Sends a request until its response is final or the retry budget ends. It knows neither tokens nor services.
 #[derive(Debug)]
@@ -36,39 +37,47 @@ pub(crate) struct AuthorizedRequest<'r> {
 }
 
 /// Until when a request is attempted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// No retry starts later: the end of the retry budget, or the caller's deadline if that is earlier.
     pub(crate) retries: Deadline,
     /// The caller's, which also cuts off an attempt in progress.
     pub(crate) deadline: Option<Deadline>,
+    /// Ends every pause. No attempt starts after it, and one in progress is finished.
+    pub(crate) stop: Stop,
 }
 
 impl Limits {
     /// Those of a caller that waits until the deadline.
     pub(crate) fn until(deadline: Deadline) -> Limits {
-        Limits { retries: deadline, deadline: Some(deadline) }
+        Limits { retries: deadline, deadline: Some(deadline), stop: Stop::default() }
     }
 
     /// Half of the time that is left of each.
     pub(crate) fn half(self, now: Moment) -> Limits {
         let half = |deadline: Deadline| now.deadline(deadline.left(now) / 2);
-        Limits { retries: half(self.retries), deadline: self.deadline.map(half) }
+        Limits { retries: half(self.retries), deadline: self.deadline.map(half), stop: self.stop }
+    }
+
+    /// With this stop, unless there is one already.
+    pub(crate) fn or_stopped_by(self, stop: &Stop) -> Limits {
+        Limits { stop: self.stop.or(stop), ..self }
     }
 
     /// Of a caller with all the time there is.
     #[cfg(test)]
     pub(crate) fn unlimited() -> Limits {
-        Limits { retries: crate::clock::SystemClock.now().deadline(Duration::MAX), deadline: None }
+        let retries = crate::clock::SystemClock.now().deadline(Duration::MAX);
+        Limits { retries, deadline: None, stop: Stop::default() }
     }
 
     /// What is left of these inside those of a larger call.
-    fn within(self, outer: Limits) -> Limits {
+    fn within(self, outer: &Limits) -> Limits {
         let deadline = match (self.deadline, outer.deadline) {
             (Some(own), Some(outer)) => Some(own.min(outer)),
             (own, outer) => own.or(outer),
         };
-        Limits { retries: self.retries.min(outer.retries), deadline }
+        Limits { retries: self.retries.min(outer.retries), deadline, stop: self.stop.or(&outer.stop) }
     }
 }
 
@@ -99,13 +108,17 @@ impl Sender {
         let now = self.clock.now();
         let deadline = request.timeout.map(|timeout| now.deadline(timeout));
         let budget = now.deadline(self.policy.budget);
-        let own = Limits { retries: deadline.map_or(budget, |deadline| deadline.min(budget)), deadline };
-        request.within.map_or(own, |outer| own.within(outer))
+        let retries = deadline.map_or(budget, |deadline| deadline.min(budget));
+        let own = Limits { retries, deadline, stop: Stop::default() };
+        match &request.within {
+            Some(outer) => own.within(outer),
+            None => own,
+        }
     }
 
     /// Those of a call without a timeout that starts now.
     pub(crate) fn call_limits(&self) -> Limits {
-        Limits { retries: self.clock.now().deadline(self.policy.budget), deadline: None }
+        Limits { retries: self.clock.now().deadline(self.policy.budget), deadline: None, stop: Stop::default() }
     }
 
     /// How far the server's clock is ahead of this machine's, as far as its responses show.
@@ -121,10 +134,10 @@ impl Sender {
     pub(crate) fn send(&self, outgoing: &AuthorizedRequest<'_>) -> Outcome {
         let route = self.transport.route(outgoing.origin);
         let notice = Notice::new(outgoing.request, &route, self.clock.now());
-        let mut attempts = Attempts { sent: outgoing.sent, in_doubt: false, brief: 0, throttled: false, unknown: None };
+        let mut attempts = Attempts::after(outgoing.sent);
         loop {
-            if outgoing.limits.deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now())) {
-                return attempts.ended(Err(Failure::out_of_time(Stage::Connecting).on(&route)), None);
+            if let Some(failure) = self.too_late(&outgoing.limits, &attempts.last) {
+                return attempts.ended(Err(failure.on(&route)), None);
             }
             let result = self.round_trip(outgoing, &route, &notice, attempts.sent);
             let (result, action) = attempts.count(result, outgoing, self.clock.now());
@@ -144,8 +157,18 @@ impl Sender {
                 return attempts.ended(result, hint);
             }
             notice.pausing(retry + 1, &summary, left, now);
-            self.clock.sleep(wait);
+            attempts.last = Some(summary);
+            self.clock.pause(wait, &outgoing.limits.stop);
         }
+    }
+
+    /// Why no attempt starts, given how the last one ended.
+    fn too_late(&self, limits: &Limits, last: &Option<String>) -> Option<Failure> {
+        if limits.stop.is_stopped() {
+            return Some(Failure::stopped(last.as_deref()));
+        }
+        let is_over = limits.deadline.is_some_and(|deadline| deadline.is_reached(self.clock.now()));
+        is_over.then(|| Failure::out_of_time(Stage::Connecting))
     }
 
     /// No retry starts later: a server that never responded, and whose name does not exist, is not there.
@@ -212,9 +235,16 @@ struct Attempts {
     throttled: bool,
     /// Since when its attempts find no host of the name.
     unknown: Option<Moment>,
+    /// How the last one ended, for people.
+    last: Option<String>,
 }
 
 impl Attempts {
+    /// Of a request that was sent so often before, with another token.
+    fn after(sent: u32) -> Attempts {
+        Attempts { sent, in_doubt: false, brief: 0, throttled: false, unknown: None, last: None }
+    }
+
     /// Counts an attempt that ended now, and says what to do next.
     fn count(
         &mut self,
@@ -268,6 +298,7 @@ mod tests {
     use super::*;
     use crate::clock::FakeClock;
     use crate::http::{Persistence, Script};
+    use crate::stop::StopHandle;
 
     struct Sent {
         outcome: Outcome,
@@ -283,11 +314,22 @@ mod tests {
     }
 
     fn send_within(script: &Script, timeout: impl Into<Option<u64>>) -> Sent {
-        let clock = Arc::new(FakeClock::new());
+        let request = Request::new(Method::POST, "/p", "try").query("a=b".into());
+        let timeout = timeout.into().map(Duration::from_secs);
+        send_on(&Arc::new(FakeClock::new()), script, Request { timeout, ..request }, &Stop::default())
+    }
+
+    /// A stop comes when so much time has passed.
+    fn send_stopped(script: &Script, after: u64) -> Sent {
+        let (clock, handle) = (Arc::new(FakeClock::new()), StopHandle::new());
+        clock.stop_after(Duration::from_secs(after), &handle);
+        clock.pass(Duration::ZERO);
+        send_on(&clock, script, Request::new(Method::POST, "/p", "try"), &Stop::by(&handle))
+    }
+
+    fn send_on(clock: &Arc<FakeClock>, script: &Script, request: Request<'_>, stop: &Stop) -> Sent {
         let began = clock.now();
-        let sender = script.sender(&clock, RetryPolicy::default().budget);
-        let mut request = Request::new(Method::POST, "/p", "try").query("a=b".into());
-        request.timeout = timeout.into().map(Duration::from_secs);
+        let sender = script.sender(clock, RetryPolicy::default().budget);
         let outcome = sender.send(&AuthorizedRequest {
             request: &request,
             origin: &Origin::parse("https://h.example:1", "test URL").unwrap(),
@@ -295,7 +337,7 @@ mod tests {
             label: &|sent| Some(format!("attempt={sent}")),
             is_final: &|response| response.body == b"final",
             sent: 3,
-            limits: sender.limits(&request),
+            limits: sender.limits(&request).or_stopped_by(stop),
         });
         let (slept, passed, ahead_ms) = (clock.slept(), clock.now().since(began), sender.clock_ahead_ms());
         Sent { outcome, lines: script.lines(), slept, passed, ahead_ms }
@@ -330,7 +372,7 @@ mod tests {
                 label: &|_| label.map(str::to_owned),
                 is_final: &|_| false,
                 sent: 0,
-                limits: Limits { retries: FakeClock::new().now().deadline(Duration::ZERO), deadline: None },
+                limits: Limits::until(FakeClock::new().now().deadline(Duration::ZERO)),
             };
             outgoing.url(0)
         };
@@ -379,15 +421,44 @@ mod tests {
     }
 
     #[test]
+    fn after_a_stop_nothing_is_sent() {
+        let sent = send_stopped(Script::default().respond(200, ""), 0);
+        let failure = sent.outcome.result.unwrap_err();
+        assert_eq!((failure.stage, failure.reason.as_str()), (Stage::Stopped, "it was stopped before it was sent"));
+        assert_eq!((sent.lines.len(), sent.outcome.sent, sent.outcome.in_doubt), (0, 3, false));
+        assert_eq!(sent.passed, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_stop_ends_the_pause_before_a_retry_and_says_how_the_last_attempt_ended() {
+        for (status, in_doubt) in [(503, true), (429, false)] {
+            let script = Script::default();
+            let sent = send_stopped(script.respond_with(status, &[("retry-after", "100")], "").respond(200, ""), 30);
+            let failure = sent.outcome.result.unwrap_err();
+            let said = "it was stopped before it was sent again; the last attempt ended with: HTTP";
+            assert_eq!(failure.reason, format!("{said} {status} from h.example:1"));
+            assert_eq!((sent.lines.len(), sent.outcome.sent, sent.outcome.in_doubt), (1, 4, in_doubt));
+            assert!(sent.passed < Duration::from_secs(31), "{:?}", sent.passed);
+        }
+    }
+
+    #[test]
+    fn an_attempt_in_progress_at_a_stop_is_finished_and_not_repeated() {
+        let sent = send_stopped(Script::default().hang().respond(200, ""), 30);
+        assert_eq!(sent.outcome.result.unwrap_err().stage, Stage::Stopped);
+        assert_eq!((sent.lines.len(), sent.outcome.in_doubt, sent.passed), (1, true, Duration::from_secs(60)));
+    }
+
+    #[test]
     fn a_request_that_is_part_of_a_call_has_no_more_time_than_the_call() {
         let clock = Arc::new(FakeClock::new());
         let sender = Script::default().sender(&clock, Duration::from_secs(60));
         let end = |seconds| clock.now().deadline(Duration::from_secs(seconds));
         let limits = |timeout: Option<u64>, outer: (u64, Option<u64>)| {
-            let outer = Limits { retries: end(outer.0), deadline: outer.1.map(end) };
+            let outer = Limits { retries: end(outer.0), deadline: outer.1.map(end), stop: Stop::default() };
             let mut request = Request::new(Method::GET, "/p", "try").within(outer);
             request.timeout = timeout.map(Duration::from_secs);
-            let Limits { retries, deadline } = sender.limits(&request);
+            let Limits { retries, deadline, .. } = sender.limits(&request);
             (retries, deadline)
         };
         assert_eq!(limits(None, (40, None)), (end(40), None));

@@ -87,7 +87,7 @@ impl TokenExchange {
 
 impl TokenSource for Arc<TokenExchange> {
     fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
-        let ingest = self.ingest_host(limits)?;
+        let ingest = self.ingest_host(limits.clone())?;
         let asked = self.context.clock.now();
         let token = self.scoped_token(&ingest, limits)?;
         let lifetime = lifetime(token.expose(), self.context.server_clock.at(asked));

@@ -11,6 +11,7 @@ use crate::auth::Token;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::http::Limits;
+use crate::stop::Stop;
 
 /// A fetch in progress, and its result for all threads that wait for it.
 #[derive(Debug)]
@@ -54,11 +55,20 @@ impl Fetch {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        self.limits
+        self.limits.clone()
+    }
+
+    /// Whether it failed for lack of time, of which a call with these limits has more, or for a stop that does not concern it.
+    pub(super) fn may_go_better(&self, error: &Error, limits: &Limits, now: Moment) -> bool {
+        if error.kind() == ErrorKind::Stopped {
+            return !limits.stop.is_stopped();
+        }
+        let may_ask = error.kind() == ErrorKind::Timeout || error.retry_after().is_none();
+        error.is_retryable() && may_ask && self.had_less_time_than(limits, now)
     }
 
     /// Whether a failure now may be due to its limits, and a call with these ones has more time.
-    pub(super) fn had_less_time_than(&self, limits: Limits, now: Moment) -> bool {
+    fn had_less_time_than(&self, limits: &Limits, now: Moment) -> bool {
         let is_sooner = match (self.limits.deadline, limits.deadline) {
             (Some(ours), Some(theirs)) => ours < theirs,
             (ours, _) => ours.is_some(),
@@ -94,12 +104,13 @@ impl Fetch {
     }
 
     /// Gives up the lock on the state while it waits. Without a timeout it waits for the end: the limits of the call that
-    /// fetches bound it.
+    /// fetches bound it. A stop ends it in any case.
     pub(super) fn wait<S>(
         &self,
         fetched: &Condvar,
         state: &mut MutexGuard<'_, S>,
         timeout: Option<Duration>,
+        stop: &Stop,
     ) -> Waited {
         if self.thread == thread::current().id() {
             let reason = "a token source asked its own cache for the token that it is to fetch";
@@ -110,13 +121,19 @@ impl Fetch {
             if let Some(result) = self.result.get() {
                 return Waited::Finished(result.clone());
             }
-            let Some((timeout, end)) = timeout else {
-                fetched.wait(state);
-                continue;
-            };
-            if fetched.wait_until(state, end).timed_out() && self.result.get().is_none() {
+            if let Err(error) = stop.check() {
+                return Waited::GaveUp(error);
+            }
+            if let Some((timeout, end)) = timeout
+                && Instant::now() >= end
+            {
                 let reason = format!("another thread was still fetching the token after {timeout:.1?}");
                 return Waited::GaveUp(Error::new(ErrorKind::Timeout, reason).advise("wait longer, or try again"));
+            }
+            let next_look = stop.look_after().map(|pause| Instant::now() + pause);
+            match timeout.map(|(_, end)| end).into_iter().chain(next_look).min() {
+                Some(until) => _ = fetched.wait_until(state, until),
+                None => fetched.wait(state),
             }
         }
     }

@@ -33,8 +33,8 @@ pub(super) fn backoff(left: Duration, asked_to_wait: Option<Duration>) -> Durati
 /// How long a failure is reported again without another fetch; `None` if the next caller may fetch at once.
 pub(super) fn remembered(error: &Error) -> Option<Duration> {
     match error.kind() {
-        // The time ran out for the caller that fetched; another may have more.
-        ErrorKind::Timeout => None,
+        // The time ran out for the caller that fetched, or it was stopped; another may go on.
+        ErrorKind::Timeout | ErrorKind::Stopped => None,
         // Nothing was sent, so another look costs nobody anything: a file may be whole by then.
         ErrorKind::Config if error.attempts() == 0 => None,
         // The same request would get the same response, and repeated refusals may lock the user out.

@@ -13,6 +13,7 @@ use crate::snowflake::account::Account;
 use crate::snowflake::api::{PipeName, channel_statuses};
 use crate::snowflake::credentials::Credentials;
 use crate::snowflake::dialect::SnowflakeDialect;
+use crate::stop::{Stop, StopHandle};
 
 const BUDGET: Duration = Duration::from_secs(100);
 const TOKEN: &str = r#"{"access_token":"a","token_type":"Bearer","expires_in":3600}"#;
@@ -98,6 +99,27 @@ fn a_call_has_one_retry_budget_for_its_login_its_exchange_and_its_request() {
         let (result, took) = bench.call(None);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Unavailable);
         assert!(took <= BUDGET, "{failing}: {took:?}");
+    }
+}
+
+#[test]
+fn a_stop_ends_a_call_in_any_part_of_its_login() {
+    for failing in 0..CALL.len() {
+        let (mut bench, handle) = (Bench::of_an_oauth_client(), StopHandle::new());
+        bench.ingest = bench.ingest.stopped_by(Stop::by(&handle));
+        for body in &CALL[..failing] {
+            bench.script.respond(200, body);
+        }
+        bench.script.respond_with(429, &[("retry-after", "90")], "").respond(200, CALL[failing]);
+        bench.clock.stop_after(Duration::from_secs(45), &handle);
+        let (result, took) = bench.call(None);
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Stopped, 1), "{failing}: {error}");
+        assert!(error.to_string().contains("the last attempt ended with: HTTP 429"), "{error}");
+        assert_eq!(bench.script.lines().len(), failing + 1, "no request follows");
+        assert!(took < Duration::from_secs(46), "{failing}: {took:?}");
+        assert_eq!(bench.call(None).0.unwrap_err().kind(), ErrorKind::Stopped);
+        assert_eq!(bench.script.lines().len(), failing + 1, "nor does one of a later call");
     }
 }
 

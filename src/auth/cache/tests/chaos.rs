@@ -69,9 +69,10 @@ impl Caller<'_> {
     fn limits(&self) -> Limits {
         match fastrand::u8(..4) {
             0 => Limits::until(self.clock.now().deadline(Duration::from_millis(fastrand::u64(..20)))),
-            1 => {
-                Limits { retries: self.clock.now().deadline(Duration::from_secs(fastrand::u64(..60))), deadline: None }
-            }
+            1 => Limits {
+                retries: self.clock.now().deadline(Duration::from_secs(fastrand::u64(..60))),
+                ..Limits::unlimited()
+            },
             _ => Limits::unlimited(),
         }
     }

@@ -1,6 +1,7 @@
 //! Callers with little time and callers with more.
 
 use super::*;
+use crate::stop::{Stop, StopHandle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -157,6 +158,58 @@ fn an_early_renewal_that_gets_no_response_leaves_half_of_the_time_for_the_reques
     let deadline = clock.now().deadline(10 * SECOND);
     assert_eq!(cache.get(Limits::until(deadline)).unwrap().generation, 1);
     assert_eq!(deadline.left(clock.now()), 5 * SECOND);
+}
+
+fn stopped_by(handle: &StopHandle) -> Limits {
+    Limits::unlimited().or_stopped_by(&Stop::by(handle))
+}
+
+#[test]
+fn a_stopped_thread_waits_for_no_fetch_and_the_fetch_goes_on_for_the_others() {
+    let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
+    let (ours, theirs) = (Arc::clone(&clock), gate.clone());
+    let bench = Bench::scripted(clock, move |number| {
+        theirs.pass();
+        Ok(grant(&*ours, number, HOUR))
+    });
+    let handle = StopHandle::new();
+    thread::scope(|scope| {
+        let patient: Vec<_> = (0..2).map(|_| scope.spawn(|| bench.cache.get(Limits::unlimited()).is_ok())).collect();
+        bench.wait_for_waiters(1);
+        let stopped = scope.spawn(|| bench.cache.get(stopped_by(&handle)).unwrap_err().kind());
+        bench.wait_for_waiters(2);
+        handle.stop();
+        assert_eq!(stopped.join().unwrap(), ErrorKind::Stopped);
+        gate.open();
+        assert!(patient.into_iter().all(|thread| thread.join().unwrap()));
+    });
+    assert_eq!(bench.fetches(), 1);
+}
+
+#[test]
+fn a_fetch_that_is_stopped_fails_for_no_caller_that_is_not() {
+    let (clock, gate) = (Arc::new(FakeClock::new()), Gate::default());
+    let (ours, theirs) = (Arc::clone(&clock), gate.clone());
+    let bench = Bench::scripted(clock, move |number| match number {
+        1 => {
+            theirs.pass();
+            Err(Error::new(ErrorKind::Stopped, "it was stopped"))
+        }
+        _ => Ok(grant(&*ours, number, HOUR)),
+    });
+    let handle = StopHandle::new();
+    thread::scope(|scope| {
+        let stopped = scope.spawn(|| bench.cache.get(stopped_by(&handle)));
+        bench.wait_for_waiters(0);
+        let others: Vec<_> = (0..2).map(|_| scope.spawn(|| bench.cache.get(Limits::unlimited()).is_ok())).collect();
+        bench.wait_for_waiters(2);
+        handle.stop();
+        gate.open();
+        // By then another thread may have fetched a token, which serves this one, too.
+        assert!(stopped.join().unwrap().err().is_none_or(|error| error.kind() == ErrorKind::Stopped));
+        assert!(others.into_iter().all(|thread| thread.join().unwrap()));
+    });
+    assert_eq!((bench.fetches(), bench.cache.get(Limits::unlimited()).is_ok()), (2, true), "it is not remembered");
 }
 
 #[test]

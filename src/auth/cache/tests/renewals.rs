@@ -90,7 +90,8 @@ fn a_fetch_whose_budget_ends_fails_for_no_call_that_has_more_of_its_own() {
         }
         _ => Ok(grant(&*ours, number, HOUR)),
     });
-    let budget = |seconds| Limits { retries: bench.clock.now().deadline(Duration::from_secs(seconds)), deadline: None };
+    let budget =
+        |seconds| Limits { retries: bench.clock.now().deadline(Duration::from_secs(seconds)), ..Limits::unlimited() };
     let (cache, nearly_over, same, whole) = (&bench.cache, budget(1), budget(2), budget(120));
     thread::scope(|scope| {
         let late = scope.spawn(move || cache.get(nearly_over));

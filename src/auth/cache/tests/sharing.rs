@@ -65,8 +65,8 @@ fn a_panic_in_a_fetch_wakes_the_waiting_threads() {
         Ok(grant(&*ours, number, HOUR))
     });
     thread::scope(|scope| {
-        let (cache, limits) = (&bench.cache, Limits::unlimited());
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(move || cache.get(limits))).collect();
+        let cache = &bench.cache;
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(move || cache.get(Limits::unlimited()))).collect();
         bench.wait_for_waiters(7);
         gate.open();
         let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
@@ -91,8 +91,11 @@ fn threads_whose_token_is_denied_at_once_wait_for_the_one_renewal() {
     let denied = bench.cache.get(Limits::unlimited()).unwrap();
     bench.clock.pass(2 * MINUTE);
     thread::scope(|scope| {
-        let (cache, limits, denied) = (&bench.cache, Limits::unlimited(), &denied);
-        let renew = move || cache.renew_after_denial(denied, limits).unwrap().map(|renewed| renewed.generation);
+        let (cache, denied) = (&bench.cache, &denied);
+        let renew = move || {
+            let renewed = cache.renew_after_denial(denied, Limits::unlimited()).unwrap();
+            renewed.map(|renewed| renewed.generation)
+        };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(renew)).collect();
         bench.wait_for_waiters(7);
         gate.open();
@@ -161,8 +164,9 @@ fn waiting_threads_share_the_failure_instead_of_provoking_it_one_after_another()
         Err(unavailable())
     });
     thread::scope(|scope| {
-        let (cache, limits) = (&bench.cache, Limits::unlimited());
-        let threads: Vec<_> = (0..16).map(|_| scope.spawn(move || cache.get(limits).unwrap_err().kind())).collect();
+        let cache = &bench.cache;
+        let threads: Vec<_> =
+            (0..16).map(|_| scope.spawn(move || cache.get(Limits::unlimited()).unwrap_err().kind())).collect();
         bench.wait_for_waiters(15);
         gate.open();
         assert!(threads.into_iter().all(|thread| thread.join().unwrap() == ErrorKind::Unavailable));

@@ -49,7 +49,7 @@ fn a_secret_that_changed_is_not_sent_when_the_time_of_the_call_is_over() {
     let source = setup.source(&client).unwrap();
     std::fs::write(file.path(), "other-secret").unwrap();
     setup.script.respond(401, r#"{"error":"invalid_client"}"#);
-    let limits = Limits { retries: setup.clock.now().deadline(Duration::ZERO), deadline: None };
+    let limits = Limits { retries: setup.clock.now().deadline(Duration::ZERO), ..Limits::unlimited() };
     assert_eq!(source.fetch(limits).unwrap_err().kind(), ErrorKind::Credentials);
     assert_eq!(secrets_sent(&setup), ["id:first-secret"]);
 }
