@@ -318,6 +318,14 @@ impl Delivery {
         self.channel.check_usable(&self.last_status)
     }
 
+    /// The one look that is made after a stop: it takes half a second at most.
+    pub(crate) fn look_after_stop(&mut self) -> Result<(), Error> {
+        let status = self.channel.fetch_status_after_stop(LAST_LOOK)?;
+        self.note_rejected(status);
+        self.note_commit_lag();
+        Ok(())
+    }
+
     fn note_rejected(&mut self, status: ChannelStatus) {
         self.totals.rejected += self.channel.take_rejected(&status);
         self.last_status = status;
@@ -353,3 +361,6 @@ fn may_be_applied(error: &Error) -> bool {
 
 /// Often enough to notice a lost channel, seldom enough to leave the service's ten requests a second to the rows.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Enough for a response of a service that is there; whoever stops a program does not want to wait for one that is not.
+const LAST_LOOK: Duration = Duration::from_millis(500);

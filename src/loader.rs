@@ -18,6 +18,7 @@ mod row_check;
 mod row_error;
 mod run;
 mod source;
+mod stopping;
 mod values;
 
 use std::fmt;
@@ -285,15 +286,16 @@ impl<'p> Loader<'p> {
     ///   while it was loaded, so that the table has rows that the file lacks now.
     /// - [`Channel`](ErrorKind::Channel): reopening brought no progress; another writer uses the channel.
     /// - [`Timeout`](ErrorKind::Timeout): commits did not come in time.
+    /// - [`Stopped`](ErrorKind::Stopped): the [stop handle](Loader::stop_handle) was used.
     /// - [`Config`](ErrorKind::Config): a setting of this loader is out of its range; nothing was sent.
     /// - otherwise those of every request: see [`Client`](crate::Client#errors).
     ///
     /// If several channels fail, the error of the first in their order is returned, a conflict found in a file before all
-    /// others; the failure of a source that is read once comes before all of them.
+    /// others, and a stop after them; the failure of a source that is read once comes before all of them.
     pub fn load(&mut self, source: Source<'_>) -> Result<LoadReport, Error> {
         self.report = LoadReport::default();
         self.check_settings()?;
-        let statuses = self.run(source).map_err(|error| self.resumable(error))?;
+        let statuses = self.run(source).map_err(|error| self.resumable(self.told(error)))?;
         self.check_lost(&statuses)?;
         Ok(self.report.clone())
     }
@@ -310,18 +312,6 @@ impl<'p> Loader<'p> {
         let bad_rows = allowance.left_out().load(Ordering::Relaxed);
         self.report = LoadReport { bad_rows, ..load.0 };
         load.1
-    }
-
-    /// Running a load again is safe after any error, unless it would find other channels than it expects.
-    fn resumable(&self, error: Error) -> Error {
-        let is_guarded = !matches!(self.settings.expected, ExpectedOffset::Anything);
-        match error.kind() {
-            _ if is_guarded && self.report.rows_sent > 0 => error
-                .not_retryable()
-                .and_advise("run it again without the expected offset: the channel has rows of it now"),
-            ErrorKind::Channel => error.retryable(),
-            _ => error,
-        }
     }
 
     fn check_settings(&self) -> Result<(), Error> {

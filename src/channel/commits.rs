@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Channel, InFlight, Link, Wait};
 use crate::error::{Error, ErrorKind, clean};
+use crate::pipe::Pipe;
 use crate::rows::{OffsetToken, offset_or_none};
 use crate::snowflake::api;
 use crate::snowflake::status::ChannelStatus;
@@ -92,6 +93,16 @@ impl Channel {
 
     pub(crate) fn fetch_status(&mut self, timeout: Option<Duration>) -> Result<ChannelStatus, Error> {
         let status = self.look_for_status(timeout)?;
+        self.note_status(status)
+    }
+
+    /// One look that a stop of the channel's calls does not prevent.
+    pub(crate) fn fetch_status_after_stop(&mut self, timeout: Duration) -> Result<ChannelStatus, Error> {
+        let found = self.look_once(&self.pipe.unstoppable(), Some(timeout))?;
+        self.note_status(found.ok_or_else(|| self.is_unknown(1))?)
+    }
+
+    fn note_status(&mut self, status: ChannelStatus) -> Result<ChannelStatus, Error> {
         self.check_creation(&status)?;
         let offset = status.committed_offset();
         // An offset from before the opening comes from a status that lags, one of another writer with rows of its own.
@@ -110,10 +121,7 @@ impl Channel {
         let mut looks = 1;
         loop {
             let limit = timeout.map(|_| wait.request_timeout(clock));
-            let names = [self.name.as_str()];
-            let mut statuses = api::channel_statuses(self.pipe.session(), self.pipe.name(), &names, limit)?;
-            let status = statuses.remove(&self.name).or_else(|| status_of(self.builder.name(), statuses));
-            if let Some(status) = status {
+            if let Some(status) = self.look_once(&self.pipe, limit)? {
                 return Ok(status);
             }
             if looks == MAX_LOOKS || !wait.pause(clock) {
@@ -121,6 +129,12 @@ impl Channel {
             }
             looks += 1;
         }
+    }
+
+    /// The channel's status, if the response has it.
+    fn look_once(&self, pipe: &Pipe, timeout: Option<Duration>) -> Result<Option<ChannelStatus>, Error> {
+        let mut statuses = api::channel_statuses(pipe.session(), pipe.name(), &[&self.name], timeout)?;
+        Ok(statuses.remove(&self.name).or_else(|| status_of(self.builder.name(), statuses)))
     }
 
     fn is_unknown(&self, looks: u32) -> Error {

@@ -71,10 +71,7 @@ impl<'s> BatchReader<'s> {
         let filled = match &mut self.input {
             Rows::Lines(lines) => lines.fill(batch, &fill),
             Rows::Values(values) => values.fill(batch, &fill),
-            Rows::Queue(queue) => {
-                queue.take(batch, MAX_FILL_TIME);
-                Ok(())
-            }
+            Rows::Queue(queue) => queue.take(batch, MAX_FILL_TIME),
         };
         match filled {
             Ok(()) if batch.is_empty() => ReadOutcome::End,
@@ -130,6 +127,23 @@ mod tests {
     use super::*;
     use crate::clock::FakeClock;
     use crate::error::ErrorKind;
+    use crate::rows::OffsetToken;
+    use crate::stop::{Stop, StopHandle};
+
+    #[test]
+    fn a_stop_ends_the_reading_of_a_file_before_and_while_it_is_sent() {
+        let (mut file, handle) = (tempfile::NamedTempFile::new().unwrap(), StopHandle::new());
+        file.write_all(b"{\"A\":1}\n{\"A\":2}\n").unwrap();
+        let mut source = Source::file(file.path()).unwrap();
+        source.begin(&Stop::by(&handle)).unwrap();
+        let allowance = Allowance::new(0, None);
+        let mut reader = BatchReader::new(source, Partition::WHOLE, &allowance);
+        handle.stop();
+        let point = ResumePoint::of(&OffsetToken::from("2-00000000")).unwrap();
+        assert_eq!(reader.skip_to(point).unwrap_err().kind(), ErrorKind::Stopped);
+        let outcome = reader.read_batch(&mut Batch::new(), 1000, &FakeClock::new());
+        assert!(matches!(outcome, ReadOutcome::Failed(error) if error.kind() == ErrorKind::Stopped));
+    }
 
     #[test]
     fn a_file_that_has_changed_is_not_read_again_as_if_it_had_not() {
@@ -139,7 +153,7 @@ mod tests {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(b"{\"A\":1}\n{\"A\":2}\n{\"A\":3}\n").unwrap();
             let mut source = Source::file(file.path()).unwrap();
-            source.begin().unwrap();
+            source.begin(&Stop::default()).unwrap();
             let allowance = Allowance::new(0, None);
             let mut reader = BatchReader::new(source, Partition::WHOLE, &allowance);
             let mut batch = Batch::new();

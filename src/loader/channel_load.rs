@@ -3,12 +3,13 @@ use super::pipeline::{self, ReadAhead, ReadyRows};
 use super::progress::Progress;
 use super::resume_point::{ResumePoint, not_an_offset, plain_offset};
 use super::{LoadReport, Settings};
-use crate::channel::Channel;
+use crate::channel::{Channel, needs_reopening};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 use crate::rows::{Batch, Compressed, Compressor, Payload, Payloads};
 use crate::snowflake::status::ChannelStatus;
+use crate::stop::stopped;
 
 /// One load through one channel, from the opened channel to the last commit: read, compress, send, wait, recover.
 pub(super) struct ChannelLoad<'s, 'p> {
@@ -74,6 +75,8 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
     pub(super) fn run(mut self) -> (LoadReport, Result<ChannelStatus, Error>) {
         let completed = loop {
             let sent = self.sender.send_retained().and_then(|()| self.send_rest());
+            // After a stop nothing is sent, but what was sent may have been committed.
+            let sent = sent.or_else(|error| self.unless_stopped(error).map(SourceEnd::Failed));
             let committed = sent.and_then(|end| self.sender.wait_for_commits().map(|()| end));
             self.sender.update_progress();
             match committed {
@@ -88,6 +91,7 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
                 },
             }
         };
+        let completed = completed.map_err(|error| self.unless_stopped(error).unwrap_or_else(|error| error));
         (self.sender.progress.into_report(), completed)
     }
 
@@ -101,11 +105,11 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         }
         let mut batch = Batch::new();
         loop {
-            if self.sender.progress.is_stopped() {
-                return Ok(SourceEnd::Failed(stopped()));
-            }
             batch.clear();
             let outcome = self.reader.read_batch(&mut batch, self.batch_bytes, self.pipe.clock());
+            if let Some(stopped) = self.sender.stopped_before(&outcome) {
+                return Ok(SourceEnd::Failed(stopped));
+            }
             let sent = self.sender.send(&batch)?;
             if let Some(end) = end_of(sent, outcome) {
                 return Ok(end);
@@ -121,6 +125,17 @@ impl<'s, 'p> ChannelLoad<'s, 'p> {
         let max_bytes = self.batch_bytes.min(pipeline::MAX_BATCH_BYTES);
         let (reader, sender, clock) = (&mut self.reader, &mut self.sender, self.pipe.clock());
         pipeline::read_ahead(|batch| reader.read_batch(batch, max_bytes, clock), |ahead| sender.send_each(ahead))
+    }
+
+    /// A stop in place of an error after which a load goes on, or can be run again.
+    fn unless_stopped(&self, error: Error) -> Result<Error, Error> {
+        if !self.pipe.stop().is_stopped() || !(error.is_retryable() || needs_reopening(&error)) {
+            return Err(error);
+        }
+        Ok(match error.kind() {
+            ErrorKind::Stopped => error,
+            _ => error.into_kind(ErrorKind::Stopped, "it was stopped; the last failure"),
+        })
     }
 
     fn recover(&mut self, error: Error) -> Result<(), Error> {
@@ -193,8 +208,8 @@ impl<'p> BatchSender<'p> {
 
     fn send_each(&mut self, ahead: &mut ReadAhead<'_>) -> Result<SourceEnd, Error> {
         while let Some(ready) = ahead.next() {
-            if self.progress.is_stopped() {
-                return Ok(SourceEnd::Failed(stopped()));
+            if let Some(stopped) = self.stopped_before(&ready.outcome) {
+                return Ok(SourceEnd::Failed(stopped));
             }
             let sent = match ready.rows {
                 ReadyRows::Compressed(compressed) => self.send_compressed(compressed)?,
@@ -211,6 +226,12 @@ impl<'p> BatchSender<'p> {
         Ok(SourceEnd::Exhausted)
     }
 
+    /// No more rows are sent after a stop. If there are none, the load may be complete all the same.
+    fn stopped_before(&self, next: &ReadOutcome) -> Option<Error> {
+        let has_ended = matches!(next, ReadOutcome::End);
+        (self.progress.is_stopped() && !has_ended).then(|| stopped("it was stopped"))
+    }
+
     fn retain(&mut self, compressed: Compressed) {
         if self.failure.is_none() {
             compressed.bodies.into_iter().for_each(|body| self.delivery.enqueue(body));
@@ -223,17 +244,22 @@ impl<'p> BatchSender<'p> {
     }
 
     fn wait_for_commits(&mut self) -> Result<(), Error> {
-        self.delivery.wait_until(Delivery::is_done, |delivery| self.progress.update(delivery))
+        let waited = self.delivery.wait_until(Delivery::is_done, |delivery| self.progress.update(delivery));
+        let stopped = match waited {
+            Err(error) if error.kind() == ErrorKind::Stopped => error,
+            waited => return waited,
+        };
+        match self.delivery.look_after_stop() {
+            // Running the load again would store its rows again.
+            Err(error) if error.kind() == ErrorKind::Conflict => Err(error),
+            _ if self.delivery.is_done() => Ok(()),
+            _ => Err(stopped),
+        }
     }
 
     fn update_progress(&mut self) {
         self.progress.update(&self.delivery);
     }
-}
-
-/// The progress callback has panicked, so the load ends as soon as what was sent is committed.
-fn stopped() -> Error {
-    Error::new(ErrorKind::Stopped, "the load was stopped").advise("run it again to go on")
 }
 
 fn end_of(sent: SendOutcome, outcome: ReadOutcome) -> Option<SourceEnd> {

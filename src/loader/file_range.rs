@@ -3,6 +3,8 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::stop::Stop;
+
 /// A regular file up to where it ended when its load began, read from any place by any number of readers.
 ///
 /// All of them read the one file that was opened, also when its name belongs to another by then; and what another program
@@ -15,12 +17,13 @@ pub(super) struct FileRange {
     end: u64,
     /// When the file was modified last before its end was fixed, where the system knows that.
     modified: Option<SystemTime>,
+    stop: Stop,
 }
 
 impl FileRange {
     /// Up to where the file ends now.
     pub(super) fn new(file: Arc<File>) -> io::Result<FileRange> {
-        let mut range = FileRange { file, offset: 0, end: 0, modified: None };
+        let mut range = FileRange { file, offset: 0, end: 0, modified: None, stop: Stop::default() };
         range.end_now()?;
         Ok(range)
     }
@@ -30,6 +33,11 @@ impl FileRange {
         let metadata = self.file.metadata()?;
         (self.end, self.modified) = (metadata.len(), metadata.modified().ok());
         Ok(())
+    }
+
+    /// From now on a stop ends the reading.
+    pub(super) fn end_at(&mut self, stop: &Stop) {
+        self.stop = stop.clone();
     }
 
     /// Whether the file was written to since its end was fixed: it has grown, or what was read is no longer there.
@@ -43,12 +51,14 @@ impl FileRange {
 }
 
 impl Read for FileRange {
+    /// A stop is an error of ours inside that of the reading: a whole file may be read before anything is sent.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         let size = left.min(into.len());
         if size == 0 {
             return Ok(0);
         }
+        self.stop.check().map_err(io::Error::other)?;
         let read = read_at(&self.file, &mut into[..size], self.offset)?;
         if read == 0 {
             return Err(io::Error::new(

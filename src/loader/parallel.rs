@@ -104,7 +104,9 @@ impl<'l, 'a> ParallelLoad<'l, 'a> {
         let points: Vec<_> = channels.iter().map(|channel| settings.point_of(channel, &source.name)).collect();
         check_conflicts(&points)?;
         let resumes = points.into_iter().map(|point| Resume::after(point.unwrap_or(ResumePoint::START))).collect();
-        let readers = queues.iter().map(|queue| BatchReader::of_queue(&source.name, queue.reader()));
+        let stop = settings.pipe.stop();
+        let readers = queues.iter().map(|queue| queue.reader(stop));
+        let readers = readers.map(|queue| BatchReader::of_queue(&source.name, queue));
         let loads = channels.into_iter().zip(readers);
         let loads = loads.map(|(channel, reader)| PartitionLoad::Pending(channel, reader)).collect();
         let check = RowCheck::new(source.check_line, self.allowance);
@@ -140,7 +142,7 @@ impl<'l, 'a> ParallelLoad<'l, 'a> {
             let threads: Vec<_> = loads.into_iter().enumerate().map(spawn).collect();
             drop(sender);
             self.gather(&reports);
-            threads.into_iter().map(join).collect::<Vec<_>>().into_iter().collect()
+            all_or_first_error(threads.into_iter().map(join).collect())
         })
     }
 
@@ -151,6 +153,15 @@ impl<'l, 'a> ParallelLoad<'l, 'a> {
             latest[index] = report;
             self.progress.update_sum(&latest);
         }
+    }
+}
+
+/// A stop ends all channels: what failed in one of them by itself is told before that.
+fn all_or_first_error<T>(results: Vec<Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let mut errors = results.iter().filter_map(|result| result.as_ref().err());
+    match errors.find(|error| error.kind() != ErrorKind::Stopped) {
+        Some(error) => Err(error.clone()),
+        None => results.into_iter().collect(),
     }
 }
 

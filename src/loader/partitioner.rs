@@ -223,6 +223,7 @@ mod tests {
     use crate::loader::Source;
     use crate::loader::bad_rows::Allowance;
     use crate::rows::OffsetToken;
+    use crate::stop::Stop;
 
     /// What each of two channels gets of these rows, if they have committed these offsets.
     fn partitioned(text: &str, committed: [Option<&str>; 2]) -> [Result<(String, u64), String>; 2] {
@@ -234,9 +235,9 @@ mod tests {
         let check = RowCheck::new(source.check_line, &allowance);
         Partitioner::new(source.name, check, &queues, resumes).run(source.input).unwrap();
         queues.each_ref().map(|queue| {
-            let (reader, mut batch) = (queue.reader(), Batch::new());
+            let (reader, mut batch) = (queue.reader(&Stop::default()), Batch::new());
             let skipped = reader.skip_committed().map_err(|error| error.to_string())?;
-            reader.take(&mut batch, Duration::ZERO);
+            reader.take(&mut batch, Duration::ZERO).unwrap();
             Ok((String::from_utf8(batch.piece().text().to_vec()).unwrap(), skipped))
         })
     }

@@ -14,7 +14,7 @@ pub(super) struct Progress<'p> {
     baseline: Baseline,
     report: LoadReport,
     on_progress: &'p mut dyn FnMut(&LoadReport),
-    /// Set when no more rows are to be sent.
+    /// Set when the progress callback has panicked: then no more rows are sent.
     stop: Option<&'p AtomicBool>,
     /// Rows left out so far, by all channels.
     bad_rows: Option<&'p AtomicU64>,
@@ -62,7 +62,7 @@ impl<'p> Progress<'p> {
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+        self.pipe.stop().is_stopped() || self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// The channel goes on after so many rows of this source. Rows of it that were rejected are among them.

@@ -23,7 +23,11 @@ pub(super) fn unreadable(name: &str, number: u64, error: LineError) -> Error {
 }
 
 fn source_failed(error: io::Error) -> Error {
-    Error::new(ErrorKind::Source, format!("reading failed: {error}")).with_source(error)
+    match error.downcast() {
+        // A stop ends the reading, too.
+        Ok(own) => own,
+        Err(error) => Error::new(ErrorKind::Source, format!("reading failed: {error}")).with_source(error),
+    }
 }
 
 /// The same of a value.

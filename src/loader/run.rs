@@ -18,7 +18,7 @@ impl Settings {
         progress: Progress<'p>,
         allowance: &'s Allowance<'s>,
     ) -> (LoadReport, Result<Vec<ChannelStatus>, Error>) {
-        if let Err(error) = source.begin() {
+        if let Err(error) = source.begin(self.pipe.stop()) {
             return (LoadReport::default(), Err(error));
         }
         // Only a queue hands over the rows of a source while it blocks, and what is read once may block.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::file_range::FileRange;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, UnfitValue, check_json, check_trusted_json};
+use crate::stop::Stop;
 
 /// Where a [`Loader`](crate::Loader) takes its rows from.
 ///
@@ -139,9 +140,10 @@ impl<'s> Source<'s> {
         matches!(self.input, Input::File(_))
     }
 
-    /// A load begins: a file ends where it ends now.
-    pub(super) fn begin(&mut self) -> Result<(), Error> {
+    /// A load begins: a file ends where it ends now, and its reading at a stop.
+    pub(super) fn begin(&mut self, stop: &Stop) -> Result<(), Error> {
         let Input::File(file) = &mut self.input else { return Ok(()) };
+        file.end_at(stop);
         file.end_now().map_err(|error| {
             Error::new(ErrorKind::Source, format!("cannot find the length of {}: {error}", self.name))
                 .with_source(error)

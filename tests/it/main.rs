@@ -29,6 +29,7 @@ mod proxies;
 mod refusals;
 mod rotation;
 mod several_channels;
+mod stopping;
 mod tls;
 mod too_long;
 mod unreachable;
