@@ -197,6 +197,10 @@ impl TokenSource for OcmsTokens {
             _ => error,
         })
     }
+
+    fn asks_a_server(&self) -> bool {
+        true
+    }
 }
 
 const AUDIENCE: &str = "https://hiiretail.com";
