@@ -5,7 +5,7 @@
 //! ```
 //!
 //! With `HIIRETAIL_TENANT_ID`, `HIIRETAIL_CLIENT_ID` and `HIIRETAIL_CLIENT_SECRET` it uses the real service, in the environment that
-//! `HIIRETAIL_ENVIRONMENT` names. It may be run again at any time, and leaves nothing behind.
+//! `HIIRETAIL_ENVIRONMENT` names; with none of the variables an emulator of its own. It may be run again at any time, and leaves nothing behind.
 
 use std::env;
 use std::error::Error;
@@ -18,9 +18,11 @@ const GROUP: &str = "example-staff";
 const ROLE: &str = "custom.example-cashier";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let emulator = if env::var_os("HIIRETAIL_TENANT_ID").is_none() { Some(HiiRetail::start()?) } else { None };
+    let is_configured = env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("HIIRETAIL_"));
+    let emulator = if is_configured { None } else { Some(HiiRetail::start()?) };
     let iam = match &emulator {
         Some(service) => {
+            println!("service:   an emulator of its own, as no variable HIIRETAIL_… is set");
             let client = Ocms::new(service.client_id(), service.client_secret()).issuer(service.url());
             Iam::builder(service.tenant(), client).api_url(service.url()).build()?
         }

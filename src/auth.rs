@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Deadline, Moment};
 use crate::error::Error;
 use crate::http::{Limits, Origin};
 use crate::secret::{Redaction, Secret};
@@ -43,6 +43,12 @@ pub(crate) trait TokenSource: Send + Sync + fmt::Debug {
     fn replace(&self, refused: &Grant, limits: Limits) -> Result<Option<Grant>, Error> {
         let _ = refused;
         self.fetch(limits).map(Some)
+    }
+
+    /// Whether each token costs a server a request, as a login does: then a service that refuses what was just fetched does not
+    /// make it be asked again and again. What is made or read on this machine may be made again at once.
+    fn asks_a_server(&self) -> bool {
+        false
     }
 
     /// Whom its tokens claim to be at present, where that changes with what a file contains. Nothing secret.
@@ -80,11 +86,13 @@ pub(crate) struct Token {
     pub(crate) redaction: Redaction,
     /// Numbers the tokens of one cache, so that a late refusal of an old token does not discard a new one.
     pub(crate) generation: u64,
+    /// It was fetched for a refused one, and not accepted yet: until then it is not renewed if it is refused, too.
+    pub(crate) trial: Option<Deadline>,
 }
 
 impl Token {
     fn new(grant: Grant, generation: u64) -> Token {
         let redaction = Redaction::of([&grant.bearer]);
-        Token { grant: Arc::new(grant), redaction, generation }
+        Token { grant: Arc::new(grant), redaction, generation, trial: None }
     }
 }

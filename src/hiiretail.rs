@@ -44,6 +44,7 @@
 //! | `HIIRETAIL_API_URL` or `HIIRETAIL_BASE_URL` | the IAM, if it is not the environment's |
 //! | `HIIRETAIL_AUTH_URL` | the issuer, if it is not the environment's |
 //! | `HIIRETAIL_TOKEN_URL` | the token endpoint, without discovery |
+//! | `HIIRETAIL_CA_FILE` | a file with PEM certificates of authorities to trust in addition to the bundled ones |
 //! | `HIIRETAIL_SCOPES` | scopes to request, with commas between them; default none |
 //! | `HIIRETAIL_AUDIENCE` | the audience, if it is not `https://hiiretail.com` |
 //!

@@ -96,7 +96,12 @@ impl Session {
         let token = self.tokens.get(limits.clone()).map_err(|error| error.attempting(&*request.attempted))?;
         let first = self.send_with_token(&token, request, &limits, 0);
         let renewed = match refusal::refusal(&*self.dialect, &first) {
-            None => return self.result(request, first),
+            None => {
+                if first.result.as_ref().is_ok_and(|response| self.shows_acceptance(response)) {
+                    self.tokens.end_trial(&token);
+                }
+                return self.result(request, first);
+            }
             // Its connection broke while it was sent: it may have been applied.
             Some(_) if first.in_doubt && request.replay == Replay::Once => return self.result(request, first),
             Some(Refusal::Certain) => self.tokens.renew_after(&token, limits.clone()),

@@ -5,15 +5,25 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// The output of an example: `cargo test` builds them, beside the folder of the tests.
 fn output_of(name: &str) -> String {
+    let output = command(name).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An example: `cargo test` builds them, beside the folder of the tests.
+fn command(name: &str) -> Command {
     let tests = env::current_exe().unwrap();
     let folder = tests.ancestors().nth(2).unwrap().join("examples");
     let example = folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
     assert!(example.exists(), "build it first: cargo build --features emulator,hiiretail --examples");
-    let output = Command::new(example).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    let mut command = Command::new(example);
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("HIIRETAIL_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 #[test]
@@ -63,7 +73,40 @@ assigned:  custom.example-cashier on bu:001
 listed:    Example staff
 deleted:   group and role
 ";
-    assert_eq!(output_of("iam"), expected);
+    let text = output_of("iam");
+    let (first, rest) = text.split_once('\n').unwrap();
+    assert_eq!((first, rest), ("service:   an emulator of its own, as no variable HIIRETAIL_… is set", expected));
+}
+
+#[cfg(feature = "hiiretail")]
+#[test]
+fn iam_uses_the_service_of_its_variables_over_tls_or_says_which_are_missing() {
+    let service = snowpipe_emulator::HiiRetail::builder().tls().start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    fs::write(&authority, service.ca_pem().unwrap()).unwrap();
+    let variables = [
+        ("HIIRETAIL_TENANT_ID", service.tenant()),
+        ("HIIRETAIL_CLIENT_ID", service.client_id()),
+        ("HIIRETAIL_CLIENT_SECRET", &service.client_secret()),
+        ("HIIRETAIL_AUTH_URL", service.url()),
+        ("HIIRETAIL_API_URL", service.url()),
+        ("HIIRETAIL_CA_FILE", authority.to_str().unwrap()),
+    ];
+    let output = command("iam").envs(variables).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert!(output.stdout.starts_with(b"group:     example-staff"), "{output:?}");
+    for missing in 0..3 {
+        let (name, _) = variables[missing];
+        let others = variables.iter().copied().filter(|(other, _)| *other != name);
+        let output = command("iam").envs(others).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{name}: {said}");
+        assert!(said.contains(name), "{name} is missing in {said}");
+    }
+    let output = command("iam").env("HIIRETAIL_ENVIRONMENT", "test").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("HIIRETAIL_TENANT_ID"), "{said}");
 }
 
 #[cfg(feature = "hiiretail")]

@@ -1,5 +1,6 @@
 mod fetch;
 mod margins;
+mod state;
 
 use std::mem;
 use std::sync::Arc;
@@ -8,9 +9,10 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use self::fetch::{Fetch, FetchGuard, Fetched, Waited};
-use self::margins::{Deadlines, backoff, remembered};
+use self::margins::remembered;
+use self::state::{Failed, State, no_other};
 use super::{Grant, Token, TokenSource};
-use crate::clock::{Clock, Deadline, Moment};
+use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
 use crate::http::Limits;
 use crate::secret::Secret;
@@ -58,10 +60,14 @@ impl TokenCache {
     /// A token other than the one that the service refused; `None` if there is no other.
     ///
     /// It is fetched only if the refused token is still the current one: many threads refused at once cost one fetch, and a
-    /// late refusal of an old token costs none.
+    /// late refusal of an old token costs none. `None` also if another would hardly help, and costs a server a request: the
+    /// refused token was itself fetched for a refused one a moment ago, and not accepted since.
     pub(crate) fn renew_after(&self, refused: &Token, limits: Limits) -> Result<Option<Token>, Error> {
         let now = self.clock.now();
         let mut state = self.state.lock();
+        if state.is_on_trial(refused, now) {
+            return Ok(None);
+        }
         state.discard(refused);
         if state.has_no_other(now) {
             return Ok(None);
@@ -110,7 +116,18 @@ impl TokenCache {
     pub(crate) fn note_accepted(&self, renewed: &Token) {
         let mut state = self.state.lock();
         if let Some(held) = state.held.as_mut().filter(|held| held.token.generation == renewed.generation) {
-            held.denied = false;
+            (held.denied, held.token.trial) = (false, None);
+        }
+    }
+
+    /// The service did something for this token: if it refuses it later, that is something new, and worth a renewal.
+    pub(crate) fn end_trial(&self, accepted: &Token) {
+        if accepted.trial.is_none() {
+            return;
+        }
+        let mut state = self.state.lock();
+        if let Some(held) = state.held.as_mut().filter(|held| held.token.generation == accepted.generation) {
+            held.token.trial = None;
         }
     }
 
@@ -205,7 +222,11 @@ impl TokenCache {
         let mut state = self.state.lock();
         let result = match (result, refused) {
             (Ok(Some(grant)), Some(refused)) if grant.is_same(&refused) => state.note_no_other(refused, now),
-            (Ok(Some(grant)), _) => Ok(Some(state.install(grant, now, fetch))),
+            (Ok(Some(grant)), refused) => {
+                let token = state.install(grant, now, fetch);
+                let is_suspect = refused.is_some() && self.source.asks_a_server();
+                Ok(Some(if is_suspect { state.put_on_trial(token, now) } else { token }))
+            }
             (Ok(None), Some(refused)) => state.note_no_other(refused, now),
             (Ok(None), None) => Ok(None),
             (Err(error), refused) => {
@@ -229,160 +250,6 @@ impl TokenCache {
         }
         result
     }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    held: Option<Held>,
-    /// How many different tokens there have been.
-    generation: u64,
-    /// How many fetches have brought no token.
-    failures: u64,
-    fetch: Option<Arc<Fetch>>,
-    failed: Option<Failed>,
-    /// The token that the service refused, until the next fetch passes it to the source.
-    refused: Option<Arc<Grant>>,
-}
-
-#[derive(Debug)]
-struct Held {
-    token: Token,
-    deadlines: Deadlines,
-    /// No early renewal before this.
-    retry_at: Option<Deadline>,
-    /// A bare denial has had its renewal: of this token, or of the one before it.
-    denied: bool,
-    /// That renewal failed; from then on there may be another.
-    retry_denial_at: Option<Deadline>,
-}
-
-/// A failure that is reported again instead of being provoked again.
-#[derive(Debug)]
-struct Failed {
-    error: Error,
-    until: Deadline,
-    /// The token that the service refused and that has no replacement, if it is that.
-    refused: Option<Arc<Grant>>,
-}
-
-impl Held {
-    /// The source returned the same token, perhaps with a later expiry.
-    fn keep(&mut self, grant: Grant, deadlines: Deadlines, now: Moment) -> Token {
-        let is_reread = grant.reread_after.is_some();
-        if is_reread || deadlines.hard.is_after(self.deadlines.hard) {
-            self.token.grant = Arc::new(grant);
-            self.deadlines = deadlines;
-        }
-        let backoff = backoff(self.deadlines.hard.left(now), None);
-        self.retry_at = (!is_reread).then(|| now.deadline(backoff));
-        self.token.clone()
-    }
-}
-
-impl State {
-    fn fresh(&self, now: Moment) -> Option<&Token> {
-        let held = self.held.as_ref()?;
-        (!held.deadlines.soft.is_past(now)).then_some(&held.token)
-    }
-
-    fn usable(&self, now: Moment) -> Option<Token> {
-        let held = self.held.as_ref()?;
-        (!held.deadlines.hard.is_past(now)).then(|| held.token.clone())
-    }
-
-    fn backs_off(&self, now: Moment) -> bool {
-        self.held.as_ref().and_then(|held| held.retry_at).is_some_and(|at| !at.is_reached(now))
-    }
-
-    fn remembered_failure(&self, now: Moment) -> Result<(), Error> {
-        let Some(Failed { error, until, .. }) = self.failed.as_ref().filter(|failed| !failed.until.is_reached(now))
-        else {
-            return Ok(());
-        };
-        let left = error.retry_after().map(|_| until.left(now));
-        Err(error.clone().with_retry_after(left))
-    }
-
-    /// What fetches have led to since there were so many, if it can be used.
-    fn result_since(&self, generation: u64, failures: u64, now: Moment) -> Option<Fetched> {
-        match self.fresh(now).filter(|token| token.generation > generation) {
-            Some(token) => Some(Ok(Some(token.clone()))),
-            None if self.failures == failures => None,
-            None if self.has_no_other(now) => Some(Ok(None)),
-            None => self.remembered_failure(now).err().map(Err),
-        }
-    }
-
-    fn running(&mut self) -> Option<Arc<Fetch>> {
-        // After a fork, the thread that would finish it does not exist in this process.
-        self.fetch.take_if(|fetch| fetch.is_of_another_process());
-        self.fetch.clone()
-    }
-
-    fn discard(&mut self, refused: &Token) {
-        if let Some(held) = self.held.take_if(|held| held.token.generation == refused.generation) {
-            self.refused = Some(held.token.grant);
-            if let Some(fetch) = self.running() {
-                fetch.mark_outdated();
-            }
-        }
-    }
-
-    /// The source is asked again for the refused token only when its refusal is forgotten.
-    fn has_no_other(&self, now: Moment) -> bool {
-        let of_refusal = self.failed.as_ref().filter(|failed| failed.refused.is_some());
-        self.held.is_none() && of_refusal.is_some_and(|failed| !failed.until.is_reached(now))
-    }
-
-    /// The source has no other token than the refused one.
-    fn note_no_other(&mut self, refused: Arc<Grant>, now: Moment) -> Fetched {
-        self.failures += 1;
-        let error = no_other();
-        let until = now.deadline(remembered(&error).unwrap_or_default());
-        self.failed = Some(Failed { error, until, refused: Some(refused) });
-        Ok(None)
-    }
-
-    fn install(&mut self, grant: Grant, now: Moment, fetch: &Fetch) -> Token {
-        if fetch.is_outdated() {
-            self.generation += 1;
-            return Token::new(grant, self.generation);
-        }
-        self.failed = None;
-        let deadlines = Deadlines::of(&grant, fastrand::f64());
-        if let Some(held) = self.held.as_mut().filter(|held| held.token.grant.is_same(&grant)) {
-            return held.keep(grant, deadlines, now);
-        }
-        self.generation += 1;
-        let token = Token::new(grant, self.generation);
-        let (denied, retry_at, retry_denial_at) = (fetch.is_for_denial(), None, None);
-        self.held = Some(Held { token: token.clone(), deadlines, retry_at, denied, retry_denial_at });
-        token
-    }
-
-    fn note_failure(&mut self, error: &Error, now: Moment, fetch: &Fetch) {
-        self.failures += 1;
-        match self.held.as_mut().filter(|held| !held.deadlines.hard.is_past(now)) {
-            Some(held) => {
-                let left = held.deadlines.hard.left(now);
-                held.retry_at = Some(now.deadline(backoff(left, error.retry_after())));
-                if fetch.is_for_denial() {
-                    // If only the caller's time was over, the next denial has its renewal; if the failure may pass, a later one.
-                    held.denied &= !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Stopped);
-                    held.retry_denial_at = held.retry_at.filter(|_| error.is_retryable());
-                }
-            }
-            None => {
-                let until = remembered(error).map(|delay| now.deadline(delay));
-                self.failed = until.map(|until| Failed { error: error.clone(), until, refused: None });
-            }
-        }
-    }
-}
-
-fn no_other() -> Error {
-    let reason = "the service refused the token, and there is no other";
-    Error::new(ErrorKind::Credentials, reason).advise("obtain a new one")
 }
 
 /// A token younger than this was valid a moment ago, so a bare denial is not about it.

@@ -107,7 +107,7 @@ pub(crate) enum EndpointHosts {
 impl Issuer {
     pub(crate) fn parse(issuer: &str) -> Result<Issuer, Error> {
         let text = issuer.trim();
-        let mut document = Endpoint::parse(text, "issuer")?;
+        let mut document = Endpoint::like(text, "issuer", EXAMPLE)?;
         if text.contains('?') {
             return Err(Error::new(ErrorKind::Config, "the issuer has a query (?)").advise("leave the query out"));
         }
@@ -189,6 +189,7 @@ fn lifetime(headers: &HeaderMap) -> Duration {
     seconds.map_or(DEFAULT_LIFETIME, Duration::from_secs).clamp(MIN_LIFETIME, MAX_LIFETIME)
 }
 
+const EXAMPLE: &str = "write it like https://auth.example.com";
 const CHECK_ISSUER: &str = "check the issuer, or give the token endpoint itself";
 /// The code of every failure for which the service gave none.
 pub(crate) const DISCOVERY_FAILED: &str = "discovery_failed";

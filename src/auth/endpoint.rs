@@ -20,8 +20,13 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// `role` names the URL in errors: "token endpoint".
     pub(crate) fn parse(url: &str, role: &str) -> Result<Endpoint, Error> {
+        Endpoint::like(url, role, EXAMPLE)
+    }
+
+    /// The same, with an example of what the URL is.
+    pub(super) fn like(url: &str, role: &str, example: &str) -> Result<Endpoint, Error> {
         let url = url.trim();
-        let refuse = |reason: &str| Error::new(ErrorKind::Config, format!("the {role} {reason}")).advise(EXAMPLE);
+        let refuse = |reason: &str| Error::new(ErrorKind::Config, format!("the {role} {reason}")).advise(example);
         if url.contains('#') {
             return Err(refuse("has a fragment (#)"));
         }
@@ -30,7 +35,7 @@ impl Endpoint {
         }
         let authority = url.find("://").map_or(0, |at| at + 3);
         let end = url[authority..].find(['/', '?']).map_or(url.len(), |at| authority + at);
-        let origin = Origin::parse(&url[..end], role).map_err(|error| error.or_advise(EXAMPLE))?;
+        let origin = Origin::parse(&url[..end], role).map_err(|error| error.or_advise(example))?;
         if url[end..].contains(NOT_IN_URLS) {
             return Err(refuse("contains a character that no URL contains"));
         }

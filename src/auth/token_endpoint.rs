@@ -133,6 +133,10 @@ impl TokenSource for TokenEndpoint {
             None => error,
         })
     }
+
+    fn asks_a_server(&self) -> bool {
+        true
+    }
 }
 
 /// The secret to log in with, and what is known of the attempts before.

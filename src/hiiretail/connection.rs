@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::ocms::AUDIENCE;
 use crate::clock::{Clock, ServerClock};
 use crate::error::{Error, ErrorKind};
 use crate::http::{Limits, Replay, Request, Response};
@@ -21,6 +22,8 @@ pub(super) struct Connection {
     pub(super) identity: String,
     /// The tenant that the client id names, if it is another.
     pub(super) other_tenant: Option<String>,
+    /// The audience of its tokens, if it is not the IAM's default.
+    pub(super) other_audience: Option<String>,
     /// Of a whole call.
     pub(super) timeout: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -144,8 +147,12 @@ impl Connection {
             Some(other) => format!(" (its id names {other})"),
             None => String::new(),
         };
+        let audience = match &self.other_audience {
+            Some(audience) => format!(", and the audience {audience}, which is not the default, {AUDIENCE}"),
+            None => String::new(),
+        };
         format!(
-            "check that {identity} has a role with {permission}, and that it is a client of the tenant {tenant}{other}"
+            "check that {identity} has a role with {permission}, and that it is a client of the tenant {tenant}{other}{audience}"
         )
     }
 }

@@ -106,7 +106,7 @@ impl Ocms {
     pub(super) fn source(
         &self,
         environment: Environment,
-        origin: Origin,
+        (tenant, origin): (&str, Origin),
         clock: Arc<dyn Clock>,
         connect: Arc<Connect>,
     ) -> Result<OcmsTokens, Error> {
@@ -118,8 +118,9 @@ impl Ocms {
         }
         rules::client_id(&self.client_id)?;
         rules::client_secret(secret.expose())?;
+        rules::audience(&self.audience)?;
         let endpoint = TokenEndpoint::new(self.client(environment)?, origin, clock, connect)?;
-        Ok(OcmsTokens { endpoint })
+        Ok(OcmsTokens { endpoint, client_id: self.client_id.clone(), tenant: tenant.to_owned() })
     }
 
     fn client(&self, environment: Environment) -> Result<ClientCredentials, Error> {
@@ -150,6 +151,12 @@ impl Ocms {
         format!("OCMS client {} of {server}", self.client_id)
     }
 
+    /// The audience, if it is not the one that the IAM wants.
+    pub(super) fn other_audience(&self) -> Option<String> {
+        let audience = self.audience.trim();
+        (audience != AUDIENCE).then(|| audience.to_owned())
+    }
+
     /// The tenant that the client id names. OCMS writes it there, but promises nothing, so it is a hint only.
     pub(super) fn tenant_in_id(&self) -> Option<String> {
         tenant_in(&self.client_id)
@@ -175,7 +182,7 @@ impl fmt::Debug for Ocms {
 /// At the issuer's own host, whatever path the issuer has.
 fn default_endpoint(issuer: &str) -> Result<String, Error> {
     let authority = issuer.find("://").map_or(0, |at| at + 3);
-    let end = issuer[authority..].find(['/', '?']).map_or(issuer.len(), |at| authority + at);
+    let end = issuer[authority..].find(['/', '?', '#']).map_or(issuer.len(), |at| authority + at);
     let origin = Origin::parse(&issuer[..end], "issuer")
         .map_err(|error| error.or_advise("write it like https://auth.example.com"))?;
     Ok(format!("{origin}{TOKEN_PATH}"))
@@ -185,25 +192,37 @@ fn default_endpoint(issuer: &str) -> Result<String, Error> {
 #[derive(Debug)]
 pub(super) struct OcmsTokens {
     endpoint: TokenEndpoint,
+    client_id: String,
+    tenant: String,
+}
+
+impl OcmsTokens {
+    /// What a refusal may be due to.
+    fn explain(&self, refusal: Error) -> Error {
+        let OcmsTokens { client_id, tenant, .. } = self;
+        refusal.and_advise(&format!("{NOT_AUTHORIZED} the client {client_id} of the tenant {tenant}"))
+    }
 }
 
 impl TokenSource for OcmsTokens {
     fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
         self.endpoint.fetch(limits).map_err(|error| match (error.kind(), error.status()) {
-            (ErrorKind::Credentials, Some(401)) if is_about_client(&error) => error.and_advise(NOT_AUTHORIZED),
-            (ErrorKind::Credentials, Some(401)) => {
-                error.with_code(Some(INVALID_CLIENT.to_owned())).and_advise(NOT_AUTHORIZED)
-            }
+            (ErrorKind::Credentials, Some(401)) if is_about_client(&error) => self.explain(error),
+            (ErrorKind::Credentials, Some(401)) => self.explain(error.with_code(Some(INVALID_CLIENT.to_owned()))),
             _ => error,
         })
     }
+
+    fn asks_a_server(&self) -> bool {
+        true
+    }
 }
 
-const AUDIENCE: &str = "https://hiiretail.com";
+pub(super) const AUDIENCE: &str = "https://hiiretail.com";
 const TOKEN_PATH: &str = "/oauth2/token";
 const INVALID_CLIENT: &str = "invalid_client";
 const NOT_AUTHORIZED: &str = "OCMS answers alike for a wrong secret and for a client that is Pending or Revoked: check whether \
-                              an administrator of the tenant has authorized it";
+                              an administrator has authorized";
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
 use std::iter::FusedIterator;
 use std::sync::Arc;
 
@@ -107,8 +108,8 @@ pub struct Pages<T> {
     page_size: u32,
     offset: u64,
     ready: VecDeque<T>,
-    /// The page before, to notice a service that does not turn the page.
-    previous: Vec<u8>,
+    /// Hashes of all pages so far, to notice a service that returns one again: the list would never end.
+    seen: HashSet<u64>,
     next: Turn,
 }
 
@@ -140,7 +141,7 @@ impl<T: DeserializeOwned> Pages<T> {
             page_size: options.page_size,
             offset: options.offset,
             ready: VecDeque::new(),
-            previous: Vec::new(),
+            seen: HashSet::new(),
             next,
         }
     }
@@ -150,20 +151,28 @@ impl<T: DeserializeOwned> Pages<T> {
         self.list.query = if self.query.is_empty() { place } else { format!("{}&{place}", self.query) };
         let response = self.connection.send(&self.list)?;
         let page: VecDeque<T> = read(&response, &self.list)?;
-        if !page.is_empty() && response.body == self.previous {
-            let reason = "the service returned the same page twice; what came before is complete up to it";
-            return Err(Error::new(ErrorKind::Protocol, reason)
-                .attempting(&*self.list.attempted)
-                .advise("report it, and read the list in one page"));
+        if !page.is_empty() && !self.seen.insert(hash(&response.body)) {
+            let reason = "the service returned the same page twice, so the list would never end";
+            return Err(Error::new(ErrorKind::Protocol, reason).attempting(&*self.list.attempted).advise(
+                match self.page_size {
+                    rules::MAX_PAGE => "get what you need by its id",
+                    _ => "ask for pages of 1000, or get what you need by its id",
+                },
+            ));
         }
         // A page that is longer than asked for is all there is.
         let is_full = page.len() == self.page_size as usize;
         self.next = if is_full { Turn::Page } else { Turn::End };
         self.offset = self.offset.saturating_add(page.len() as u64);
-        self.previous = if is_full { response.body } else { Vec::new() };
         self.ready = page;
         Ok(())
     }
+}
+
+fn hash(page: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(page);
+    hasher.finish()
 }
 
 impl<T: DeserializeOwned> Iterator for Pages<T> {

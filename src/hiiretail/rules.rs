@@ -24,8 +24,18 @@ fn setting_id(what: &str, id: &str) -> Result<(), Error> {
     verdict(is_good, what, id, "1 to 255 letters, digits, hyphens and underscores", SETTINGS)
 }
 
+/// Without one, the IAM refuses every token.
+pub(super) fn audience(audience: &str) -> Result<(), Error> {
+    verdict(!audience.trim().is_empty(), "audience", audience, "a text that is not blank", OWN)
+}
+
 /// Says nothing of the secret itself.
 pub(super) fn client_secret(secret: &str) -> Result<(), Error> {
+    if secret.contains(['\n', '\r']) {
+        let reason = "the client secret has a line break in it, and nothing but one line end of a file is taken off";
+        return Err(Error::new(ErrorKind::Config, reason)
+            .advise("give the secret alone, on one line and without white space; nothing was sent"));
+    }
     if has_length(secret, SECRET_LENGTH) {
         return Ok(());
     }

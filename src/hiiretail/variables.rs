@@ -1,5 +1,6 @@
 //! The `HIIRETAIL_…` variables, those of Hii Retail's own tools. A value that cannot be read is an error, never a default.
 
+use std::fs;
 use std::time::Duration;
 
 use super::iam::IamBuilder;
@@ -7,7 +8,7 @@ use super::ocms::Ocms;
 use super::rules;
 use crate::auth::ClientSecret;
 use crate::client::environment::Variables;
-use crate::error::{Error, ErrorKind, looks_secret, shown};
+use crate::error::{Error, ErrorKind, looks_secret, shown, shown_path};
 use crate::secret::Secret;
 
 impl IamBuilder {
@@ -32,6 +33,7 @@ fn builder(variables: Variables<'_>) -> Result<IamBuilder, Error> {
         client = client.token_url(url);
     }
     if let Some(audience) = variables.text(AUDIENCE)? {
+        rules::audience(&audience).map_err(|error| in_variable(error, AUDIENCE))?;
         client = client.audience(audience);
     }
     if let Some(scopes) = variables.text(SCOPES)? {
@@ -55,7 +57,18 @@ fn builder(variables: Variables<'_>) -> Result<IamBuilder, Error> {
         rules::max_retries(retries).map_err(|error| in_variable(error, MAX_RETRIES))?;
         builder = builder.max_retries(retries);
     }
+    if let Some(path) = variables.text(CA_FILE)? {
+        builder = builder.extra_roots(authorities(&path)?);
+    }
     Ok(builder)
+}
+
+fn authorities(path: &str) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|error| {
+        let reason =
+            format!("the variable {CA_FILE} names {}, which cannot be read: {error}", shown_path(path.as_ref()));
+        Error::new(ErrorKind::Config, reason).advise("set it to a file with PEM certificates").with_source(error)
+    })
 }
 
 fn secret(variables: Variables<'_>) -> Result<ClientSecret, Error> {
@@ -125,6 +138,7 @@ const TOKEN_URL: &str = "HIIRETAIL_TOKEN_URL";
 const API_URL: &str = "HIIRETAIL_API_URL";
 const BASE_URL: &str = "HIIRETAIL_BASE_URL";
 const AUDIENCE: &str = "HIIRETAIL_AUDIENCE";
+const CA_FILE: &str = "HIIRETAIL_CA_FILE";
 const SCOPES: &str = "HIIRETAIL_SCOPES";
 const TIMEOUT_SECONDS: &str = "HIIRETAIL_TIMEOUT_SECONDS";
 const TIMEOUT: &str = "HIIRETAIL_TIMEOUT";
@@ -134,6 +148,9 @@ const MAX_SHOWN: usize = 40;
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     const TRIO: [(&str, &str); 3] = [
@@ -199,7 +216,7 @@ mod tests {
     #[test]
     fn the_secret_may_be_in_a_file_and_calls_win_over_variables() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "open-sesame\n").unwrap();
+        fs::write(file.path(), "open-sesame\n").unwrap();
         let path = file.path().to_str().unwrap().to_owned();
         let look_up = |name: &str| match name {
             "HIIRETAIL_CLIENT_SECRET_FILE" => Some(path.clone().into()),
@@ -237,6 +254,65 @@ mod tests {
             assert!(!error.to_string().contains("sesame"), "{error}");
             let is_of_reading = ["ENVIRONMENT", "TIMEOUT", "RETRIES"].iter().any(|part| name.contains(part));
             assert!(!is_of_reading || error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn authorities_to_trust_are_read_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let shown = path.to_str().unwrap();
+        let error = build(&[("HIIRETAIL_CA_FILE", shown)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let text = error.to_string();
+        assert!(text.contains("HIIRETAIL_CA_FILE") && text.contains(shown), "{text}");
+        let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert;
+        let base64 = STANDARD.encode(certificate.der());
+        let certificate = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        fs::write(&path, certificate).unwrap();
+        assert!(build(&[("HIIRETAIL_CA_FILE", shown)]).unwrap().contains("BEGIN CERTIFICATE"));
+        fs::write(&path, "no certificate").unwrap();
+        assert_eq!(build(&[("HIIRETAIL_CA_FILE", shown)]).unwrap_err().kind(), ErrorKind::Config);
+    }
+
+    #[test]
+    fn an_audience_of_spaces_is_refused_and_names_its_variable() {
+        let error = build(&[("HIIRETAIL_AUDIENCE", "  ")]).unwrap_err();
+        assert!(error.to_string().contains("the variable HIIRETAIL_AUDIENCE cannot be used"), "{error}");
+        for blank in ["", " \t"] {
+            let client = Ocms::new("till-7", "open-sesame").audience(blank);
+            let error = IamBuilder::new("my-tenant".into(), client).no_proxy().build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().contains("the audience"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_url_with_a_fragment_is_refused_with_an_example_of_its_own_sort() {
+        for (name, value, example) in [
+            ("HIIRETAIL_API_URL", "https://iam.example#x", "https://iam-api.example.com"),
+            ("HIIRETAIL_API_URL", "https://iam.example/#x", "https://iam-api.example.com"),
+            ("HIIRETAIL_AUTH_URL", "https://auth.example#x", "https://auth.example.com"),
+            ("HIIRETAIL_AUTH_URL", "https://auth.example/a#x", "https://auth.example.com"),
+            ("HIIRETAIL_TOKEN_URL", "https://auth.example/t#x", "https://auth.example.com/oauth2/token"),
+        ] {
+            let error = build(&[(name, value)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            let text = error.to_string();
+            assert!(text.contains("has a fragment (#)") && text.ends_with(&format!("like {example}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_with_a_line_break_in_it_is_refused_and_not_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for content in ["open\nsesame", "open-sesame\n\n", "open\r\nsesame\r\n"] {
+            fs::write(file.path(), content).unwrap();
+            let client = Ocms::new("till-7", ClientSecret::from_file(file.path()));
+            let error = IamBuilder::new("my-tenant".into(), client).no_proxy().build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            let text = error.to_string();
+            assert!(text.contains("white space") && !text.contains("sesame"), "{text}");
         }
     }
 

@@ -28,6 +28,10 @@ impl Origin {
             let reason = format!("the {role} contains a user or a password");
             return Err(Error::new(ErrorKind::Config, reason).advise("leave out everything up to the @"));
         }
+        if url.contains('#') {
+            // Parsers drop it without a word.
+            return Err(Error::new(ErrorKind::Config, format!("the {role} has a fragment (#)")));
+        }
         let uri: Uri = url.trim().parse().map_err(|_| refuse("is not a URL"))?;
         let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err(refuse("lacks https:// or a host"));

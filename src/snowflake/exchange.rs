@@ -93,6 +93,10 @@ impl TokenSource for Arc<TokenExchange> {
         let lifetime = lifetime(token.expose(), self.context.server_clock.at(asked));
         Ok(Grant { bearer: token, origin: ingest, lifetime, asked, reread_after: None })
     }
+
+    fn asks_a_server(&self) -> bool {
+        true
+    }
 }
 
 /// The error of a response that was not understood, with what was sent.

@@ -191,7 +191,9 @@ fn a_wrong_secret_and_a_client_that_is_not_authorized_look_alike_and_are_explain
             (error.kind(), error.status(), error.code()),
             (ErrorKind::Credentials, Some(401), Some("invalid_client"))
         );
-        assert!(error.to_string().contains("Pending or Revoked") && !error.to_string().contains("not-the"), "{error}");
+        let (text, id) = (error.to_string(), service.client_id());
+        assert!(text.contains("Pending or Revoked") && !text.contains("not-the"), "{text}");
+        assert!(text.contains(&format!("the client {id} of the tenant emulator-tenant")), "{text}");
     }
     assert_eq!(service.token_requests(), 3);
 }
@@ -222,7 +224,12 @@ fn a_wrong_tenant_and_a_missing_permission_are_denied_with_what_to_check() {
     let unaddressed =
         Ocms::new(service.client_id(), service.client_secret()).issuer(service.url()).audience("https://x");
     let unaddressed = Iam::builder(service.tenant(), unaddressed).api_url(service.url()).build().unwrap();
-    assert_eq!(unaddressed.groups().get("g-1").unwrap_err().status(), Some(403));
+    let error = unaddressed.groups().get("g-1").unwrap_err();
+    assert_eq!(error.status(), Some(403));
+    let text = error.to_string();
+    assert!(text.contains("the audience https://x") && text.contains("default, https://hiiretail.com"), "{text}");
+    let text = other.groups().get("g-1").unwrap_err().to_string();
+    assert!(!text.contains("audience"), "{text}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
         .start()
         .map_err(|error| misuse(not_started("the emulator", options.port, "--port", &error)))?;
     let port = options.hiiretail_port.or(options.hiiretail.then_some(0));
-    let hiiretail = port.map(|port| hiiretail::start(port, options.tls)).transpose()?;
+    let hiiretail = port.map(|port| hiiretail::start(&options.dir, port, options.tls)).transpose()?;
     fs::create_dir_all(&options.dir)
         .and_then(|()| options.dir.canonicalize())
         .and_then(|dir| {
@@ -265,6 +265,7 @@ Usage: snowpipe emulator --dir DIR [OPTION]...
   --hiiretail            also emulate Hii Retail (OCMS and IAM), on a port of
                          its own: standard error says which. hiiretail.env has
                          the variables of its clients, with --tls
-                         hiiretail-ca.pem the authority to trust
+                         hiiretail-ca.pem the authority to trust. A restart with
+                         the same DIR keeps the client and its secret
   --hiiretail-port N     the same, on this port
 ";

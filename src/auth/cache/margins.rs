@@ -43,6 +43,12 @@ pub(super) fn remembered(error: &Error) -> Option<Duration> {
     }
 }
 
+/// How long a token that was fetched for a refused one is not renewed if it is refused, too. One with a shorter life may
+/// really have expired by then.
+pub(super) fn trial(lifetime: Duration) -> Duration {
+    PERMANENT.min(lifetime / 2)
+}
+
 /// Time for several failed renewals, each with its retries, before a token of an hour expires.
 const MAX_SOFT_MARGIN: Duration = Duration::from_secs(5 * 60);
 /// Longer than most requests take, so that a token does not expire during one.
@@ -100,6 +106,12 @@ mod tests {
         assert_eq!(backoff(seconds(20), None), seconds(5));
         assert_eq!(backoff(Duration::ZERO, None), seconds(1));
         assert_eq!(backoff(seconds(20), Some(seconds(90))), seconds(90));
+    }
+
+    #[test]
+    fn the_trial_of_a_token_is_as_long_as_a_refused_login_is_remembered_or_half_its_life() {
+        let seconds = Duration::from_secs;
+        assert_eq!([3600, 20, 2, 0].map(|life| trial(seconds(life))), [10, 10, 1, 0].map(seconds));
     }
 
     #[test]

@@ -36,6 +36,20 @@ impl TokenSource for Scripted {
     }
 }
 
+/// The same, whose every token costs a server a request.
+#[derive(Debug)]
+struct Served(Scripted);
+
+impl TokenSource for Served {
+    fn fetch(&self, limits: Limits) -> Result<Grant, Error> {
+        self.0.fetch(limits)
+    }
+
+    fn asks_a_server(&self) -> bool {
+        true
+    }
+}
+
 /// A cache with a fake clock around it.
 struct Bench {
     cache: Arc<TokenCache>,
@@ -54,6 +68,16 @@ impl Bench {
     fn scripted(clock: Arc<FakeClock>, script: impl Fn(u32) -> Result<Grant, Error> + Send + Sync + 'static) -> Bench {
         let fetches = Arc::new(AtomicU32::new(0));
         let source = Scripted { fetches: Arc::clone(&fetches), script: Box::new(script) };
+        let cache = Arc::new(TokenCache::new(Box::new(source), clock.clone()));
+        Bench { cache, clock, fetches }
+    }
+
+    /// Every token has this lifetime, and comes from a server.
+    fn served(lifetime: Duration) -> Bench {
+        let (clock, fetches) = (Arc::new(FakeClock::new()), Arc::new(AtomicU32::new(0)));
+        let ours = Arc::clone(&clock);
+        let script: Box<Script> = Box::new(move |number| Ok(grant(&*ours, number, lifetime)));
+        let source = Served(Scripted { fetches: Arc::clone(&fetches), script });
         let cache = Arc::new(TokenCache::new(Box::new(source), clock.clone()));
         Bench { cache, clock, fetches }
     }

@@ -128,7 +128,7 @@ impl IamBuilder {
         let sender = Arc::new(connector(&origin, Arc::clone(&server_clock))?);
         // The authorization server has a clock of its own.
         let connect = Arc::new(move |origin: &Origin| connector(origin, Arc::default()));
-        let tokens = self.client.source(self.environment, origin, Arc::clone(&clock), connect)?;
+        let tokens = self.client.source(self.environment, (&self.tenant, origin), Arc::clone(&clock), connect)?;
         let identity = self.client.describe(self.environment);
         let session = Session::new(
             TokenCache::new(Box::new(tokens), Arc::clone(&clock)),
@@ -141,8 +141,10 @@ impl IamBuilder {
         if let Some(other) = &other_tenant {
             log::warn!("the tenant is {}, but the id of its client names the tenant {other:?}", self.tenant);
         }
+        let other_audience = self.client.other_audience();
         let (tenant, timeout) = (self.tenant, self.timeout);
-        let connection = Connection { session, tenant, identity, other_tenant, timeout, clock, server_clock };
+        let connection =
+            Connection { session, tenant, identity, other_tenant, other_audience, timeout, clock, server_clock };
         Ok(Iam { connection: Arc::new(connection) })
     }
 

@@ -28,13 +28,15 @@ struct State {
     refusal: (u16, &'static str),
     client_is_revoked: bool,
     denies: bool,
+    refuses_all: bool,
     calls: usize,
 }
 
 impl Platform {
     fn new(refusal: (u16, &'static str)) -> Platform {
         let (issued, clock) = (Vec::new(), Arc::new(FakeClock::new()));
-        let state = State { issued, revoked: 0, refusal, client_is_revoked: false, denies: false, calls: 0 };
+        let (client_is_revoked, denies, refuses_all) = (false, false, false);
+        let state = State { issued, revoked: 0, refusal, client_is_revoked, denies, refuses_all, calls: 0 };
         Platform { clock, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -71,7 +73,7 @@ impl Transport for Platform {
         let number: usize = bearer.strip_prefix("Bearer token-").unwrap().parse().unwrap();
         let is_expired = now.since(state.issued[number - 1]) >= LIFETIME;
         match state.refusal {
-            (status, body) if is_expired || number <= state.revoked => respond(status, body),
+            (status, body) if is_expired || number <= state.revoked || state.refuses_all => respond(status, body),
             _ if state.denies => respond(403, ""),
             _ => respond(200, "[]"),
         }
@@ -243,6 +245,43 @@ fn a_service_that_refuses_every_token_is_asked_twice() {
     assert_eq!((error.kind(), script.lines().len()), (ErrorKind::Credentials, 4));
     assert_eq!(Cause::of(&error), Cause::TokenExpired);
     assert!(error.to_string().contains("OCMS client till-7 of https://auth.example/oauth2/token"), "{error}");
+}
+
+#[test]
+fn a_service_that_refuses_new_tokens_too_costs_one_login_in_ten_seconds() {
+    let platform = Platform::new((401, r#"{"message":"unknown token"}"#));
+    let iam = platform.iam();
+    platform.state.lock().refuses_all = true;
+    let refused = || {
+        let error = iam.user_groups("u-1").list().unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Credentials, Some(401)));
+        assert!(error.to_string().contains("unknown token"), "{error}");
+    };
+    refused();
+    assert_eq!((platform.fetched(), platform.state.lock().calls), (2, 2));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..20).for_each(|_| refused()));
+        }
+    });
+    assert_eq!((platform.fetched(), platform.state.lock().calls), (2, 2 + 8 * 20));
+    platform.clock.pass(Duration::from_secs(10));
+    refused();
+    assert_eq!((platform.fetched(), platform.state.lock().calls), (3, 2 + 8 * 20 + 2));
+    platform.state.lock().refuses_all = false;
+    iam.user_groups("u-1").list().unwrap();
+    assert_eq!(platform.fetched(), 3, "the service changed its mind, and the token was there");
+}
+
+#[test]
+fn a_renewed_token_that_was_accepted_and_then_revoked_is_renewed_at_once() {
+    let platform = Platform::new((401, ""));
+    let iam = platform.iam();
+    for round in 1..=20 {
+        iam.user_groups("u-1").list().unwrap();
+        assert_eq!(platform.fetched(), round);
+        platform.revoke_tokens();
+    }
 }
 
 #[test]

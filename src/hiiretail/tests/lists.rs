@@ -79,6 +79,24 @@ fn a_service_that_does_not_turn_the_page_is_noticed() {
 }
 
 #[test]
+fn pages_that_come_in_turns_are_an_error_that_says_what_to_do() {
+    let script = Script::default();
+    script.respond(200, TOKEN);
+    for _ in 0..3 {
+        script.respond(200, &page(0..2)).respond(200, &page(2..4)).respond(200, &page(4..6));
+    }
+    let (iam, _) = scripted(&script, builder());
+    let error = iam.groups().list_with(&two()).collect::<Result<Vec<_>, _>>().unwrap_err();
+    assert_eq!((error.kind(), script.lines().len()), (ErrorKind::Protocol, 5));
+    assert!(error.to_string().ends_with("; ask for pages of 1000, or get what you need by its id"), "{error}");
+    let script = Script::default();
+    script.respond(200, TOKEN).respond(200, &page(0..1000)).respond(200, &page(0..1000));
+    let (iam, _) = scripted(&script, builder());
+    let error = iam.groups().list().last().unwrap().unwrap_err();
+    assert!(error.to_string().ends_with("; get what you need by its id"), "{error}");
+}
+
+#[test]
 fn a_service_that_ignores_the_limit_has_returned_everything() {
     let script = Script::default();
     script.respond(200, TOKEN).respond(200, &page(0..5));

@@ -1,6 +1,8 @@
 //! `snowpipe emulator`: what it writes is what the other commands take.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use snowpipe_streaming::hiiretail::{Iam, Ocms};
@@ -62,11 +64,14 @@ fn hii_retail_runs_beside_it_with_variables_that_only_the_owner_reads() {
         let file = path("hiiretail.env");
         let variables = std::fs::read_to_string(&file).unwrap();
         let variables: Vec<_> = variables.lines().map(|line| line.split_once('=').unwrap()).collect();
-        let [tenant, id, secret, auth, api] = variables[..] else { panic!("{variables:?}") };
-        assert_eq!(tenant, ("HIIRETAIL_TENANT_ID", "emulator-tenant"));
+        let ([tenant, id, secret, auth, api], authority) = variables.split_first_chunk().unwrap();
+        let expected = path("hiiretail-ca.pem").canonicalize().map(|path| path.display().to_string());
+        let expected: Vec<_> = expected.iter().map(|path| ("HIIRETAIL_CA_FILE", path.as_str())).collect();
+        assert_eq!((authority, authority.len()), (&*expected, usize::from(scheme == "https")));
+        assert_eq!(*tenant, ("HIIRETAIL_TENANT_ID", "emulator-tenant"));
         assert!(id.0 == "HIIRETAIL_CLIENT_ID" && !id.1.is_empty(), "{id:?}");
         assert!(secret.0 == "HIIRETAIL_CLIENT_SECRET" && secret.1.len() == 64, "{secret:?}");
-        assert_eq!((auth, api), (("HIIRETAIL_AUTH_URL", url), ("HIIRETAIL_API_URL", url)));
+        assert_eq!((*auth, *api), (("HIIRETAIL_AUTH_URL", url), ("HIIRETAIL_API_URL", url)));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -85,6 +90,30 @@ fn hii_retail_runs_beside_it_with_variables_that_only_the_owner_reads() {
         assert!(said.contains(&format!("cannot start Hii Retail: port {port} is in use")), "{said}");
         assert!(said.contains("give --hiiretail-port another"), "{said}");
     }
+}
+
+fn variables(folder: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(folder.join("hiiretail.env")).unwrap();
+    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+    text.lines().map(pair).collect()
+}
+
+#[test]
+fn clients_of_hii_retail_go_on_after_a_restart_in_the_same_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--hiiretail", "--dir", folder.path().to_str().unwrap()];
+    let (first, _) = Running::start(&arguments);
+    let before = variables(folder.path());
+    drop(first);
+    let (_second, _) = Running::start(&arguments);
+    let after = variables(folder.path());
+    for name in ["HIIRETAIL_TENANT_ID", "HIIRETAIL_CLIENT_ID", "HIIRETAIL_CLIENT_SECRET"] {
+        assert_eq!(before[name], after[name], "{name}");
+    }
+    let client = Ocms::new(&*before["HIIRETAIL_CLIENT_ID"], &*before["HIIRETAIL_CLIENT_SECRET"]);
+    let url = &*after["HIIRETAIL_API_URL"];
+    let iam = Iam::builder(&*before["HIIRETAIL_TENANT_ID"], client.issuer(url)).api_url(url).no_proxy();
+    assert_eq!(iam.build().unwrap().groups().list().count(), 0);
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Dispatcher {
                 let call = Call::new(request, operation, names, self.platform.clock.unix_ms());
                 carry_out(&self.platform, operation, &call)
             }
-            Route::OtherMethod if request.path.starts_with("/api/") => {
+            Route::OtherMethod if request.method == "DELETE" && request.path.starts_with("/api/v2/") => {
                 Err(Rejection::Forbidden("there is no such method at this path".to_owned()))
             }
             Route::OtherMethod | Route::Nowhere => {

@@ -125,3 +125,53 @@ fn a_token_that_is_read_again_early_is_used_while_it_cannot_be_read() {
     bench.clock.pass(25 * HOUR);
     assert_eq!(bench.cache.get(Limits::unlimited()).unwrap_err().kind(), ErrorKind::Config);
 }
+
+fn renew(bench: &Bench, refused: &Token) -> Option<Token> {
+    bench.cache.renew_after(refused, Limits::unlimited()).unwrap()
+}
+
+#[test]
+fn a_renewed_token_that_is_refused_too_is_not_renewed_for_ten_seconds() {
+    let bench = Bench::served(HOUR);
+    let first = bench.cache.get(Limits::unlimited()).unwrap();
+    let renewed = in_threads(8, || renew(&bench, &first).unwrap());
+    assert!(renewed.iter().all(|token| token.generation == 2));
+    bench.clock.pass(Duration::from_millis(9999));
+    assert!(in_threads(8, || renew(&bench, &renewed[0])).iter().all(Option::is_none));
+    assert_eq!((bench.cache.get(Limits::unlimited()).unwrap().generation, bench.fetches()), (2, 2));
+    bench.clock.pass(Duration::from_millis(1));
+    assert_eq!(renew(&bench, &renewed[0]).unwrap().generation, 3);
+    // Who asks for another gets it.
+    assert!(renew(&bench, &bench.cache.get(Limits::unlimited()).unwrap()).is_none());
+    let refreshed = bench.cache.refresh(Limits::unlimited()).unwrap();
+    assert_eq!((renew(&bench, &refreshed).unwrap().generation, bench.fetches()), (5, 5));
+}
+
+#[test]
+fn a_renewed_token_that_was_accepted_is_renewed_at_once_when_it_is_refused() {
+    for accept in [TokenCache::end_trial, TokenCache::note_accepted] {
+        let bench = Bench::served(HOUR);
+        let mut token = bench.cache.get(Limits::unlimited()).unwrap();
+        for generation in 2..20 {
+            token = renew(&bench, &token).unwrap();
+            assert_eq!(token.generation, generation);
+            accept(&bench.cache, &token);
+        }
+    }
+}
+
+#[test]
+fn a_renewed_token_past_half_of_its_short_life_is_renewed_and_one_made_on_this_machine_always() {
+    let bench = Bench::served(Duration::from_secs(2));
+    let renewed = renew(&bench, &bench.cache.get(Limits::unlimited()).unwrap()).unwrap();
+    bench.clock.pass(Duration::from_millis(999));
+    assert!(renew(&bench, &renewed).is_none());
+    bench.clock.pass(Duration::from_millis(1));
+    assert_eq!(renew(&bench, &renewed).unwrap().generation, 3);
+    let bench = Bench::with_lifetime(HOUR);
+    let mut token = bench.cache.get(Limits::unlimited()).unwrap();
+    for generation in 2..20 {
+        token = renew(&bench, &token).unwrap();
+        assert_eq!(token.generation, generation, "its file may have changed");
+    }
+}

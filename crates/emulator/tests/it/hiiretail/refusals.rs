@@ -97,6 +97,10 @@ fn what_is_not_offered_is_refused() {
     let method = anonymous(&service).send(Request::get("/oauth2/token"));
     assert_error(&method, 404, "Not Found", json!("Cannot GET /oauth2/token"));
     assert_empty(&client.send(Request::delete("/api/v2/tenants/t/groups/g/roles/iam.admin")), 403);
+    for path in [GROUPS, "/api/v1/roles/iam.viewer", "/api/v2/tenants/t/groups/g/roles/iam.admin"] {
+        let method = client.send(Request::new("PATCH", path).body("{}"));
+        assert_error(&method, 404, "Not Found", json!(format!("Cannot PATCH {path}")));
+    }
     for (content_type, body) in [("application/json", "["), ("application/json", "[]"), ("text/plain", "{}")] {
         let request = Request::post(GROUPS).header("Content-Type", content_type).body(body);
         let mistake = json!(["the body must be a JSON object of type application/json"]);

@@ -23,7 +23,7 @@ impl Request {
         Self::new("DELETE", target)
     }
 
-    fn new(method: &'static str, target: impl Into<String>) -> Self {
+    pub fn new(method: &'static str, target: impl Into<String>) -> Self {
         Self { method, target: target.into(), headers: String::new(), body: Vec::new() }
     }
 
