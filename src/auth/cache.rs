@@ -13,7 +13,7 @@ use self::margins::remembered;
 use self::state::{Failed, State, no_other};
 use super::{Grant, Token, TokenSource};
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::http::Limits;
 use crate::secret::Secret;
 
