@@ -4,6 +4,7 @@ mod failures;
 mod recovery;
 mod retained;
 mod setbacks;
+mod steps;
 
 use std::time::Duration;
 

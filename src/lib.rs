@@ -1,7 +1,7 @@
 //! Blocking, runtime-free client for Snowflake's Snowpipe Streaming service (high-performance REST).
 //!
 //! Rows go from a file, an iterator or a program straight into a Snowflake table, exactly once, without an async runtime,
-//! a sidecar or a background thread.
+//! a sidecar or a background thread; only a [`WriterPool`] has threads, which end with it.
 //!
 //! ```no_run
 //! use snowpipe_streaming::{Client, Credentials, Loader, PrivateKey, Source};
@@ -19,8 +19,9 @@
 //! |---|---|---|
 //! | a file, a reader or an iterator of rows | [`Loader`] | exactly once, resumes after any crash |
 //! | rows as they come, and a place to resume from | [`Writer`] | exactly once, if you resume after the committed offset |
+//! | rows as they come, from many threads | [`WriterPool`] | exactly once while the program lives, at least once across a crash |
 //! | batches of your own making | [`Channel`] | the same; you control every step |
-//! | rows as they come, from many threads | [`Elastic`] | at least once |
+//! | batches, from many threads | [`Elastic`] | at least once |
 //!
 //! Every call blocks, and says in its documentation for how long. Every failure is an [`Error`], whose [`ErrorKind`] says
 //! how to react.
@@ -53,6 +54,8 @@ mod loader;
 pub use loader::{BadRow, LoadReport, Loader, Source};
 mod writer;
 pub use writer::{CloseError, Writer, WriterReport};
+mod writer_pool;
+pub use writer_pool::{PoolCloseError, PoolHandle, PoolReport, WriterPool, WriterPoolBuilder};
 mod channel;
 mod delivery;
 pub use channel::{Channel, ChannelBuilder, Recovery};

@@ -16,7 +16,7 @@ pub(crate) use self::check::{check_json, check_trusted_json};
 use self::check::{check_object_start, check_size, refuse};
 pub(crate) use self::fingerprint::{Fingerprint, is_blank};
 pub use self::offset_token::OffsetToken;
-pub(crate) use self::offset_token::{RowOffset, offset_or_none};
+pub(crate) use self::offset_token::{PoolOffset, RowOffset, offset_or_none};
 use self::offsets::Offsets;
 pub(crate) use self::payload::{Compressed, Compressor, Payload, Payloads};
 use crate::error::Error;
@@ -129,6 +129,13 @@ impl Batch {
         let token = token.into();
         if let Some(last) = self.rows.checked_sub(1).filter(|_| !token.is_empty()) {
             self.offsets.set_last(last, token);
+        }
+    }
+
+    /// Gives all rows the tokens that count up from this one.
+    pub(crate) fn mark_from(&mut self, first: impl Into<OffsetToken>) {
+        if self.rows > 0 {
+            self.offsets = Offsets::counting(self.rows, first.into());
         }
     }
 

@@ -20,11 +20,12 @@ pub struct OffsetToken {
     text: Text,
 }
 
-/// Each text has one form only. The first two cost no allocation: a source makes one for every row.
+/// Each text has one form only. The first three cost no allocation: there may be one for every row.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Text {
     Decimal(u64),
     Row(RowOffset),
+    Pool(PoolOffset),
     Other(Box<str>),
 }
 
@@ -37,12 +38,30 @@ pub(crate) struct RowOffset {
     pub(crate) fingerprint: Fingerprint,
 }
 
+/// The offset that a writer pool gives a row: `pool-9f0c1d2e3a4b5c6d-17`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PoolOffset {
+    /// New in each run of a pool.
+    pub(crate) pool: u64,
+    /// The row's place among those of its channel in this run, from 1.
+    pub(crate) number: u64,
+}
+
+/// Tokens that count up with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenSeries {
+    Numbers,
+    Source,
+    Pool(u64),
+}
+
 impl OffsetToken {
     /// The text as it travels.
     pub fn as_str(&self) -> Cow<'_, str> {
         match &self.text {
             Text::Decimal(number) => Cow::Owned(number.to_string()),
             Text::Row(row) => Cow::Owned(row.to_string()),
+            Text::Pool(offset) => Cow::Owned(offset.to_string()),
             Text::Other(text) => Cow::Borrowed(text),
         }
     }
@@ -51,7 +70,7 @@ impl OffsetToken {
     pub fn as_u64(&self) -> Option<u64> {
         match self.text {
             Text::Decimal(number) => Some(number),
-            Text::Row(_) | Text::Other(_) => None,
+            Text::Row(_) | Text::Pool(_) | Text::Other(_) => None,
         }
     }
 
@@ -69,14 +88,29 @@ impl OffsetToken {
     pub(super) fn memory(&self) -> usize {
         match &self.text {
             Text::Other(text) => text.len(),
-            Text::Decimal(_) | Text::Row(_) => 0,
+            Text::Decimal(_) | Text::Row(_) | Text::Pool(_) => 0,
+        }
+    }
+
+    /// Whether a writer pool made it.
+    pub(crate) fn is_of_pool(&self) -> bool {
+        matches!(self.text, Text::Pool(_))
+    }
+
+    /// Its number, and with which tokens it counts up.
+    pub(super) fn counted(&self) -> Option<(TokenSeries, u64)> {
+        match self.text {
+            Text::Decimal(number) => Some((TokenSeries::Numbers, number)),
+            Text::Row(row) => Some((TokenSeries::Source, row.position)),
+            Text::Pool(offset) => Some((TokenSeries::Pool(offset.pool), offset.number)),
+            Text::Other(_) => None,
         }
     }
 
     pub(crate) fn as_row(&self) -> Option<RowOffset> {
         match self.text {
             Text::Row(row) => Some(row),
-            Text::Decimal(_) | Text::Other(_) => None,
+            Text::Decimal(_) | Text::Pool(_) | Text::Other(_) => None,
         }
     }
 }
@@ -93,15 +127,18 @@ impl From<RowOffset> for OffsetToken {
     }
 }
 
+impl From<PoolOffset> for OffsetToken {
+    fn from(offset: PoolOffset) -> OffsetToken {
+        OffsetToken { text: Text::Pool(offset) }
+    }
+}
+
 impl From<&str> for OffsetToken {
     fn from(text: &str) -> OffsetToken {
-        if let Some(number) = decimal(text) {
-            return number.into();
-        }
-        match RowOffset::parse(text) {
-            Some(row) => row.into(),
-            None => OffsetToken { text: Text::Other(text.into()) },
-        }
+        let number = || decimal(text).map(OffsetToken::from);
+        let row = || RowOffset::parse(text).map(OffsetToken::from);
+        let of_pool = || PoolOffset::parse(text).map(OffsetToken::from);
+        number().or_else(row).or_else(of_pool).unwrap_or_else(|| OffsetToken { text: Text::Other(text.into()) })
     }
 }
 
@@ -148,6 +185,21 @@ impl fmt::Display for RowOffset {
     }
 }
 
+impl PoolOffset {
+    fn parse(text: &str) -> Option<PoolOffset> {
+        let (pool, number) = text.strip_prefix("pool-")?.split_once('-')?;
+        let is_hex = pool.len() == 16 && pool.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        let pool = u64::from_str_radix(pool, 16).ok().filter(|_| is_hex)?;
+        Some(PoolOffset { pool, number: decimal(number).filter(|number| *number > 0)? })
+    }
+}
+
+impl fmt::Display for PoolOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pool-{:016x}-{}", self.pool, self.number)
+    }
+}
+
 /// A number in its plain form. "007" and "+7" are texts of their own: sent as 7 they would not be recognised again.
 fn decimal(text: &str) -> Option<u64> {
     let is_plain = text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9'));
@@ -185,6 +237,27 @@ mod tests {
         {
             let token = OffsetToken::from(text);
             assert_eq!((token.position(), token.to_string().as_str()), (None, text));
+        }
+    }
+    #[test]
+    fn an_id_and_a_number_are_a_row_of_a_pool() {
+        for text in ["pool-0000000000000000-1", "pool-9f0c1d2e3a4b5c6d-18446744073709551615"] {
+            let token = OffsetToken::from(text);
+            assert_eq!((token.is_of_pool(), token.as_u64(), token.position(), token.to_string().as_str()), (
+                true, None, None, text
+            ));
+        }
+        for text in [
+            "pool-9f0c1d2e3a4b5c6d-0",
+            "pool-9f0c1d2e3a4b5c6d-01",
+            "pool-9f0c1d2e3a4b5c6d-",
+            "pool-9F0C1D2E3A4B5C6D-1",
+            "pool-+f0c1d2e3a4b5c6d-1",
+            "pool-9f0c1d2e-1",
+            "9f0c1d2e3a4b5c6d-1",
+        ] {
+            let token = OffsetToken::from(text);
+            assert_eq!((token.is_of_pool(), token.to_string().as_str()), (false, text));
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::offset_token::RowOffset;
+use super::offset_token::{PoolOffset, RowOffset, TokenSeries};
 use crate::rows::{Fingerprint, OffsetToken};
 
 /// Which rows have which offset tokens. Rows whose numbers count up by one take no memory each, and rows of a source four
@@ -38,6 +38,11 @@ impl Offsets {
                 self.runs.push(Run { rows: row..row + 1, token });
             }
         }
+    }
+
+    /// The tokens of so many rows, counting up from the first.
+    pub(super) fn counting(rows: usize, first: OffsetToken) -> Offsets {
+        Offsets { runs: vec![Run { rows: 0..rows, token: first }], fingerprints: Vec::new() }
     }
 
     /// Adds the tokens of rows that follow the first `rows` ones.
@@ -122,20 +127,18 @@ impl Offsets {
         if row == run.rows.start {
             return Some(run.token.clone());
         }
-        let number = run.counted(row)?;
-        if !run.is_of_source() {
-            return Some(number.into());
-        }
-        let fingerprint = *self.fingerprints.get(row)?;
-        Some(RowOffset { position: number, fingerprint }.into())
+        let (series, number) = run.counted(row)?;
+        Some(match series {
+            TokenSeries::Numbers => number.into(),
+            TokenSeries::Source => RowOffset { position: number, fingerprint: *self.fingerprints.get(row)? }.into(),
+            TokenSeries::Pool(pool) => PoolOffset { pool, number }.into(),
+        })
     }
 }
 
 impl Run {
     fn continues_with(&self, row: usize, token: &OffsetToken) -> bool {
-        row == self.rows.end
-            && self.is_of_kind(token)
-            && self.counted(row).is_some_and(|next| Some(next) == number(token))
+        row == self.rows.end && self.counted(row).is_some_and(|next| Some(next) == token.counted())
     }
 
     /// The row that would have this token by its number alone.
@@ -143,31 +146,21 @@ impl Run {
         if *token == self.token {
             return Some(self.rows.start);
         }
-        if !self.is_of_kind(token) {
+        let ((series, number), (own, first)) = (token.counted()?, self.token.counted()?);
+        if series != own {
             return None;
         }
-        let further = usize::try_from(number(token)?.checked_sub(number(&self.token)?)?).ok()?;
+        let further = usize::try_from(number.checked_sub(first)?).ok()?;
         let row = self.rows.start.checked_add(further)?;
         self.rows.contains(&row).then_some(row)
     }
 
     /// The number that this row has or would have, if the first has one.
-    fn counted(&self, row: usize) -> Option<u64> {
+    fn counted(&self, row: usize) -> Option<(TokenSeries, u64)> {
         let further = u64::try_from(row - self.rows.start).ok()?;
-        number(&self.token)?.checked_add(further)
+        let (series, first) = self.token.counted()?;
+        Some((series, first.checked_add(further)?))
     }
-
-    fn is_of_kind(&self, token: &OffsetToken) -> bool {
-        self.is_of_source() == token.as_row().is_some()
-    }
-
-    fn is_of_source(&self) -> bool {
-        self.token.as_row().is_some()
-    }
-}
-
-fn number(token: &OffsetToken) -> Option<u64> {
-    token.as_row().map(|row| row.position).or(token.as_u64())
 }
 
 #[cfg(test)]
@@ -213,6 +206,22 @@ mod tests {
         assert_eq!((offsets.runs.len(), text(offsets.last_in(&(0..21)))), (2, "28-0000000a".into()));
         offsets.set_last(21, 29.into());
         assert_eq!((offsets.runs.len(), text(offsets.last_in(&(0..22)))), (3, "29".into()));
+    }
+
+    #[test]
+    fn rows_of_a_pool_take_one_run_and_no_other_pool_counts_on() {
+        let token = |pool: u64, number: u64| OffsetToken::from(PoolOffset { pool, number });
+        let mut offsets = Offsets::counting(1000, token(0xab, 7));
+        assert_eq!(
+            (text(offsets.first_in(&(10..20))), text(offsets.last_in(&(10..20)))),
+            ("pool-00000000000000ab-17".into(), "pool-00000000000000ab-26".into())
+        );
+        let found = [token(0xab, 26), "pool-00000000000000ab-6".into(), token(0xac, 26), 26.into()];
+        assert_eq!(found.map(|token| offsets.row_of(&token)), [Some(19), None, None, None]);
+        offsets.set_last(1000, token(0xab, 1007));
+        assert_eq!(offsets.runs.len(), 1);
+        offsets.set_last(1001, token(0xac, 1008));
+        assert_eq!((offsets.runs.len(), text(offsets.last_in(&(0..1002)))), (2, token(0xac, 1008).to_string()));
     }
 
     #[test]

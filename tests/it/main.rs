@@ -34,4 +34,5 @@ mod tls;
 mod too_long;
 mod unreachable;
 mod wire;
+mod writer_pool;
 mod writing;

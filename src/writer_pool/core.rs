@@ -1,0 +1,138 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::progress::{Progress, Stage, Standing};
+use super::report::PoolReport;
+use super::row_queue::{Course, QueueView, RowQueue};
+use super::signal::Signal;
+use crate::clock::{Clock, Deadline};
+use crate::error::{Error, ErrorKind};
+use crate::pipe::Pipe;
+
+/// What the producers, the threads of the channels and the pool itself share.
+pub(super) struct PoolCore {
+    pub(super) pipe: Pipe,
+    /// As it was given.
+    pub(super) name: String,
+    pub(super) queues: Vec<RowQueue>,
+    /// Something has changed that a producer or the pool may wait for.
+    pub(super) signal: Signal,
+    /// How long a row waits for room.
+    pub(super) write_timeout: Duration,
+    next_handle: AtomicUsize,
+}
+
+impl PoolCore {
+    pub(super) fn new(pipe: Pipe, name: String, queues: Vec<RowQueue>, write_timeout: Duration) -> PoolCore {
+        let (signal, next_handle) = (Signal::default(), AtomicUsize::default());
+        PoolCore { pipe, name, queues, signal, write_timeout, next_handle }
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.pipe.clock()
+    }
+
+    /// The queue with which a new handle begins: each with another one.
+    pub(super) fn first_queue_of_next_handle(&self) -> usize {
+        self.next_handle.fetch_add(1, Ordering::Relaxed) % self.queues.len()
+    }
+
+    /// No queue takes in any more rows.
+    pub(super) fn refuse(&self, reason: &Error) {
+        self.queues.iter().for_each(|queue| queue.refuse(reason));
+        self.signal.notify();
+    }
+
+    pub(super) fn set_course(&self, course: Course) {
+        self.queues.iter().for_each(|queue| queue.set_course(course));
+        self.signal.notify();
+    }
+
+    pub(super) fn set_progress(&self, index: usize, progress: Progress) {
+        if let Some(queue) = self.queues.get(index) {
+            queue.set_progress(progress);
+        }
+        self.signal.notify();
+    }
+
+    /// Waits until all queues are as they should be; false if they are not at the deadline.
+    pub(super) fn wait_until(&self, deadline: Deadline, is_so: impl Fn(&QueueView<'_>) -> bool) -> bool {
+        loop {
+            let seen = self.signal.changes();
+            if self.queues.iter().all(|queue| queue.look(&is_so)) {
+                return true;
+            }
+            if !self.signal.wait_beyond(seen, deadline, self.clock()) {
+                return false;
+            }
+        }
+    }
+
+    /// Waits until all rows that were taken in before are committed.
+    pub(super) fn commit(&self, timeout: Duration) -> Result<(), Error> {
+        let deadline = self.clock().now().deadline(timeout);
+        let wanted: Vec<_> = self.queues.iter().map(RowQueue::want_commits).collect();
+        loop {
+            let seen = self.signal.changes();
+            let mut failure = None;
+            let mut is_committed = true;
+            for (queue, rows) in self.queues.iter().zip(&wanted) {
+                match queue.look(|view| outlook(view, *rows)) {
+                    Outlook::Committed => {}
+                    Outlook::Hopeless(error) => return Err(self.not_committed(error)),
+                    Outlook::Open(error) => {
+                        is_committed = false;
+                        failure = failure.or(error);
+                    }
+                }
+            }
+            if is_committed {
+                return Ok(());
+            }
+            if !self.signal.wait_beyond(seen, deadline, self.clock()) {
+                return Err(self.not_committed(failure.map_or_else(|| overdue(timeout), Error::retryable)));
+            }
+        }
+    }
+
+    fn not_committed(&self, error: Error) -> Error {
+        error.attempting(format!("confirm the commit of all rows of writer pool {}", self.name))
+    }
+
+    pub(super) fn report(&self) -> PoolReport {
+        let mut report = PoolReport::default();
+        self.queues.iter().for_each(|queue| queue.look(|view| report.add(view)));
+        report
+    }
+}
+
+/// Whether rows will be committed.
+enum Outlook {
+    Committed,
+    /// Not yet, for this reason if there is one.
+    Open(Option<Error>),
+    /// Not before somebody has done something.
+    Hopeless(Error),
+}
+
+fn outlook(view: &QueueView<'_>, rows: u64) -> Outlook {
+    let progress = view.progress;
+    if progress.rows_committed >= rows {
+        return Outlook::Committed;
+    }
+    match (&progress.standing, progress.stage) {
+        (_, Stage::Ended) => Outlook::Hopeless(view.refusal.cloned().unwrap_or_else(closed)),
+        (Standing::Hindered(error), _) => Outlook::Hopeless(error.clone()),
+        (standing, _) => Outlook::Open(standing.failure().cloned()),
+    }
+}
+
+/// For whoever has a handle of a pool that is closed.
+pub(super) fn closed() -> Error {
+    Error::new(ErrorKind::Stopped, "the writer pool was closed").advise("start another one for more rows")
+}
+
+fn overdue(timeout: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("not all of them are committed after {timeout:?}"))
+        .advise("call it again: nothing is lost")
+}
