@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use self::core::PoolCore;
-use self::feeder::Remains;
 pub use self::builder::WriterPoolBuilder;
+use self::core::PoolCore;
 pub use self::ending::PoolCloseError;
+use self::feeder::Remains;
 pub use self::handle::PoolHandle;
 pub use self::report::PoolReport;
 use crate::delivery::Delivery;
@@ -144,6 +144,9 @@ impl Drop for WriterPool {
 
 impl fmt::Debug for WriterPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriterPool").field("name", &self.core.name).field("report", &self.report()).finish_non_exhaustive()
+        f.debug_struct("WriterPool")
+            .field("name", &self.core.name)
+            .field("report", &self.report())
+            .finish_non_exhaustive()
     }
 }

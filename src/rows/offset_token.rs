@@ -243,9 +243,10 @@ mod tests {
     fn an_id_and_a_number_are_a_row_of_a_pool() {
         for text in ["pool-0000000000000000-1", "pool-9f0c1d2e3a4b5c6d-18446744073709551615"] {
             let token = OffsetToken::from(text);
-            assert_eq!((token.is_of_pool(), token.as_u64(), token.position(), token.to_string().as_str()), (
-                true, None, None, text
-            ));
+            assert_eq!(
+                (token.is_of_pool(), token.as_u64(), token.position(), token.to_string().as_str()),
+                (true, None, None, text)
+            );
         }
         for text in [
             "pool-9f0c1d2e3a4b5c6d-0",

@@ -9,7 +9,7 @@ use super::channel_thread;
 use super::core::{PoolCore, closed};
 use super::feeder::{FeederLimits, Remains};
 use super::names::{channel_names, check_unopened};
-use super::progress::Stage;
+use super::progress::ChannelStage;
 use super::row_queue::{Course, QueueLimits, RowQueue};
 use crate::clock::FOREVER;
 use crate::delivery::Delivery;
@@ -176,7 +176,7 @@ impl WriterPoolBuilder {
 
 /// The first failure in the order of the channels, when none is being opened any more.
 fn wait_until_open(core: &PoolCore) -> Result<(), Error> {
-    core.wait_until(core.clock().now().deadline(FOREVER), |view| view.progress.stage != Stage::Opening);
+    core.wait_until(core.clock().now().deadline(FOREVER), |view| view.progress.stage != ChannelStage::Opening);
     let failure = |queue: &RowQueue| queue.look(|view| view.progress.standing.failure().cloned());
     core.queues.iter().find_map(failure).map_or(Ok(()), Err)
 }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::core::PoolCore;
 use super::feeder::{Feeder, FeederLimits, Remains};
 use super::names::check_channel;
-use super::progress::{Progress, Stage, Standing};
+use super::progress::{ChannelProgress, ChannelStage, Standing};
 use crate::channel::Channel;
 use crate::error::{Error, ErrorKind};
 
@@ -20,13 +20,16 @@ pub(super) fn start(
     let name = format!("snowpipe-{}", index + 1);
     let attempted = format!("start a thread for channel {channel}");
     let core = core.clone();
-    let spawned = Builder::new().name(name).spawn(move || {
+    let spawned = thread::Builder::new().name(name).spawn(move || {
         let _ending = EndOnPanic { core: &core, index };
         match open(&core, &channel, open_timeout) {
             Ok(opened) => Feeder::new(core.clone(), index, opened, limits).run(),
             Err(error) => {
                 let standing = Standing::after(error.clone());
-                core.set_progress(index, Progress { standing, stage: Stage::Ended, ..Progress::default() });
+                core.set_progress(
+                    index,
+                    ChannelProgress { standing, stage: ChannelStage::Ended, ..ChannelProgress::default() },
+                );
                 Remains { channel, failure: Some(error), ..Remains::default() }
             }
         }
@@ -54,12 +57,15 @@ struct EndOnPanic<'c> {
 
 impl Drop for EndOnPanic<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             let error = Error::new(ErrorKind::Protocol, "a thread of the writer pool panicked, which is a defect")
                 .advise("report it, with the panic's text; close the pool");
             self.core.refuse(&error);
             let standing = Standing::Hindered(error);
-            self.core.set_progress(self.index, Progress { standing, stage: Stage::Ended, ..Progress::default() });
+            self.core.set_progress(
+                self.index,
+                ChannelProgress { standing, stage: ChannelStage::Ended, ..ChannelProgress::default() },
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::progress::{Progress, Stage, Standing};
+use super::progress::{ChannelProgress, ChannelStage, Standing};
 use super::report::PoolReport;
 use super::row_queue::{Course, QueueView, RowQueue};
 use super::signal::Signal;
@@ -48,7 +48,7 @@ impl PoolCore {
         self.signal.notify();
     }
 
-    pub(super) fn set_progress(&self, index: usize, progress: Progress) {
+    pub(super) fn set_progress(&self, index: usize, progress: ChannelProgress) {
         if let Some(queue) = self.queues.get(index) {
             queue.set_progress(progress);
         }
@@ -121,7 +121,7 @@ fn outlook(view: &QueueView<'_>, rows: u64) -> Outlook {
         return Outlook::Committed;
     }
     match (&progress.standing, progress.stage) {
-        (_, Stage::Ended) => Outlook::Hopeless(view.refusal.cloned().unwrap_or_else(closed)),
+        (_, ChannelStage::Ended) => Outlook::Hopeless(view.refusal.cloned().unwrap_or_else(closed)),
         (Standing::Hindered(error), _) => Outlook::Hopeless(error.clone()),
         (standing, _) => Outlook::Open(standing.failure().cloned()),
     }

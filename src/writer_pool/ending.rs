@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::core::{PoolCore, closed};
 use super::feeder::Remains;
-use super::progress::Stage;
+use super::progress::ChannelStage;
 use super::report::PoolReport;
 use super::row_queue::Course;
 use crate::channel::rows_rejected;
@@ -69,7 +69,10 @@ impl fmt::Display for PoolCloseError {
 
 impl fmt::Debug for PoolCloseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolCloseError").field("error", &self.error).field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("PoolCloseError")
+            .field("error", &self.error)
+            .field("report", &self.report)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,7 +91,7 @@ pub(super) fn close(
     let deadline = core.clock().now().deadline(timeout);
     core.refuse(&closed());
     core.set_course(Course::Finish);
-    core.wait_until(deadline, |view| view.progress.stage == Stage::Ended);
+    core.wait_until(deadline, |view| view.progress.stage == ChannelStage::Ended);
     core.set_course(Course::Abandon);
     let join = |thread: JoinHandle<_>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let mut remains: Vec<_> = threads.into_iter().map(join).collect();
@@ -97,7 +100,9 @@ pub(super) fn close(
     let failure = failures.map(|remains| remains.failure.take().unwrap_or_else(|| overdue(remains, timeout))).next();
     match failure {
         Some(error) => Err(PoolCloseError { error: gone(error, core), report, remains }),
-        None if report.rows_rejected > 0 => Err(PoolCloseError { error: rejected(core, &report, &remains), report, remains }),
+        None if report.rows_rejected > 0 => {
+            Err(PoolCloseError { error: rejected(core, &report, &remains), report, remains })
+        }
         None => Ok(report),
     }
 }
@@ -131,13 +136,14 @@ fn overdue(remains: &Remains, timeout: Duration) -> Error {
 fn gone(error: Error, core: &PoolCore) -> Error {
     let left = core.report().rows_uncommitted();
     let rows = if left == 1 { "1 row is".to_owned() } else { format!("{left} rows are") };
-    error
-        .not_retryable()
-        .advise(format!("the pool is closed and {rows} not known to be committed: put elsewhere what into_uncommitted returns"))
+    error.not_retryable().advise(format!(
+        "the pool is closed and {rows} not known to be committed: put elsewhere what into_uncommitted returns"
+    ))
 }
 
 fn rejected(core: &PoolCore, report: &PoolReport, remains: &[Remains]) -> Error {
-    let with_reason = remains.iter().map(|remains| &remains.status).find(|status| status.last_error_message().is_some());
+    let with_reason =
+        remains.iter().map(|remains| &remains.status).find(|status| status.last_error_message().is_some());
     rows_rejected(report.rows_rejected, with_reason.unwrap_or(&ChannelStatus::default()))
         .attempting(format!("store all rows of writer pool {}", core.name))
         .advise("write the corrected rows again; repeating them as they are will not help")

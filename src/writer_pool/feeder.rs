@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::core::PoolCore;
 use super::pacing::Pacing;
-use super::progress::{Progress, Stage, Standing};
+use super::progress::{ChannelProgress, ChannelStage, Standing};
 use super::row_queue::{Plan, Work};
 use crate::channel::Channel;
 use crate::delivery::Delivery;
@@ -69,12 +69,12 @@ impl Feeder {
     }
 
     pub(super) fn run(mut self) -> Remains {
-        self.publish(Stage::Open);
+        self.publish(ChannelStage::Open);
         while let Some(work) = self.next_work() {
             let result = self.work(&work);
             self.delivery.end_call();
             let goes_on = self.note(result);
-            self.publish(Stage::Open);
+            self.publish(ChannelStage::Open);
             if !goes_on {
                 break;
             }
@@ -197,7 +197,7 @@ impl Feeder {
         self.standing = Standing::after(error);
         self.pacing.note_failure(&self.standing, self.core.clock().now());
         let is_hindered = matches!(self.standing, Standing::Hindered(_));
-        !has_ended && !(self.is_finishing && is_hindered)
+        !(has_ended || self.is_finishing && is_hindered)
     }
 
     fn tell_rejected(&mut self) {
@@ -208,9 +208,9 @@ impl Feeder {
         }
     }
 
-    fn publish(&self, stage: Stage) {
+    fn publish(&self, stage: ChannelStage) {
         let totals = self.delivery.totals();
-        let progress = Progress {
+        let progress = ChannelProgress {
             rows_committed: self.delivery.committed_rows(),
             rows_rejected: totals.rejected,
             rows_in_flight: self.delivery.channel().in_flight().rows(),
@@ -224,7 +224,7 @@ impl Feeder {
 
     /// By now the queue takes in no more rows.
     fn end(mut self) -> Remains {
-        self.publish(Stage::Ended);
+        self.publish(ChannelStage::Ended);
         let bodies = self.delivery.take_uncommitted();
         let mut rest = self.core.queues[self.index].take_rest();
         rest.mark_from(PoolOffset { number: self.last.number + 1, ..self.last });
@@ -242,7 +242,10 @@ impl Feeder {
 
 /// What producers are told from then on.
 fn ended(error: &Error) -> Error {
-    error.clone().not_retryable().and_advise("the writer pool has ended: close it, which hands back what is not committed")
+    error
+        .clone()
+        .not_retryable()
+        .and_advise("the writer pool has ended: close it, which hands back what is not committed")
 }
 
 /// A look that takes longer says as little as one that fails, and both are repeated.

@@ -2,14 +2,14 @@ use crate::error::{Error, ErrorKind};
 
 /// What the thread of a channel has done so far, and how it stands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct ChannelProgress {
     pub(super) rows_committed: u64,
     pub(super) rows_rejected: u64,
     pub(super) rows_in_flight: u64,
     pub(super) requests: u64,
     pub(super) reopens: u64,
     pub(super) standing: Standing,
-    pub(super) stage: Stage,
+    pub(super) stage: ChannelStage,
 }
 
 /// Whether a channel's thread gets on.
@@ -25,7 +25,7 @@ pub(super) enum Standing {
 
 /// Where a channel's thread is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ChannelStage {
     #[default]
     Opening,
     Open,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::progress::{Progress, Standing};
+use super::progress::{ChannelProgress, Standing};
 use crate::clock::{Clock, Deadline, Moment};
 use crate::error::Error;
 use crate::rows::Batch;
@@ -42,7 +42,7 @@ struct QueuedRows {
     /// Why no more rows are taken in.
     refusal: Option<Error>,
     course: Course,
-    progress: Progress,
+    progress: ChannelProgress,
 }
 
 /// What a channel's thread is to do.
@@ -193,7 +193,7 @@ impl RowQueue {
         std::mem::take(&mut state.batch)
     }
 
-    pub(super) fn set_progress(&self, progress: Progress) {
+    pub(super) fn set_progress(&self, progress: ChannelProgress) {
         self.state.lock().progress = progress;
     }
 
@@ -214,7 +214,7 @@ pub(super) struct QueueView<'q> {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) refusal: Option<&'q Error>,
-    pub(super) progress: &'q Progress,
+    pub(super) progress: &'q ChannelProgress,
 }
 
 impl QueuedRows {
@@ -298,7 +298,7 @@ mod tests {
         let queue = queue(Duration::MAX);
         let stand = |kind| {
             let standing = Standing::after(Error::new(kind, "it failed"));
-            queue.set_progress(Progress { standing, ..Progress::default() });
+            queue.set_progress(ChannelProgress { standing, ..ChannelProgress::default() });
         };
         stand(ErrorKind::Refused);
         assert!(matches!(put(&queue), Put::Hindered(error) if error.kind() == ErrorKind::Refused));
@@ -320,7 +320,9 @@ mod tests {
             let waiting = scope.spawn(|| next(&queue, &pausing));
             queue.set_course(Course::Finish);
             assert_eq!(waiting.join().unwrap(), (Work::Finish, 0));
-            let pausing = Plan { is_finishing: true, ..pausing };
+        });
+        let pausing = Plan { is_finishing: true, ..pausing };
+        std::thread::scope(|scope| {
             let waiting = scope.spawn(|| next(&queue, &pausing));
             queue.set_course(Course::Abandon);
             assert_eq!(waiting.join().unwrap(), (Work::End, 0));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, PoolHandle, WriterPool, WriterPoolBuilder};
+use snowpipe_streaming::{ErrorKind, PoolHandle, WriterPoolBuilder};
 
 use crate::support::{batch, impatient_pipe, landed, pipe_of, row, rows};
 

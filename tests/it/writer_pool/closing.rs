@@ -44,7 +44,10 @@ fn rows_that_the_service_could_not_store_are_told_by_close_after_all_is_committe
     let failed = pool.close(SOON).unwrap_err();
     assert_eq!((failed.error().kind(), failed.error().rows_rejected()), (ErrorKind::NotStored, 6));
     let text = failed.to_string();
-    assert!(text.contains("store all rows of writer pool rejecting: all is committed, but 6 rows were rejected"), "{text}");
+    assert!(
+        text.contains("store all rows of writer pool rejecting: all is committed, but 6 rows were rejected"),
+        "{text}"
+    );
     assert_eq!((failed.report().rows_committed, failed.report().rows_uncommitted()), (9, 0));
     assert!(failed.into_uncommitted().unwrap().is_empty());
     assert_eq!(landed_in_order(&service), rows([1, 3, 4]));

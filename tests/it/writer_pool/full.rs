@@ -126,7 +126,11 @@ fn what_is_not_committed_is_bounded_through_an_outage() {
         refusal.is_some() && taken * 600_000 >= WriterPoolLimits::RETAINED
     });
     let error = refusal.unwrap();
-    assert_eq!((error.kind(), error.is_retryable(), error.status()), (ErrorKind::Throttled, true, Some(503)), "{error}");
+    assert_eq!(
+        (error.kind(), error.is_retryable(), error.status()),
+        (ErrorKind::Throttled, true, Some(503)),
+        "{error}"
+    );
     assert!(error.to_string().contains("all queues are full; the last failure: "), "{error}");
     assert!(taken * 600_000 <= WriterPoolLimits::MOST, "{taken}");
     service.clear_faults();
