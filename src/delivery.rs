@@ -4,7 +4,6 @@ mod failures;
 mod recovery;
 mod retained;
 mod setbacks;
-mod steps;
 
 use std::time::Duration;
 
@@ -278,6 +277,11 @@ impl Delivery {
         bodies.extend(self.queue.take());
         self.enqueued_rows = self.committed_rows();
         bodies
+    }
+
+    /// When the service last said what is committed, or the delivery began.
+    pub(crate) fn last_look(&self) -> Moment {
+        self.last_look
     }
 
     /// What the service reported last.

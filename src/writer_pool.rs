@@ -44,7 +44,7 @@ use crate::rows::Batch;
 ///         });
 ///     }
 /// });
-/// let report = pool.close(Duration::from_secs(60)).map_err(|failed| failed.into_error())?;
+/// let report = pool.close(Duration::from_secs(60))?;
 /// println!("{} rows are stored", report.rows_committed);
 /// # Ok(())
 /// # }
@@ -67,9 +67,10 @@ use crate::rows::Batch;
 ///
 /// # Memory
 ///
-/// [`queue_bytes`](WriterPoolBuilder::queue_bytes) before compression, a row for each channel, and after compression 32 MB and
-/// a request for each channel, at most 4 MB. What is not committed stays in these 32 MB; when they are full, the queues fill,
-/// and then [`PoolHandle::write`] waits.
+/// [`queue_bytes`](WriterPoolBuilder::queue_bytes) before compression, a longer row excepted, and
+/// [`RETAINED_BYTES`](WriterPool::RETAINED_BYTES) after it, for what is in flight or could not be sent. When both are full,
+/// through an outage of any length, [`PoolHandle::write`] waits. For each channel there are besides the compressor's tables
+/// and one request of at most 4 MB while it is packed.
 ///
 /// # Failures
 ///

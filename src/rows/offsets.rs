@@ -42,7 +42,8 @@ impl Offsets {
 
     /// The tokens of so many rows, counting up from the first.
     pub(super) fn counting(rows: usize, first: OffsetToken) -> Offsets {
-        Offsets { runs: vec![Run { rows: 0..rows, token: first }], fingerprints: Vec::new() }
+        let texts = first.memory();
+        Offsets { runs: vec![Run { rows: 0..rows, token: first }], fingerprints: Vec::new(), texts }
     }
 
     /// Adds the tokens of rows that follow the first `rows` ones.

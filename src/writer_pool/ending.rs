@@ -14,9 +14,25 @@ use crate::rows::Batch;
 use crate::snowflake::status::ChannelStatus;
 
 /// Why [`WriterPool::close`](crate::WriterPool::close) failed, and what is left.
+///
+/// In a function that returns [`Error`] the operator `?` takes the error alone, and what is left is dropped.
+///
+/// ```no_run
+/// # fn example(pool: snowpipe_streaming::WriterPool) -> Result<(), snowpipe_streaming::Error> {
+/// use std::time::Duration;
+///
+/// if let Err(failure) = pool.close(Duration::from_secs(60)) {
+///     eprintln!("{failure}; {} rows are committed", failure.report().rows_committed);
+///     for (channel, rows) in failure.into_uncommitted()? {
+///         eprintln!("{} rows of channel {channel} are to be put elsewhere", rows.rows());
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct PoolCloseError {
     error: Error,
-    report: PoolReport,
+    report: Box<PoolReport>,
     remains: Vec<Remains>,
 }
 
@@ -26,18 +42,14 @@ impl PoolCloseError {
         &self.error
     }
 
-    /// The same without the rest, which is dropped.
-    pub fn into_error(self) -> Error {
-        self.error
-    }
-
     /// What the pool has done.
     pub fn report(&self) -> &PoolReport {
         &self.report
     }
 
     /// The rows that are not known to be committed, to be put elsewhere: for each channel that has some its name, and its rows
-    /// in order, [`PoolReport::rows_uncommitted`] in all.
+    /// in order. They are the [`rows_buffered`](PoolReport::rows_buffered) and
+    /// [`rows_uncommitted`](PoolReport::rows_uncommitted) of the report together.
     ///
     /// Rows that were sent may be committed all the same. They keep their offset tokens: open the channel again, and
     /// [`Batch::after`] its committed offset is what is left. They take the memory that they had before compression.
@@ -61,6 +73,19 @@ impl PoolCloseError {
     }
 }
 
+impl From<PoolCloseError> for Error {
+    /// Drops the rows that are left.
+    fn from(failure: PoolCloseError) -> Error {
+        match failure.report.rows_left() {
+            0 => failure.error,
+            1 => failure.error.advise("the pool is gone, with 1 row that is not known to be committed"),
+            rows => {
+                failure.error.advise(format!("the pool is gone, with {rows} rows that are not known to be committed"))
+            }
+        }
+    }
+}
+
 impl fmt::Display for PoolCloseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
@@ -78,7 +103,7 @@ impl fmt::Debug for PoolCloseError {
 
 impl StdError for PoolCloseError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.error)
+        self.error.source()
     }
 }
 
@@ -98,13 +123,12 @@ pub(super) fn close(
     let report = core.report();
     let failures = remains.iter_mut().filter(|remains| remains.has_rows());
     let failure = failures.map(|remains| remains.failure.take().unwrap_or_else(|| overdue(remains, timeout))).next();
-    match failure {
-        Some(error) => Err(PoolCloseError { error: gone(error, core), report, remains }),
-        None if report.rows_rejected > 0 => {
-            Err(PoolCloseError { error: rejected(core, &report, &remains), report, remains })
-        }
-        None => Ok(report),
-    }
+    let error = match failure {
+        Some(error) => gone(error, &report),
+        None if report.rows_rejected > 0 => rejected(core, &report, &remains),
+        None => return Ok(report),
+    };
+    Err(PoolCloseError { error, report: report.into(), remains })
 }
 
 /// Ends the threads; for a pool that nobody has closed.
@@ -115,7 +139,7 @@ pub(super) fn abandon(core: &PoolCore, threads: Vec<JoinHandle<Remains>>) {
         // Whatever made it panic has been told when it happened.
         let _ = thread.join();
     }
-    let rows = core.report().rows_uncommitted();
+    let rows = core.report().rows_left();
     if rows > 0 {
         let pool = one_line(&core.name);
         log::warn!("writer pool {pool} was dropped with {rows} rows that are not known to be committed");
@@ -133,8 +157,8 @@ fn overdue(remains: &Remains, timeout: Duration) -> Error {
         .attempting(format!("confirm the commit of all rows on channel {}", remains.channel))
 }
 
-fn gone(error: Error, core: &PoolCore) -> Error {
-    let left = core.report().rows_uncommitted();
+fn gone(error: Error, report: &PoolReport) -> Error {
+    let left = report.rows_left();
     let rows = if left == 1 { "1 row is".to_owned() } else { format!("{left} rows are") };
     error.not_retryable().advise(format!(
         "the pool is closed and {rows} not known to be committed: put elsewhere what into_uncommitted returns"

@@ -6,7 +6,7 @@ use super::pacing::Pacing;
 use super::progress::{ChannelProgress, ChannelStage, Standing};
 use super::row_queue::{Plan, Work};
 use crate::channel::Channel;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Effort};
 use crate::error::{Error, one_line};
 use crate::rows::{Batch, Compressor, Payload, Payloads, PoolOffset};
 use crate::snowflake::status::ChannelStatus;
@@ -21,7 +21,6 @@ pub(super) struct Feeder {
     compressor: Compressor,
     /// Of the row that was taken out last.
     last: PoolOffset,
-    max_retained: usize,
     pacing: Pacing,
     standing: Standing,
     is_finishing: bool,
@@ -60,7 +59,6 @@ impl Feeder {
             batch: Batch::new(),
             compressor: Compressor::default(),
             last: PoolOffset { pool: limits.pool, number: 0 },
-            max_retained: limits.max_retained,
             pacing: Pacing::new(),
             standing: Standing::Working,
             is_finishing: false,
@@ -96,7 +94,7 @@ impl Feeder {
         let look_after = |pause| (!is_done).then(|| self.delivery.last_look().deadline(pause));
         let retry_at = self.pacing.retry_at();
         Plan {
-            has_memory: self.batch.is_empty() && self.delivery.memory() < self.max_retained,
+            has_memory: self.batch.is_empty() && self.delivery.has_room_for(self.delivery.full_request()),
             is_done,
             is_finishing: self.is_finishing,
             urgent: retry_at.or_else(|| look_after(self.pacing.urgent_pause())),
@@ -117,16 +115,17 @@ impl Feeder {
             }
             Work::Attempt | Work::End => {}
         }
+        // It waits by itself, so that the pool can end meanwhile.
+        self.delivery.set_effort(Effort::Brief);
         let is_look_due = *work != Work::Pack || self.standing.failure().is_some();
         let packed = self.pack();
         if self.is_pausing() {
             return packed;
         }
         packed?;
-        self.delivery.send_what_fits()?;
         if is_look_due && !self.delivery.is_done() {
             self.look()?;
-            self.delivery.send_what_fits()?;
+            self.pack()?;
         }
         self.note_success();
         Ok(())
@@ -138,35 +137,43 @@ impl Feeder {
         self.last.number += self.batch.rows() as u64;
     }
 
-    /// Packs request by request, and sends each before the next is packed unless sending fails or pauses: what cannot be sent
-    /// is packed all the same, since compressed it takes less room.
+    /// Packs request by request while there is room, and sends each before the next unless sending fails or pauses: what cannot
+    /// be sent is packed all the same, since compressed it takes less.
     fn pack(&mut self) -> Result<(), Error> {
-        let (mut sent, is_pausing) = (Ok(()), self.is_pausing());
+        let is_pausing = self.is_pausing();
+        let mut sent = if is_pausing { Ok(()) } else { self.delivery.deliver() };
         let (mut payloads, mut packed_rows) = (Payloads::of(&self.batch), 0);
-        loop {
+        while self.delivery.has_room_for(self.delivery.full_request()) {
             let mut payload = Payload::default();
             match payloads.next(&mut self.compressor, &mut payload) {
-                Ok(true) => {
-                    packed_rows += payload.rows;
-                    self.delivery.enqueue(payload);
-                    if !is_pausing && sent.is_ok() {
-                        sent = self.delivery.send_what_fits();
-                    }
-                }
-                Ok(false) => break,
+                Ok(true) if self.delivery.has_room_for(payload.memory()) => {}
+                Ok(_) => break,
                 Err(error) => {
-                    self.batch = self.batch.without_first(packed_rows);
-                    return Err(error);
+                    sent = Err(error);
+                    break;
                 }
             }
+            packed_rows += payload.rows;
+            self.delivery.enqueue(payload);
+            if !is_pausing {
+                sent = sent.and_then(|()| self.delivery.deliver());
+            }
         }
-        self.batch.clear();
+        self.forget_packed(packed_rows);
         sent
+    }
+
+    fn forget_packed(&mut self, rows: usize) {
+        if rows < self.batch.rows() {
+            self.batch.drop_first(rows);
+        } else {
+            self.batch.clear();
+        }
     }
 
     fn look(&mut self) -> Result<(), Error> {
         let committed = self.delivery.committed_rows();
-        let looked = self.delivery.look_once(LOOK_TIMEOUT);
+        let looked = self.delivery.look_once();
         self.pacing.note_look(self.delivery.committed_rows() > committed);
         looked
     }
@@ -211,11 +218,14 @@ impl Feeder {
     fn publish(&self, stage: ChannelStage) {
         let totals = self.delivery.totals();
         let progress = ChannelProgress {
+            rows_uncommitted: self.delivery.uncommitted_rows(),
             rows_committed: self.delivery.committed_rows(),
             rows_rejected: totals.rejected,
-            rows_in_flight: self.delivery.channel().in_flight().rows(),
-            requests: totals.batches,
+            bytes_sent: totals.bytes,
+            batches: totals.batches,
             reopens: self.delivery.reopens(),
+            commit_lag: self.delivery.commit_lag(),
+            memory: self.delivery.retained_bytes() + self.batch.memory(),
             standing: self.standing.clone(),
             stage,
         };
@@ -247,6 +257,3 @@ fn ended(error: &Error) -> Error {
         .not_retryable()
         .and_advise("the writer pool has ended: close it, which hands back what is not committed")
 }
-
-/// A look that takes longer says as little as one that fails, and both are repeated.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(10);

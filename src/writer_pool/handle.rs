@@ -20,18 +20,20 @@ use crate::rows::{Batch, Compressor};
 /// # Errors of a write
 ///
 /// Whatever the error, **the row was not taken**; an `Ok` means that it is in the queue of a channel, and
-/// [`commit`](PoolHandle::commit) that it is stored. By kind:
+/// [`commit`](PoolHandle::commit) that it is stored. Where [`is_retryable`](Error::is_retryable) is true, the row can be written again
+/// later. By kind:
 ///
 /// - [`Row`](ErrorKind::Row): the value is no row, or too long a one. Correct it or leave it out.
 /// - [`Throttled`](ErrorKind::Throttled), [`Timeout`](ErrorKind::Timeout), [`Unavailable`](ErrorKind::Unavailable),
-///   [`Channel`](ErrorKind::Channel): all queues are full, because the service takes rows more slowly or fails for now;
-///   [`is_retryable`](Error::is_retryable) is true. Write the row again later.
+///   [`Channel`](ErrorKind::Channel): all queues are full, because the service takes rows more slowly or fails for now. Write the
+///   row again later.
 /// - [`Conflict`](ErrorKind::Conflict), [`Unconfirmed`](ErrorKind::Unconfirmed): another writer uses one of the channels, or
 ///   rows were lost. The pool has ended: every later write fails alike, and
 ///   [`WriterPool::close`](crate::WriterPool::close) hands back what is not committed.
 /// - [`Stopped`](ErrorKind::Stopped): the pool was closed or dropped.
 /// - any other, such as [`Refused`](ErrorKind::Refused) and [`Credentials`](ErrorKind::Credentials): somebody has to remove the
-///   cause. Every write fails at once while it lasts, and none does soon after: the pool tries again every ten seconds.
+///   cause. Every write fails at once while it lasts. The pool tries again every ten seconds, and rows can be written soon after the
+///   cause is gone.
 ///
 /// What was taken before stays in the pool in any case.
 ///
@@ -206,11 +208,11 @@ impl PoolHandle {
                 }
                 Put::Full(failure) => (is_full, cause) = (true, cause.or(failure)),
                 Put::Hindered(error) => hindered = hindered.or(Some(error)),
-                Put::Refused(error) => return Err(error.attempting(self.attempted())),
+                Put::Refused(error) => return Err(error.attempting(self.attempted()).not_retryable()),
             }
         }
         match hindered {
-            Some(error) if !is_full => Err(error.attempting(self.attempted()).and_advise(NOT_TAKEN)),
+            Some(error) if !is_full => Err(self.not_taken(error)),
             _ => Ok(Offered::NoRoom(cause)),
         }
     }

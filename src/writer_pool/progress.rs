@@ -1,13 +1,20 @@
+use std::time::Duration;
+
 use crate::error::{Error, ErrorKind};
 
 /// What the thread of a channel has done so far, and how it stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChannelProgress {
+    /// Packed, and not known to be committed.
+    pub(super) rows_uncommitted: u64,
     pub(super) rows_committed: u64,
     pub(super) rows_rejected: u64,
-    pub(super) rows_in_flight: u64,
-    pub(super) requests: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) batches: u64,
     pub(super) reopens: u64,
+    pub(super) commit_lag: Duration,
+    /// What the rows take that were taken out of the queue.
+    pub(super) memory: usize,
     pub(super) standing: Standing,
     pub(super) stage: ChannelStage,
 }

@@ -203,6 +203,7 @@ impl RowQueue {
         read(&QueueView {
             rows: state.rows,
             bytes: state.bytes,
+            memory: state.batch.bytes(),
             refusal: state.refusal.as_ref(),
             progress: &state.progress,
         })
@@ -213,6 +214,8 @@ impl RowQueue {
 pub(super) struct QueueView<'q> {
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// What the rows in the queue take.
+    pub(super) memory: usize,
     pub(super) refusal: Option<&'q Error>,
     pub(super) progress: &'q ChannelProgress,
 }

@@ -87,7 +87,7 @@ fn each_row_of_eight_threads_lands_once_under_the_tokens_of_its_channel() {
     let ids = (0..8).flat_map(|producer| producer * 1000 + 1..=producer * 1000 + 500);
     assert_eq!(landed_in_order(&service), rows(ids));
     let report = pool.close(SOON).unwrap();
-    assert_eq!((report.rows_written, report.rows_committed, report.rows_uncommitted()), (4000, 4000, 0));
+    assert_eq!((report.rows_written, report.rows_committed, report.rows_uncommitted), (4000, 4000, 0));
     assert_eq!(report.bytes_written, landed(&service).len() as u64);
     let opened: Vec<_> = service.requests().into_iter().filter(|request| request.method == "PUT").collect();
     let mut opened: Vec<_> = opened.iter().map(|request| request.path.rsplit('/').next().unwrap()).collect();
@@ -103,7 +103,7 @@ fn each_row_of_eight_threads_lands_once_under_the_tokens_of_its_channel() {
         }
         numbered += next - 1;
     }
-    assert_eq!((numbered, report.requests as usize), (4000, requests_to(&service, "/rows")));
+    assert_eq!((numbered, report.batches as usize), (4000, requests_to(&service, "/rows")));
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_pool_looks_once_a_second_while_rows_are_in_flight_and_an_idle_one_sends_not
     until("the pool with a row in flight has looked three times", || looks() == first + 3);
     assert!(began.elapsed() >= Duration::from_secs(2), "looks come once a second");
     assert_eq!(service.requests().len(), before + 1 + 3, "an append, and the looks");
-    assert_eq!(busy.report().rows_in_flight, 1);
+    assert_eq!(busy.report().rows_uncommitted, 1);
     service.hold_commits(false);
     busy.close(SOON).unwrap();
     pool.close(SOON).unwrap();
@@ -212,7 +212,7 @@ fn a_commit_covers_the_rows_of_all_threads_and_several_can_wait_at_once() {
             });
         }
     });
-    assert_eq!(pool.report().rows_uncommitted(), 0);
+    assert_eq!(pool.report().rows_uncommitted, 0);
     assert_eq!(pool.close(SOON).unwrap().rows_committed, 205);
 }
 

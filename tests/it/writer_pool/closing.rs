@@ -48,7 +48,7 @@ fn rows_that_the_service_could_not_store_are_told_by_close_after_all_is_committe
         text.contains("store all rows of writer pool rejecting: all is committed, but 6 rows were rejected"),
         "{text}"
     );
-    assert_eq!((failed.report().rows_committed, failed.report().rows_uncommitted()), (9, 0));
+    assert_eq!((failed.report().rows_committed, failed.report().rows_written), (9, 9));
     assert!(failed.into_uncommitted().unwrap().is_empty());
     assert_eq!(landed_in_order(&service), rows([1, 3, 4]));
 }
@@ -96,7 +96,8 @@ fn what_was_never_sent_is_handed_back_with_tokens_and_can_be_stored_by_other_mea
     write_all(&pool.handle(), 7..=9);
     let failed = pool.close(Duration::from_millis(100)).unwrap_err();
     assert_eq!((failed.error().kind(), failed.error().is_retryable()), (ErrorKind::Throttled, false), "{failed}");
-    assert_eq!(failed.report().rows_uncommitted(), 6);
+    let report = failed.report();
+    assert_eq!((report.rows_written, report.rows_committed, report.rows_buffered + report.rows_uncommitted), (9, 3, 6));
     service.clear_faults();
     let (name, left) = failed.into_uncommitted().unwrap().remove(0);
     let mut channel = pipe_of(&service).channel(name).open().unwrap();

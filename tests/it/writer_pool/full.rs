@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::{Error, ErrorKind, PoolHandle};
+use snowpipe_streaming::{Error, ErrorKind, PoolHandle, WriterPool};
 
 use super::{SOON, impatient, landed_in_order, patient, requests_to, until, write_all};
 use crate::support::{row, rows};
+
+const QUEUE_BYTES: usize = 4_000_000;
 
 /// Longer than a thread needs to fill a queue of a few rows.
 const A_WHILE: Duration = Duration::from_secs(2);
@@ -103,7 +105,7 @@ fn a_row_too_long_for_any_request_is_not_taken() {
 #[test]
 fn what_is_not_committed_is_bounded_through_an_outage() {
     let service = Emulator::start().unwrap();
-    let pool = impatient(&service).channels(2).queue_bytes(4_000_000).write_timeout(SOON).start().unwrap();
+    let pool = impatient(&service).channels(2).queue_bytes(QUEUE_BYTES).write_timeout(SOON).start().unwrap();
     let handle = pool.handle();
     service.inject(Fault::status(Endpoint::Append, 503).times(1_000_000));
     service.inject(Fault::status(Endpoint::Open, 503).times(1_000_000));
@@ -123,7 +125,8 @@ fn what_is_not_committed_is_bounded_through_an_outage() {
             Err(error) => refusal = Some(error),
         }
         // Between two attempts a full queue may still be packed.
-        refusal.is_some() && taken * 600_000 >= WriterPoolLimits::RETAINED
+        // Room for a full request, an eighth of it, is kept free.
+        refusal.is_some() && pool.report().memory > WriterPool::RETAINED_BYTES / 8 * 7
     });
     let error = refusal.unwrap();
     assert_eq!(
@@ -132,15 +135,8 @@ fn what_is_not_committed_is_bounded_through_an_outage() {
         "{error}"
     );
     assert!(error.to_string().contains("all queues are full; the last failure: "), "{error}");
-    assert!(taken * 600_000 <= WriterPoolLimits::MOST, "{taken}");
+    let memory = pool.report().memory;
+    assert!(memory <= WriterPool::RETAINED_BYTES + QUEUE_BYTES, "{memory}");
     service.clear_faults();
     assert_eq!(pool.close(SOON).unwrap().rows_committed, taken);
-}
-
-struct WriterPoolLimits;
-
-impl WriterPoolLimits {
-    const RETAINED: u64 = 32_000_000;
-    /// And the queues, and a request of each channel.
-    const MOST: u64 = 32_000_000 + 4_000_000 + 2 * 4_000_000;
 }
