@@ -5,7 +5,7 @@ use std::time::Duration;
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::ErrorKind;
 
-use super::{CHANNEL, NEVER, SOON, impatient, landed_in_order, patient, sent, until, write_all};
+use super::{CHANNEL, NEVER, SOON, impatient, landed_in_order, patient, requests_to, sent, until, write_all};
 use crate::support::{landed, logged, pipe_of, row, rows};
 
 #[test]
@@ -106,6 +106,29 @@ fn what_was_never_sent_is_handed_back_with_tokens_and_can_be_stored_by_other_mea
     channel.wait_for_commit(last, SOON).unwrap();
     assert_eq!(landed(&service), rows(1..=9));
     assert!(sent(&service)[CHANNEL].ends_with(&["4-9".into()]), "{:?}", sent(&service));
+}
+
+#[test]
+fn rows_that_are_still_queued_are_handed_back_behind_those_that_were_sent() {
+    let service = Emulator::start().unwrap();
+    let pool = patient(&service).start().unwrap();
+    let handle = pool.handle();
+    service.inject(Fault::delay(Endpoint::Append, Duration::from_secs(2)));
+    write_all(&handle, [1]);
+    handle.commit(Duration::ZERO).unwrap_err();
+    until("the thread has sent a request", || requests_to(&service, "/rows") == 1);
+    write_all(&handle, 2..=4);
+    let failed = pool.close(Duration::ZERO).unwrap_err();
+    assert_eq!((failed.report().rows_buffered, failed.report().rows_uncommitted), (3, 1));
+    let (name, left) = failed.into_uncommitted().unwrap().remove(0);
+    let mut channel = pipe_of(&service).channel(name).open().unwrap();
+    let left = left.after(channel.committed_offset());
+    assert_eq!(left.rows(), 3, "the first was on its way");
+    channel.append(&left).unwrap();
+    let last = channel.sent_offset().cloned().unwrap();
+    channel.wait_for_commit(last, SOON).unwrap();
+    assert_eq!(landed(&service), rows(1..=4));
+    assert_eq!(sent(&service)[CHANNEL], ["1-1", "2-4"]);
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn what_needs_a_person_is_told_at_once_and_the_pool_goes_on_when_it_is_removed()
     assert_eq!(pool.report().channels_failing, 1);
     let error = handle.commit(SOON).unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, Some("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED")));
+    assert!(!error.is_retryable(), "it was not waited for");
     service.clear_faults();
     until("the pool has tried again", || pool.report().channels_failing == 0);
     write_all(&handle, [last + 1]);
