@@ -59,6 +59,11 @@ impl Pipe {
         self.with_stop(Stop::by(handle))
     }
 
+    /// The same pipe, whose calls this handle can stop, too.
+    pub(crate) fn also_stopped_by(&self, handle: &StopHandle) -> Pipe {
+        self.with_stop(self.stop().or_by(handle))
+    }
+
     /// The same pipe, with calls that nothing can stop.
     pub(crate) fn unstoppable(&self) -> Pipe {
         self.with_stop(Stop::default())

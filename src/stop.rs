@@ -45,22 +45,27 @@ impl StopHandle {
     }
 }
 
-/// What may end a call early, if anything may.
+/// What may end a call early, if anything may: each of these.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stop(Option<StopHandle>);
+pub(crate) struct Stop(Vec<StopHandle>);
 
 impl Stop {
     pub(crate) fn by(handle: &StopHandle) -> Stop {
-        Stop(Some(handle.clone()))
+        Stop(vec![handle.clone()])
+    }
+
+    /// The same, or another handle.
+    pub(crate) fn or_by(&self, handle: &StopHandle) -> Stop {
+        Stop(self.0.iter().chain([handle]).cloned().collect())
     }
 
     /// This one if it can stop anything, otherwise the other.
     pub(crate) fn or(self, other: &Stop) -> Stop {
-        Stop(self.0.or_else(|| other.0.clone()))
+        if self.0.is_empty() { other.clone() } else { self }
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.0.as_ref().is_some_and(StopHandle::is_stopped)
+        self.0.iter().any(StopHandle::is_stopped)
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -69,7 +74,7 @@ impl Stop {
 
     /// How long to wait for something else before looking here again; `None` if there is nothing to look for.
     pub(crate) fn look_after(&self) -> Option<Duration> {
-        self.0.as_ref().map(|_| TICK)
+        if self.0.is_empty() { None } else { Some(TICK) }
     }
 }
 
@@ -105,5 +110,6 @@ mod tests {
         second.stop();
         assert!(Stop::default().or(&Stop::by(&second)).is_stopped());
         assert!(!Stop::by(&first).or(&Stop::by(&second)).is_stopped());
+        assert!(Stop::by(&first).or_by(&second).is_stopped() && Stop::by(&second).or_by(&first).is_stopped());
     }
 }

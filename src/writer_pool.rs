@@ -81,6 +81,9 @@ use crate::rows::Batch;
 /// - A second writer on a channel, or rows that are lost (`Conflict`, `Unconfirmed`): the pool ends. The other channels
 ///   deliver what they have, every write fails, and `close` hands back the rows of that channel.
 ///
+/// - A pipe that is [stopped](crate::Pipe::stopped_by): the pool ends with the next request, with `Stopped`; `close` hands back
+///   what is not known to be committed.
+///
 /// A failure is logged as a warning when it begins.
 pub struct WriterPool {
     core: Arc<PoolCore>,
@@ -117,8 +120,8 @@ impl WriterPool {
     ///
     /// # Blocking
     ///
-    /// Until the last commit, at most for `timeout` and then for the requests in progress, which end with the client's retry
-    /// budget at the latest. A failure that needs a person ends it after one more attempt.
+    /// Until the last commit, at most for `timeout`, a second more and the requests in progress, which the client's response
+    /// timeout bounds. A failure that needs a person ends it after one more attempt.
     ///
     /// # Errors
     ///
@@ -133,7 +136,7 @@ impl WriterPool {
 }
 
 /// What was not closed ends at once: its threads send nothing beyond the requests in progress, and what is not committed is
-/// gone, with a warning in the log. Waits for these requests.
+/// gone, with a warning in the log. Waits for these requests, which the client's response timeout bounds, and a second at most.
 impl Drop for WriterPool {
     fn drop(&mut self) {
         let threads = std::mem::take(&mut self.threads);

@@ -9,9 +9,7 @@ use super::channel_thread;
 use super::core::{PoolCore, closed};
 use super::feeder::{FeederLimits, Remains};
 use super::names::{channel_names, check_unopened};
-use super::progress::ChannelStage;
-use super::row_queue::{Course, QueueLimits, RowQueue};
-use crate::clock::FOREVER;
+use super::row_queue::{QueueLimits, RowQueue};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
@@ -133,7 +131,7 @@ impl WriterPoolBuilder {
             commit_timeout: self.commit_timeout,
         };
         let queues = names.iter().map(|_| RowQueue::new(self.limits())).collect();
-        let core = Arc::new(PoolCore::new(self.pipe, self.name, queues, self.write_timeout));
+        let core = Arc::new(PoolCore::new(&self.pipe, self.name, queues, self.write_timeout));
         let (mut threads, mut started) = (Vec::new(), Ok(()));
         for (index, channel) in names.into_iter().enumerate() {
             match channel_thread::start(&core, index, channel, self.open_timeout, limits) {
@@ -144,7 +142,7 @@ impl WriterPoolBuilder {
                 }
             }
         }
-        match started.and_then(|()| wait_until_open(&core)) {
+        match started.and_then(|()| core.wait_until_open()) {
             Ok(()) => Ok(WriterPool::new(core, threads)),
             Err(error) => Err(give_up(&core, threads, error)),
         }
@@ -174,16 +172,9 @@ impl WriterPoolBuilder {
     }
 }
 
-/// The first failure in the order of the channels, when none is being opened any more.
-fn wait_until_open(core: &PoolCore) -> Result<(), Error> {
-    core.wait_until(core.clock().now().deadline(FOREVER), |view| view.progress.stage != ChannelStage::Opening);
-    let failure = |queue: &RowQueue| queue.look(|view| view.progress.standing.failure().cloned());
-    core.queues.iter().find_map(failure).map_or(Ok(()), Err)
-}
-
 fn give_up(core: &PoolCore, threads: Vec<JoinHandle<Remains>>, error: Error) -> Error {
     core.refuse(&closed());
-    core.set_course(Course::Abandon);
+    core.abandon();
     for thread in threads {
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);

@@ -5,13 +5,16 @@ use super::progress::{ChannelProgress, ChannelStage, Standing};
 use super::report::PoolReport;
 use super::row_queue::{Course, QueueView, RowQueue};
 use super::signal::Signal;
-use crate::clock::{Clock, Deadline};
+use crate::clock::{Clock, Deadline, FOREVER};
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
+use crate::stop::StopHandle;
 
 /// What the producers, the threads of the channels and the pool itself share.
 pub(super) struct PoolCore {
+    /// Its calls end with the pool.
     pub(super) pipe: Pipe,
+    end: StopHandle,
     /// As it was given.
     pub(super) name: String,
     pub(super) queues: Vec<RowQueue>,
@@ -23,9 +26,9 @@ pub(super) struct PoolCore {
 }
 
 impl PoolCore {
-    pub(super) fn new(pipe: Pipe, name: String, queues: Vec<RowQueue>, write_timeout: Duration) -> PoolCore {
-        let (signal, next_handle) = (Signal::default(), AtomicUsize::default());
-        PoolCore { pipe, name, queues, signal, write_timeout, next_handle }
+    pub(super) fn new(pipe: &Pipe, name: String, queues: Vec<RowQueue>, write_timeout: Duration) -> PoolCore {
+        let (end, signal, next_handle) = (StopHandle::new(), Signal::default(), AtomicUsize::default());
+        PoolCore { pipe: pipe.also_stopped_by(&end), end, name, queues, signal, write_timeout, next_handle }
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
@@ -43,9 +46,19 @@ impl PoolCore {
         self.signal.notify();
     }
 
-    pub(super) fn set_course(&self, course: Course) {
-        self.queues.iter().for_each(|queue| queue.set_course(course));
-        self.signal.notify();
+    /// The threads send everything, and end when it is committed.
+    pub(super) fn finish(&self) {
+        self.queues.iter().for_each(|queue| queue.set_course(Course::Finish));
+    }
+
+    /// The threads end, after the requests in progress.
+    pub(super) fn abandon(&self) {
+        self.end.stop();
+        self.queues.iter().for_each(|queue| queue.set_course(Course::Abandon));
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.end.is_stopped()
     }
 
     pub(super) fn set_progress(&self, index: usize, progress: ChannelProgress) {
@@ -55,17 +68,35 @@ impl PoolCore {
         self.signal.notify();
     }
 
-    /// Waits until all queues are as they should be; false if they are not at the deadline.
-    pub(super) fn wait_until(&self, deadline: Deadline, is_so: impl Fn(&QueueView<'_>) -> bool) -> bool {
+    /// Waits until all channels are open, or returns the failure of one.
+    pub(super) fn wait_until_open(&self) -> Result<(), Error> {
+        let forever = self.clock().now().deadline(FOREVER);
         loop {
             let seen = self.signal.changes();
-            if self.queues.iter().all(|queue| queue.look(&is_so)) {
-                return true;
+            let failure = |queue: &RowQueue| queue.look(|view| view.progress.standing.failure().cloned());
+            if let Some(error) = self.queues.iter().find_map(failure) {
+                return Err(error);
             }
-            if !self.signal.wait_beyond(seen, deadline, self.clock()) {
-                return false;
+            if self.are_all(|stage| stage != ChannelStage::Opening) {
+                return Ok(());
+            }
+            self.signal.wait_beyond(seen, forever, self.clock());
+        }
+    }
+
+    /// Waits until all threads have ended, at most until the deadline.
+    pub(super) fn wait_until_ended(&self, deadline: Deadline) {
+        loop {
+            let seen = self.signal.changes();
+            let have_ended = self.are_all(|stage| stage == ChannelStage::Ended);
+            if have_ended || !self.signal.wait_beyond(seen, deadline, self.clock()) {
+                return;
             }
         }
+    }
+
+    fn are_all(&self, is_so: impl Fn(ChannelStage) -> bool) -> bool {
+        self.queues.iter().all(|queue| queue.look(|view| is_so(view.progress.stage)))
     }
 
     /// Waits until all rows that were taken in before are committed.
@@ -129,7 +160,9 @@ fn outlook(view: &QueueView<'_>, rows: u64) -> Outlook {
 
 /// For whoever has a handle of a pool that is closed.
 pub(super) fn closed() -> Error {
-    Error::new(ErrorKind::Stopped, "the writer pool was closed").advise("start another one for more rows")
+    Error::new(ErrorKind::Stopped, "the writer pool was closed")
+        .not_retryable()
+        .advise("start another one for more rows")
 }
 
 fn overdue(timeout: Duration) -> Error {

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::core::{PoolCore, closed};
 use super::feeder::Remains;
-use super::progress::ChannelStage;
 use super::report::PoolReport;
-use super::row_queue::Course;
 use crate::channel::rows_rejected;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::rows::Batch;
@@ -115,9 +113,9 @@ pub(super) fn close(
 ) -> Result<PoolReport, PoolCloseError> {
     let deadline = core.clock().now().deadline(timeout);
     core.refuse(&closed());
-    core.set_course(Course::Finish);
-    core.wait_until(deadline, |view| view.progress.stage == ChannelStage::Ended);
-    core.set_course(Course::Abandon);
+    core.finish();
+    core.wait_until_ended(deadline);
+    core.abandon();
     let join = |thread: JoinHandle<_>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let mut remains: Vec<_> = threads.into_iter().map(join).collect();
     let report = core.report();
@@ -134,7 +132,7 @@ pub(super) fn close(
 /// Ends the threads; for a pool that nobody has closed.
 pub(super) fn abandon(core: &PoolCore, threads: Vec<JoinHandle<Remains>>) {
     core.refuse(&closed());
-    core.set_course(Course::Abandon);
+    core.abandon();
     for thread in threads {
         // Whatever made it panic has been told when it happened.
         let _ = thread.join();

@@ -7,7 +7,7 @@ use super::progress::{ChannelProgress, ChannelStage, Standing};
 use super::row_queue::{Plan, Work};
 use crate::channel::Channel;
 use crate::delivery::{Delivery, Effort};
-use crate::error::{Error, one_line};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::rows::{Batch, Compressor, Payload, Payloads, PoolOffset};
 use crate::snowflake::status::ChannelStatus;
 
@@ -194,7 +194,12 @@ impl Feeder {
     fn note(&mut self, result: Result<(), Error>) -> bool {
         self.tell_rejected();
         let Err(error) = result else { return true };
-        let has_ended = self.delivery.check_ended().is_err();
+        let is_stopped = error.kind() == ErrorKind::Stopped;
+        if is_stopped && self.core.is_abandoned() {
+            // An earlier failure says more.
+            return false;
+        }
+        let has_ended = is_stopped || self.delivery.check_ended().is_err();
         if has_ended {
             self.core.refuse(&ended(&error));
         }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::ErrorKind;
+use snowpipe_streaming::{ErrorKind, Pipe, StopHandle};
 
 use super::{CHANNEL, NEVER, SOON, impatient, landed_in_order, patient, requests_to, sent, until, write_all};
-use crate::support::{landed, logged, pipe_of, row, rows};
+use crate::support::{builder_of, landed, logged, pipe_of, row, rows};
 
 #[test]
 fn a_closed_pool_refuses_rows_and_has_committed_those_before() {
@@ -155,6 +155,79 @@ fn a_pool_that_is_dropped_sends_nothing_more_and_says_what_it_had() {
     drop(clean);
     assert_eq!(logged(log::Level::Warn, "writer pool dropped-clean").len(), 0);
     assert_eq!(landed_in_order(&service), rows([1, 2, 3, 9]));
+}
+
+/// Retries a request for longer than any test waits.
+fn stubborn_pipe(service: &Emulator) -> Pipe {
+    builder_of(service).retry_budget(NEVER).build().unwrap().table("DEMO", "PUBLIC", "EVENTS")
+}
+
+#[test]
+fn neither_a_close_nor_a_drop_waits_for_the_end_of_an_outage() {
+    let service = Emulator::start().unwrap();
+    for is_closed in [true, false] {
+        let pool = stubborn_pipe(&service).writer_pool("w").channels(2).max_age(NEVER).start().unwrap();
+        service.inject(Fault::status(Endpoint::Append, 503).times(1_000_000));
+        write_all(&pool.handle(), [1]);
+        pool.handle().commit(Duration::ZERO).unwrap_err();
+        until("the request is being repeated", || service.requests().iter().any(|seen| seen.status == Some(503)));
+        if is_closed {
+            let failed = pool.close(Duration::ZERO).unwrap_err();
+            assert_eq!(failed.error().kind(), ErrorKind::Timeout, "{failed}");
+            assert_eq!(failed.into_uncommitted().unwrap()[0].1.rows(), 1);
+        } else {
+            drop(pool);
+        }
+        service.clear_faults();
+    }
+    assert_eq!(landed(&service), "");
+}
+
+#[test]
+fn a_start_that_fails_does_not_wait_for_a_channel_that_is_still_being_opened() {
+    let service = Emulator::start().unwrap();
+    service.hold_commits(true);
+    let earlier = patient(&service).channels(2).start().unwrap();
+    let handles = [earlier.handle(), earlier.handle()];
+    write_all(&handles[0], [1]);
+    write_all(&handles[1], [2]);
+    handles[0].commit(Duration::ZERO).unwrap_err();
+    until("rows are on their way", || requests_to(&service, "/rows") == 2);
+    drop(earlier);
+    let opens = || service.requests().iter().filter(|request| request.method == "PUT").count();
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| impatient(&service).channels(2).open_timeout(NEVER).start());
+        until("both channels wait for the commit of the earlier rows", || opens() > 4);
+        service.inject(Fault::status(Endpoint::Open, 404).body("{}").times(1));
+        assert_eq!(starting.join().unwrap().unwrap_err().kind(), ErrorKind::Refused);
+    });
+}
+
+#[test]
+fn a_handle_that_stops_the_pipe_ends_the_pool() {
+    let service = Emulator::start().unwrap();
+    let stop = StopHandle::new();
+    let pool = stubborn_pipe(&service).stopped_by(&stop).writer_pool("w").max_age(NEVER).start().unwrap();
+    let handle = pool.handle();
+    write_all(&handle, 1..=2);
+    handle.commit(SOON).unwrap();
+    service.inject(Fault::status(Endpoint::Append, 503).times(1_000_000));
+    write_all(&handle, 3..=4);
+    handle.commit(Duration::ZERO).unwrap_err();
+    until("the request is being repeated", || service.requests().iter().any(|seen| seen.status == Some(503)));
+    stop.stop();
+    let error = handle.commit(SOON).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Stopped, false), "{error}");
+    let error = handle.write_json(row(5).as_bytes()).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Stopped, false), "{error}");
+    assert!(
+        error.to_string().ends_with("the writer pool has ended: close it, which hands back what is not committed"),
+        "{error}"
+    );
+    let failed = pool.close(SOON).unwrap_err();
+    assert_eq!((failed.error().kind(), failed.report().rows_committed), (ErrorKind::Stopped, 2), "{failed}");
+    assert_eq!(failed.into_uncommitted().unwrap()[0].1.rows(), 2);
+    assert_eq!(landed(&service), rows(1..=2));
 }
 
 #[test]
