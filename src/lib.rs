@@ -30,7 +30,8 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `zstd` | yes | request bodies are compressed; without it they are sent as they are |
+//! | `zstd` | yes | request bodies are compressed, and zstd files unpacked; without it bodies are sent as they are |
+//! | `gzip` | no | gzip files are unpacked |
 //! | `emulator` | no | a service on loopback for tests without an account: see the `emulator` module |
 //! | `hiiretail` | no | groups, roles and permissions of Hii Retail: see the module `hiiretail` |
 //! | `platform-verifier` | no | trusts the roots of the operating system instead of the bundled ones |
@@ -51,7 +52,7 @@
 struct Readme;
 
 mod loader;
-pub use loader::{BadRow, LoadReport, Loader, Source};
+pub use loader::{BadRow, FileLoad, LoadReport, Loader, Source};
 mod writer;
 pub use writer::{CloseError, Writer, WriterReport};
 mod writer_pool;

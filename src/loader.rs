@@ -2,23 +2,34 @@ mod bad_rows;
 mod batch_reader;
 mod channel_count;
 mod channel_load;
+mod content;
+mod default_channel;
+mod element_reader;
 mod file_range;
 mod fill;
+#[cfg(feature = "gzip")]
+mod gunzip;
 mod line_reader;
 mod lines;
+mod many_files;
 mod parallel;
 mod partition;
 mod partition_queue;
 mod partitioner;
 mod pipeline;
 mod progress;
+mod read_buffer;
 mod report;
 mod resume_point;
 mod row_check;
 mod row_error;
+mod row_reader;
 mod run;
 mod source;
 mod stopping;
+mod unpacked;
+#[cfg(feature = "zstd")]
+mod unzstd;
 mod values;
 
 use std::fmt;
@@ -28,10 +39,11 @@ use std::time::Duration;
 
 use self::bad_rows::Allowance;
 pub use self::bad_rows::BadRow;
+use self::many_files::ChannelNaming;
+pub use self::many_files::FileLoad;
 use self::progress::{Baseline, Progress};
 pub use self::report::LoadReport;
 pub use self::source::Source;
-use crate::channel::rows_rejected as rejected_rows;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
@@ -64,11 +76,14 @@ use crate::snowflake::status::ChannelStatus;
 /// ```
 pub struct Loader<'p> {
     settings: Settings,
+    naming: ChannelNaming,
     channels: u64,
     max_errors: u64,
     on_progress: Option<OnProgress<'p>>,
     on_bad_row: Option<OnBadRow<'p>>,
     report: LoadReport,
+    /// Of several files the one that is loaded.
+    file: usize,
 }
 
 /// What the load of each channel needs.
@@ -120,8 +135,16 @@ impl<'p> Loader<'p> {
             accept_plain_offsets: false,
             pipelined: false,
         };
-        let report = LoadReport::default();
-        Loader { settings, channels: 1, max_errors: 0, on_progress: None, on_bad_row: None, report }
+        Loader {
+            settings,
+            naming: ChannelNaming::Given,
+            channels: 1,
+            max_errors: 0,
+            on_progress: None,
+            on_bad_row: None,
+            report: LoadReport::default(),
+            file: 0,
+        }
     }
 
     /// Upper bound of one request's rows in bytes before compression; a longer row goes alone. From 1 to
@@ -292,10 +315,16 @@ impl<'p> Loader<'p> {
     ///
     /// If several channels fail, the error of the first in their order is returned, a conflict found in a file before all
     /// others, and a stop after them; the failure of a source that is read once comes before all of them.
-    pub fn load(&mut self, source: Source<'_>) -> Result<LoadReport, Error> {
-        self.report = LoadReport::default();
+    pub fn load(&mut self, mut source: Source<'_>) -> Result<LoadReport, Error> {
+        self.report = LoadReport { file: self.file, ..LoadReport::default() };
+        if self.naming == ChannelNaming::ForSource && !self.name_channel(&mut source)? {
+            return Ok(self.report.clone());
+        }
         self.check_settings()?;
-        let statuses = self.run(source).map_err(|error| self.resumable(self.told(error)))?;
+        let packed = source.packed();
+        let ran = self.run(source);
+        let blamed = ran.map_err(|error| packed.map_or(error.clone(), |packed| packed.blame(error)));
+        let statuses = blamed.map_err(|error| self.resumable(self.told(error)))?;
         self.check_lost(&statuses)?;
         Ok(self.report.clone())
     }
@@ -304,17 +333,19 @@ impl<'p> Loader<'p> {
     fn run(&mut self, source: Source<'_>) -> Result<Vec<ChannelStatus>, Error> {
         let on_bad_row = self.on_bad_row.as_mut().map(|callback| &mut **callback as _);
         let allowance = Allowance::new(self.max_errors, on_bad_row);
-        let callback = &mut self.on_progress;
-        let mut on_progress = |report: &LoadReport| callback.iter_mut().for_each(|callback| callback(report));
+        let (callback, file) = (&mut self.on_progress, self.file);
+        let mut on_progress = |report: &LoadReport| {
+            callback.iter_mut().for_each(|callback| callback(&LoadReport { file, ..report.clone() }));
+        };
         let baseline = Baseline::now(&self.settings.pipe);
         let progress = Progress::new(&self.settings.pipe, baseline, &mut on_progress).counting(allowance.left_out());
         let load = self.settings.load(self.channels, source, progress, &allowance);
         let bad_rows = allowance.left_out().load(Ordering::Relaxed);
-        self.report = LoadReport { bad_rows, ..load.0 };
+        self.report = LoadReport { bad_rows, file, ..load.0 };
         load.1
     }
 
-    fn check_settings(&self) -> Result<(), Error> {
+    pub(super) fn check_settings(&self) -> Result<(), Error> {
         let refuse = |happened: String| {
             let attempted = format!("load through channel {}", self.settings.channel);
             Err(Error::new(ErrorKind::Config, happened).attempting(attempted).advise("correct the setting"))
@@ -334,28 +365,6 @@ impl<'p> Loader<'p> {
             return refuse("several channels have no common offset to expect".into());
         }
         Ok(())
-    }
-
-    /// An error if more rows of the source are lost than are allowed, in this run or before.
-    fn check_lost(&self, statuses: &[ChannelStatus]) -> Result<(), Error> {
-        let LoadReport { rows_rejected, rows_rejected_before: before, bad_rows, .. } = self.report;
-        let rejected = rows_rejected + before;
-        if rejected.saturating_add(bad_rows) <= self.max_errors {
-            return Ok(());
-        }
-        let reported = statuses.iter().find(|status| status.last_error_message().is_some()).or(statuses.first());
-        let error = rejected_rows(rejected, reported.unwrap_or(&ChannelStatus::default()));
-        let mut facts = Vec::new();
-        facts.extend((before > 0).then(|| format!("{before} of them in earlier runs")));
-        facts.extend(
-            (bad_rows > 0).then(|| format!("{bad_rows} more left out, of {} allowed together", self.max_errors)),
-        );
-        let attempted = format!("store all rows through channel {}", self.settings.channel);
-        Err(match facts.is_empty() {
-            true => error,
-            false => error.advise(format!("{}; max_errors allows them once they are dealt with", facts.join(", "))),
-        }
-        .attempting(attempted))
     }
 
     /// The report of the last load, also if it failed.

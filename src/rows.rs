@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub(crate) use self::check::{check_json, check_trusted_json};
 use self::check::{check_object_start, check_size, refuse};
-pub(crate) use self::fingerprint::{Fingerprint, is_blank};
+pub(crate) use self::fingerprint::{Fingerprint, is_blank, trimmed};
 pub use self::offset_token::OffsetToken;
 pub(crate) use self::offset_token::{PoolOffset, RowOffset, offset_or_none};
 use self::offsets::Offsets;

@@ -1,6 +1,6 @@
 use super::bad_rows::Allowance;
 use super::fill::{Fill, MAX_FILL_TIME};
-use super::lines::{Bytes, Lines};
+use super::lines::Lines;
 use super::partition::Partition;
 use super::partition_queue::QueueReader;
 use super::resume_point::ResumePoint;
@@ -30,7 +30,7 @@ pub(super) enum ReadOutcome {
 }
 
 enum Rows<'s> {
-    Lines(Lines<'s>),
+    Lines(Box<Lines<'s>>),
     Values(Values<'s>),
     Queue(QueueReader<'s>),
 }
@@ -38,10 +38,11 @@ enum Rows<'s> {
 impl<'s> BatchReader<'s> {
     /// Reads the rows of one partition out of the whole source.
     pub(super) fn new(source: Source<'s>, partition: Partition, allowance: &'s Allowance<'s>) -> BatchReader<'s> {
-        let (name, check) = (source.name.clone(), RowCheck::new(source.check_line, allowance));
+        let (name, check) = (source.name.clone(), RowCheck::of(&source, allowance));
+        let lines = |lines| Rows::Lines(Box::new(lines));
         let input = match source.input {
-            Input::File(file) => Rows::Lines(Lines::new(source.name, Bytes::File(file), check, partition)),
-            Input::Stream(reader) => Rows::Lines(Lines::new(source.name, Bytes::Stream(reader), check, partition)),
+            Input::File(file) => lines(Lines::of_file(source.name, file, check, partition)),
+            Input::Stream(text) => lines(Lines::of_stream(source.name, text, check, partition)),
             Input::Values(next) => Rows::Values(Values::new(next, check)),
         };
         BatchReader { name, input, failure: None }

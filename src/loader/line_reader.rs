@@ -1,19 +1,14 @@
 use std::io::{self, Read};
 
-use crate::rows::{Batch, is_blank};
+use super::read_buffer::{MAX_KEPT_BYTES, ReadBuffer};
+use crate::rows::is_blank;
 
 /// Reads lines through one reused buffer and knows the position and the byte offset of each.
 #[derive(Debug, Default)]
 pub(super) struct LineReader {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Byte offset of the next line in the input.
-    offset: u64,
+    buffer: ReadBuffer,
     /// Number of the line read last; the first is 1.
     number: u64,
-    /// The input has ended, which is final: reading on might find what came later.
-    has_ended: bool,
 }
 
 /// What follows in the input.
@@ -25,10 +20,13 @@ pub(super) enum Next<'l> {
     End,
 }
 
-/// A line without its line break.
+/// A line without its line break, or an element of a JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line<'l> {
+    /// What is sent and compared.
     pub(super) text: &'l [u8],
+    /// What the source has there, if that is another text.
+    pub(super) raw: Option<&'l [u8]>,
     /// False for a last line without line break: whoever writes it may not have finished.
     pub(super) is_terminated: bool,
 }
@@ -36,18 +34,22 @@ pub(super) struct Line<'l> {
 /// Why no line could be read.
 #[derive(Debug)]
 pub(super) enum LineError {
+    /// The line is longer than what is kept of one.
     TooLong,
+    /// The text is broken there, so that the next row cannot be found.
+    Broken(String),
     Io(io::Error),
 }
 
 impl LineReader {
     /// Follows a seek of the input to the line after this one.
     pub(super) fn moved_to(&mut self, offset: u64, number: u64) {
-        (self.start, self.end, self.offset, self.number, self.has_ended) = (0, 0, offset, number, false);
+        self.buffer.moved_to(offset);
+        self.number = number;
     }
 
     pub(super) fn offset(&self) -> u64 {
-        self.offset
+        self.buffer.offset()
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -60,22 +62,22 @@ impl LineReader {
     pub(super) fn peek(&mut self, input: &mut dyn Read, may_read: impl Fn() -> bool) -> Result<Next<'_>, LineError> {
         let mut searched = 0;
         loop {
-            let unread = &self.buffer[self.start..self.end];
+            let unread = self.buffer.unread();
             if let Some(found) = memchr::memchr(b'\n', &unread[searched..]) {
                 return Ok(self.line(searched + found, true));
             }
             searched = unread.len();
-            if searched > MAX_LINE_BYTES {
+            if searched > MAX_KEPT_BYTES {
                 return Err(LineError::TooLong);
             }
             if !may_read() {
                 return Ok(Next::NotBuffered);
             }
-            let before = self.offset;
-            if self.read_more(input).map_err(LineError::Io)? == 0 {
+            let before = self.offset();
+            if self.buffer.read_more(input).map_err(LineError::Io)? == 0 {
                 return Ok(if searched > 0 { self.line(searched, false) } else { Next::End });
             }
-            if self.offset != before {
+            if self.offset() != before {
                 // A byte order mark that came in pieces is complete only now, and is no part of the line.
                 searched = 0;
             }
@@ -84,22 +86,19 @@ impl LineReader {
 
     /// Goes past the peeked line, given its length.
     pub(super) fn advance(&mut self, length: usize) {
-        let with_break = (length + 1).min(self.end - self.start);
-        self.start += with_break;
-        self.offset += with_break as u64;
+        self.buffer.consume(length + 1);
         self.number += 1;
     }
 
     /// Goes past a line of any length, without keeping it.
     pub(super) fn discard_line(&mut self, input: &mut dyn Read) -> io::Result<()> {
         loop {
-            if let Some(length) = memchr::memchr(b'\n', &self.buffer[self.start..self.end]) {
+            if let Some(length) = memchr::memchr(b'\n', self.buffer.unread()) {
                 self.advance(length);
                 return Ok(());
             }
-            self.offset += (self.end - self.start) as u64;
-            self.start = self.end;
-            if self.read_more(input)? == 0 {
+            self.buffer.consume(usize::MAX);
+            if self.buffer.read_more(input)? == 0 {
                 self.number += 1;
                 return Ok(());
             }
@@ -107,37 +106,14 @@ impl LineReader {
     }
 
     fn line(&self, length: usize, is_terminated: bool) -> Next<'_> {
-        Next::Line(Line { text: &self.buffer[self.start..self.start + length], is_terminated })
-    }
-
-    fn read_more(&mut self, input: &mut dyn Read) -> io::Result<usize> {
-        if self.has_ended {
-            return Ok(0);
-        }
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        if self.buffer.len() - self.end < CHUNK {
-            self.buffer.resize(self.end + CHUNK.max(self.end), 0);
-        }
-        let read = loop {
-            match input.read(&mut self.buffer[self.end..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result?,
-            }
-        };
-        self.end += read;
-        self.has_ended = read == 0;
-        if self.offset == 0 && self.buffer[..self.end].starts_with(BYTE_ORDER_MARK) {
-            (self.start, self.offset) = (BYTE_ORDER_MARK.len(), BYTE_ORDER_MARK.len() as u64);
-        }
-        Ok(read)
+        Next::Line(Line { text: &self.buffer.unread()[..length], raw: None, is_terminated })
     }
 }
 
 impl<'l> Line<'l> {
     /// As the source has it: what is kept of a row that is left out.
     pub(super) fn as_it_stands(&self) -> &'l [u8] {
-        self.text
+        self.raw.unwrap_or(self.text)
     }
 
     /// Whether there is no row on it.
@@ -146,16 +122,9 @@ impl<'l> Line<'l> {
     }
 }
 
-/// Large enough that system calls cost nothing beside parsing.
-const CHUNK: usize = 256 * 1024;
-
-/// A row and the blanks around it.
-const MAX_LINE_BYTES: usize = Batch::MAX_ROW_BYTES + CHUNK;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
 #[cfg(test)]
 mod tests {
+    use super::super::read_buffer::CHUNK;
     use super::*;
 
     /// Gives a few bytes at a time.
@@ -169,7 +138,7 @@ mod tests {
     }
 
     fn whole(text: &[u8]) -> Next<'_> {
-        Next::Line(Line { text, is_terminated: true })
+        Next::Line(Line { text, raw: None, is_terminated: true })
     }
 
     fn lines(text: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
@@ -205,7 +174,10 @@ mod tests {
             Next::NotBuffered,
             "whether it is the last line is not known yet"
         );
-        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(Line { text: b"c", is_terminated: false }));
+        assert_eq!(
+            lines.peek(&mut input, || true).unwrap(),
+            Next::Line(Line { text: b"c", raw: None, is_terminated: false })
+        );
     }
 
     #[test]
@@ -227,7 +199,10 @@ mod tests {
         let (mut lines, mut input) = (LineReader::default(), Bytewise(b"\xef\xbb\xbf\na"));
         assert_eq!(lines.peek(&mut input, || true).unwrap(), whole(b""));
         lines.advance(0);
-        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(Line { text: b"a", is_terminated: false }));
+        assert_eq!(
+            lines.peek(&mut input, || true).unwrap(),
+            Next::Line(Line { text: b"a", raw: None, is_terminated: false })
+        );
         assert_eq!(lines.offset(), 4);
     }
 
@@ -236,7 +211,7 @@ mod tests {
         let mut lines = LineReader::default();
         let error = lines.peek(&mut io::repeat(b'x'), || true).unwrap_err();
         assert!(matches!(error, LineError::TooLong));
-        assert!(lines.buffer.len() < 3 * MAX_LINE_BYTES);
+        assert!(lines.buffer.memory() < 3 * MAX_KEPT_BYTES);
     }
 
     #[test]
@@ -266,7 +241,10 @@ mod tests {
         }
 
         let (mut lines, mut input) = (LineReader::default(), Growing(0));
-        assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::Line(Line { text: b"a", is_terminated: false }));
+        assert_eq!(
+            lines.peek(&mut input, || true).unwrap(),
+            Next::Line(Line { text: b"a", raw: None, is_terminated: false })
+        );
         lines.advance(1);
         assert_eq!(lines.peek(&mut input, || true).unwrap(), Next::End);
         assert_eq!(input.0, 2);
@@ -275,7 +253,7 @@ mod tests {
     #[test]
     fn blanks_are_no_row() {
         for (text, is_blank) in [(&b""[..], true), (b" ", true), (b"\t\r", true), (b" {", false)] {
-            assert_eq!(Line { text, is_terminated: true }.is_blank(), is_blank);
+            assert_eq!(Line { text, raw: None, is_terminated: true }.is_blank(), is_blank);
         }
     }
 }

@@ -3,21 +3,24 @@ use std::io::Read;
 
 use super::file_range::FileRange;
 use super::fill::Fill;
-use super::line_reader::{LineError, LineReader, Next};
+use super::line_reader::{LineError, Next};
 use super::partition::Partition;
 use super::resume_point::ResumePoint;
 use super::row_check::RowCheck;
 use super::row_error::unreadable;
+use super::row_reader::{Format, RowReader};
+use super::source::TextStream;
+use super::unpacked::Unpacked;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, Fingerprint, RowOffset};
 
-/// A text with one row a line; the position is the line number.
+/// A text with one row a line, where the position is the line number, or elements of JSON, where it is their place.
 pub(super) struct Lines<'s> {
     name: String,
     bytes: Bytes<'s>,
     check: RowCheck<'s>,
     partition: Partition,
-    reader: LineReader,
+    reader: RowReader,
     /// Of the rows of the partition up to the line read last.
     fingerprint: Fingerprint,
     /// Where batches began, so that going back is a short read.
@@ -26,7 +29,7 @@ pub(super) struct Lines<'s> {
 
 pub(super) enum Bytes<'s> {
     File(FileRange),
-    Stream(Box<dyn Read + Send + 's>),
+    Stream(Unpacked<'s>),
 }
 
 #[derive(Clone, Copy, Default)]
@@ -55,8 +58,21 @@ struct Skipped {
 }
 
 impl<'s> Lines<'s> {
-    pub(super) fn new(name: String, bytes: Bytes<'s>, check: RowCheck<'s>, partition: Partition) -> Lines<'s> {
-        let (reader, fingerprint) = Default::default();
+    pub(super) fn of_file(name: String, file: FileRange, check: RowCheck<'s>, partition: Partition) -> Lines<'s> {
+        Lines::new(name, (RowReader::of(Format::Lines), Bytes::File(file)), check, partition)
+    }
+
+    pub(super) fn of_stream(
+        name: String,
+        text: TextStream<'s>,
+        check: RowCheck<'s>,
+        partition: Partition,
+    ) -> Lines<'s> {
+        Lines::new(name, (text.rows, Bytes::Stream(text.bytes)), check, partition)
+    }
+
+    fn new(name: String, text: (RowReader, Bytes<'s>), check: RowCheck<'s>, partition: Partition) -> Lines<'s> {
+        let ((reader, bytes), fingerprint) = (text, Fingerprint::default());
         let checkpoints = VecDeque::from([Checkpoint::default()]);
         Lines { name, bytes, check, partition, reader, fingerprint, checkpoints }
     }
@@ -67,16 +83,19 @@ impl<'s> Lines<'s> {
 
     pub(super) fn fill(&mut self, batch: &mut Batch, fill: &Fill<'_>) -> Result<(), Error> {
         let (reader, bytes, name) = (&mut self.reader, self.bytes.as_read(), &self.name);
+        let format = reader.format();
         loop {
             let number = reader.number() + 1;
             let line = match reader.peek(bytes, || batch.is_empty() || !fill.is_overdue()) {
                 Ok(Next::Line(line)) => line,
                 Ok(Next::NotBuffered | Next::End) => break,
                 Err(LineError::TooLong) if !self.partition.holds(number) => {
-                    reader.discard_line(bytes).map_err(|error| unreadable(name, number, LineError::Io(error)))?;
+                    reader
+                        .discard_line(bytes)
+                        .map_err(|error| unreadable(name, format, number, LineError::Io(error)))?;
                     continue;
                 }
-                Err(error) => return Err(unreadable(name, number, error)),
+                Err(error) => return Err(unreadable(name, format, number, error)),
             };
             let length = line.text.len();
             if self.partition.holds(number) && !line.is_blank() {
@@ -134,7 +153,7 @@ impl<'s> Lines<'s> {
     pub(super) fn check_unchanged(&mut self, last: ResumePoint) -> Result<(), Error> {
         let Bytes::File(file) = &mut self.bytes else { return Ok(()) };
         let modified = file.is_modified();
-        if !modified.map_err(|error| unreadable(&self.name, last.position(), LineError::Io(error)))? {
+        if !modified.map_err(|error| unreadable(&self.name, Format::Lines, last.position(), LineError::Io(error)))? {
             return Ok(());
         }
         file.move_to(0);
@@ -153,7 +172,7 @@ impl<'s> Lines<'s> {
     }
 
     fn skip_lines(&mut self, position: u64, passing: Passing) -> Result<Skipped, Error> {
-        let mut skipped = Skipped::default();
+        let (mut skipped, format) = (Skipped::default(), self.reader.format());
         while self.reader.number() < position {
             let number = self.reader.number() + 1;
             let bytes = self.bytes.as_read();
@@ -162,10 +181,10 @@ impl<'s> Lines<'s> {
                 Ok(Next::NotBuffered | Next::End) => break,
                 Err(LineError::TooLong) if !self.partition.holds(number) => {
                     let passed = self.reader.discard_line(bytes);
-                    passed.map_err(|error| unreadable(&self.name, number, LineError::Io(error)))?;
+                    passed.map_err(|error| unreadable(&self.name, format, number, LineError::Io(error)))?;
                     continue;
                 }
-                Err(error) => return Err(unreadable(&self.name, number, error)),
+                Err(error) => return Err(unreadable(&self.name, format, number, error)),
             };
             let length = line.text.len();
             if self.partition.holds(number) && !line.is_blank() {

@@ -109,7 +109,7 @@ impl<'l, 'a> ParallelLoad<'l, 'a> {
         let readers = readers.map(|queue| BatchReader::of_queue(&source.name, queue));
         let loads = channels.into_iter().zip(readers);
         let loads = loads.map(|(channel, reader)| PartitionLoad::Pending(channel, reader)).collect();
-        let check = RowCheck::new(source.check_line, self.allowance);
+        let check = RowCheck::of(&source, self.allowance);
         let partitioner = Partitioner::new(source.name.clone(), check, &queues, resumes);
         thread::scope(|scope| {
             let reading = scope.spawn(|| partitioner.run(source.input));

@@ -1,11 +1,12 @@
 use std::io::Read;
 
-use super::line_reader::{Line, LineReader, Next};
+use super::line_reader::{Line, Next};
 use super::partition::Partition;
 use super::partition_queue::{CloseOnDrop, PartitionQueue};
 use super::resume_point::ResumePoint;
 use super::row_check::RowCheck;
 use super::row_error::{at_row, unreadable};
+use super::row_reader::{Format, RowReader};
 use super::source::{Input, NextRow, NoRow};
 use super::values::other_values;
 use crate::error::Error;
@@ -66,8 +67,8 @@ impl<'q, 'l> Partitioner<'q, 'l> {
     pub(super) fn run(mut self, input: Input<'_>) -> Result<(), Error> {
         let _closing = CloseOnDrop(self.queues);
         let read = match input {
-            Input::File(mut file) => self.read_lines(&mut file),
-            Input::Stream(mut reader) => self.read_lines(&mut reader),
+            Input::File(mut file) => self.read_lines(RowReader::of(Format::Lines), &mut file),
+            Input::Stream(text) => self.read_lines(text.rows, &mut { text.bytes }),
             Input::Values(next) => self.read_values(next),
         };
         let is_at_end = read.is_ok();
@@ -75,14 +76,14 @@ impl<'q, 'l> Partitioner<'q, 'l> {
         if is_at_end && !self.has_conflict { self.check.refusal() } else { read }
     }
 
-    fn read_lines(&mut self, input: &mut dyn Read) -> Result<(), Error> {
-        let mut lines = LineReader::default();
+    fn read_lines(&mut self, mut lines: RowReader, input: &mut dyn Read) -> Result<(), Error> {
+        let format = lines.format();
         loop {
             let number = lines.number() + 1;
             let line = match lines.peek(input, || true) {
                 Ok(Next::Line(line)) => line,
                 Ok(Next::NotBuffered | Next::End) => return Ok(()),
-                Err(error) => return Err(unreadable(&self.name, number, error)),
+                Err(error) => return Err(unreadable(&self.name, format, number, error)),
             };
             let length = line.text.len();
             if !line.is_blank() && !self.push_line(number, line)? {
@@ -232,7 +233,7 @@ mod tests {
         let resumes = committed.map(|offset| Resume::after(point(offset))).into();
         let source = Source::reader("text", text.as_bytes());
         let allowance = Allowance::new(1, None);
-        let check = RowCheck::new(source.check_line, &allowance);
+        let check = RowCheck::of(&source, &allowance);
         Partitioner::new(source.name, check, &queues, resumes).run(source.input).unwrap();
         queues.each_ref().map(|queue| {
             let (reader, mut batch) = (queue.reader(&Stop::default()), Batch::new());

@@ -6,6 +6,8 @@ use crate::rows::OffsetToken;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LoadReport {
+    /// Which of several [files](crate::Loader::load_files) this is about, from 0.
+    pub file: usize,
     /// Rows of the source that are committed, those found committed at the start included: stored, or rejected and counted
     /// as such.
     pub rows: u64,

@@ -1,13 +1,15 @@
 use super::bad_rows::{Allowance, BadRow};
 use super::line_reader::Line;
 use super::row_error::{at_line, at_row};
-use super::source::CheckLine;
+use super::row_reader::Format;
+use super::source::{CheckLine, Source};
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, Compressor, UnfitValue, check_json};
 
 /// Judges what one reader finds in a source, be it sent or passed over, and leaves out what is no row.
 pub(super) struct RowCheck<'l> {
     check_line: CheckLine,
+    format: Format,
     allowance: &'l Allowance<'l>,
     /// For rows so long that only compression shows whether a request can carry them.
     compressor: Compressor,
@@ -18,8 +20,9 @@ pub(super) struct RowCheck<'l> {
 }
 
 impl<'l> RowCheck<'l> {
-    pub(super) fn new(check_line: CheckLine, allowance: &'l Allowance<'l>) -> RowCheck<'l> {
-        RowCheck { check_line, allowance, compressor: Compressor::default(), left_out: 0, end: None }
+    pub(super) fn of(source: &Source<'_>, allowance: &'l Allowance<'l>) -> RowCheck<'l> {
+        let (check_line, format) = (source.check_line, source.format());
+        RowCheck { check_line, format, allowance, compressor: Compressor::default(), left_out: 0, end: None }
     }
 
     /// Whether a line is a row, or left out. An error ends the load.
@@ -29,7 +32,7 @@ impl<'l> RowCheck<'l> {
         if let Err(error) = check_line(line.text) {
             return match line.is_terminated {
                 true => self.leave_out_line(line, error, number, name),
-                false => Err(self.ended(at_line(unfinished(error), number, name))),
+                false => Err(self.ended(at_line(unfinished(error), self.format, number, name))),
             };
         }
         match too_long(self.compressor.check_line(line.text)) {
@@ -68,7 +71,7 @@ impl<'l> RowCheck<'l> {
     fn leave_out_line(&mut self, line: Line<'_>, error: Error, number: u64, name: &str) -> Result<bool, Error> {
         let reason = error.to_string();
         let bad = BadRow::new(number, &reason, line.as_it_stands());
-        self.leave_out(&bad, at_line(error, number, name)).map(|()| false)
+        self.leave_out(&bad, at_line(error, self.format, number, name)).map(|()| false)
     }
 
     fn leave_out(&mut self, bad: &BadRow<'_>, error: Error) -> Result<(), Error> {
@@ -95,7 +98,7 @@ fn too_long(checked: Result<(), Error>) -> Option<Error> {
     checked.err().filter(|error| error.kind() == ErrorKind::Row)
 }
 
-fn unfinished(error: Error) -> Error {
+pub(super) fn unfinished(error: Error) -> Error {
     Error::new(error.kind(), format!("{error}, and it has no line break: the text may not be complete"))
         .advise("load it again when it is complete")
 }

@@ -4,8 +4,8 @@ use super::channel_load::{ChannelLoad, Resumed};
 use super::parallel::ParallelLoad;
 use super::partition::Partition;
 use super::progress::Progress;
-use super::{ExpectedOffset, LoadReport, Settings, Source};
-use crate::channel::Channel;
+use super::{ExpectedOffset, LoadReport, Loader, Settings, Source};
+use crate::channel::{Channel, rows_rejected as rejected_rows};
 use crate::error::Error;
 use crate::snowflake::status::ChannelStatus;
 
@@ -51,5 +51,29 @@ impl Settings {
             ExpectedOffset::Nothing => builder.expect_unused().open(),
             ExpectedOffset::Offset(offset) => builder.expect_offset(offset).open(),
         }
+    }
+}
+
+impl Loader<'_> {
+    /// An error if more rows of the source are lost than are allowed, in this run or before.
+    pub(super) fn check_lost(&self, statuses: &[ChannelStatus]) -> Result<(), Error> {
+        let LoadReport { rows_rejected, rows_rejected_before: before, bad_rows, .. } = self.report;
+        let rejected = rows_rejected + before;
+        if rejected.saturating_add(bad_rows) <= self.max_errors {
+            return Ok(());
+        }
+        let reported = statuses.iter().find(|status| status.last_error_message().is_some()).or(statuses.first());
+        let error = rejected_rows(rejected, reported.unwrap_or(&ChannelStatus::default()));
+        let mut facts = Vec::new();
+        facts.extend((before > 0).then(|| format!("{before} of them in earlier runs")));
+        facts.extend(
+            (bad_rows > 0).then(|| format!("{bad_rows} more left out, of {} allowed together", self.max_errors)),
+        );
+        let attempted = format!("store all rows through channel {}", self.settings.channel);
+        Err(match facts.is_empty() {
+            true => error,
+            false => error.advise(format!("{}; max_errors allows them once they are dealt with", facts.join(", "))),
+        }
+        .attempting(attempted))
     }
 }

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::file_range::FileRange;
+use super::row_reader::{Format, RowReader};
+use super::unpacked::{Unpacked, damage, is_packed};
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, UnfitValue, check_json, check_trusted_json};
 use crate::stop::Stop;
@@ -29,6 +31,8 @@ pub struct Source<'s> {
     pub(super) input: Input<'s>,
     /// Whether a line is a row.
     pub(super) check_line: CheckLine,
+    /// Of a regular file, which can be opened again.
+    pub(super) path: Option<PathBuf>,
 }
 
 pub(super) type CheckLine = fn(&[u8]) -> Result<(), Error>;
@@ -36,10 +40,16 @@ pub(super) type CheckLine = fn(&[u8]) -> Result<(), Error>;
 pub(super) enum Input<'s> {
     /// Lines, which can be read again, and by several channels at once.
     File(FileRange),
-    /// Lines, read once.
-    Stream(Box<dyn Read + Send + 's>),
+    /// Lines or elements, read once.
+    Stream(TextStream<'s>),
     /// Values, taken once.
     Values(NextRow<'s>),
+}
+
+/// A text that is read once. Its first row may have been looked at.
+pub(super) struct TextStream<'s> {
+    pub(super) rows: RowReader,
+    pub(super) bytes: Unpacked<'s>,
 }
 
 /// Puts the next row into the batch; `None` at the end.
@@ -54,14 +64,83 @@ pub(super) enum NoRow {
 impl<'s> Source<'s> {
     /// A file of NDJSON: one object a line, UTF-8; blank lines and a byte order mark are skipped.
     ///
+    /// Its first bytes show what it is, not its name. A file that is packed with gzip (feature `gzip`) or zstd is unpacked while
+    /// it is read, through to its last member or frame; zstd takes as much memory as its window, at most 128 MB. What is of
+    /// another format, such as Parquet, zip or UTF-16, is refused here, packed or not.
+    ///
     /// The file that is opened here is loaded, up to where it ends when [`Loader::load`](crate::Loader::load) is called: what
-    /// is appended meanwhile is for the next load.
+    /// is appended meanwhile is for the next load. A packed file is read once, like a [`reader`](Source::reader).
+    ///
+    /// # Blocking
+    ///
+    /// Opening a path that is a pipe waits for its writer.
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when the file cannot be opened.
+    /// [`Config`](ErrorKind::Config) when the file cannot be opened, is no text in UTF-8 or a JSON array, or needs a feature that
+    /// is off. A file that cannot be read or unpacked to its end shows during the load, as [`Source`](ErrorKind::Source).
+    ///
+    /// ```no_run
+    /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
+    /// use snowpipe_streaming::{Loader, Source};
+    ///
+    /// Loader::new(pipe, "load-1").load(Source::file("flights.ndjson.zst")?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn file(path: impl AsRef<Path>) -> Result<Source<'s>, Error> {
-        let path = path.as_ref();
+        Source::open(path.as_ref(), Format::Lines)
+    }
+
+    /// A file with a JSON array of objects, or with objects one after the other, UTF-8, packed or not; a byte order mark is
+    /// skipped. It is read once, like a [`reader`](Source::reader), and never held as a whole.
+    ///
+    /// The position of a row is its place in the array. Its text is the element without blanks and line breaks outside strings;
+    /// numbers and escapes stay as they are. An element that is no object is a bad row. Where the array itself is broken (a
+    /// missing comma or end, brackets that do not match) the load ends with [`Row`](ErrorKind::Row), as the next row cannot be
+    /// found; the rows before it are committed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`file`](Source::file), which this treats alike otherwise.
+    ///
+    /// ```no_run
+    /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
+    /// use snowpipe_streaming::{Loader, Source};
+    ///
+    /// Loader::new(pipe, "load-1").load(Source::json("flights.json")?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn json(path: impl AsRef<Path>) -> Result<Source<'s>, Error> {
+        Source::open(path.as_ref(), Format::Elements)
+    }
+
+    /// NDJSON from anything that can be read once, packed like a [`file`](Source::file) or not; `name` is for messages, and for
+    /// the [default channel](Source::default_channel).
+    ///
+    /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again. The
+    /// first end of the reader is final. A reader that blocks holds back the rows it has given before.
+    ///
+    /// Nothing is read here. [`Loader::load`](crate::Loader::load) waits for the first bytes before it opens the channel, and
+    /// refuses other formats then ([`Config`](ErrorKind::Config)): a `{` or a blank is enough to go on.
+    pub fn reader(name: impl Into<String>, reader: impl Read + Send + 's) -> Source<'s> {
+        Source::of_reader(name.into(), Box::new(reader), Format::Lines)
+    }
+
+    /// A JSON array of objects, or objects one after the other, from anything that can be read once: what
+    /// [`json`](Source::json) is for files, and [`reader`](Source::reader) for lines.
+    ///
+    /// ```
+    /// use snowpipe_streaming::Source;
+    ///
+    /// let source = Source::json_reader("a string", "[{\"ID\": 1}, {\"ID\": 2}]".as_bytes());
+    /// ```
+    pub fn json_reader(name: impl Into<String>, reader: impl Read + Send + 's) -> Source<'s> {
+        Source::of_reader(name.into(), Box::new(reader), Format::Elements)
+    }
+
+    pub(super) fn open(path: &Path, format: Format) -> Result<Source<'s>, Error> {
         let name = path.display().to_string();
         let refuse = |error| {
             Error::new(ErrorKind::Config, format!("cannot open the file {name}: {error}"))
@@ -74,19 +153,24 @@ impl<'s> Source<'s> {
             return Err(Error::new(ErrorKind::Config, format!("{name} is a folder")).advise("name a file in it"));
         }
         // A pipe or a terminal has a path too, and what the system makes while it is read has no length.
-        if !metadata.is_file() || metadata.len() == 0 {
-            return Ok(Source::reader(name, file));
+        if !metadata.is_file() {
+            return Ok(Source::of_reader(name, Box::new(file), format));
         }
-        let input = Input::File(FileRange::new(Arc::new(file)).map_err(refuse)?);
-        Ok(Source { name, input, check_line: check_json })
+        if metadata.len() == 0 {
+            return Ok(Source { path: Some(path.into()), ..Source::of_reader(name, Box::new(file), format) });
+        }
+        let range = FileRange::new(Arc::new(file)).map_err(refuse)?;
+        let is_packed = is_packed(range.clone(), format).map_err(|error| not_loaded(error, &name))?;
+        let input = match format {
+            Format::Lines if !is_packed => Input::File(range),
+            _ => Input::Stream(TextStream::new(Unpacked::of_file(range, format), format)),
+        };
+        Ok(Source { name, input, check_line: check_json, path: Some(path.into()) })
     }
 
-    /// NDJSON from anything that can be read once; `name` is for messages.
-    ///
-    /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again. The
-    /// first end of the reader is final. A reader that blocks holds back the rows it has given before.
-    pub fn reader(name: impl Into<String>, reader: impl Read + Send + 's) -> Source<'s> {
-        Source { name: name.into(), input: Input::Stream(Box::new(reader)), check_line: check_json }
+    fn of_reader(name: String, reader: Box<dyn Read + Send + 's>, format: Format) -> Source<'s> {
+        let input = Input::Stream(TextStream::new(Unpacked::of_reader(reader, format), format));
+        Source { name, input, check_line: check_json, path: None }
     }
 
     /// Values whose field names are column names.
@@ -117,7 +201,7 @@ impl<'s> Source<'s> {
             };
             Some(batch.push_value(&row).map_err(NoRow::Unfit))
         });
-        Source { name: "the rows".into(), input: Input::Values(next), check_line: check_json }
+        Source { name: "the rows".into(), input: Input::Values(next), check_line: check_json, path: None }
     }
 
     /// Does not parse the lines of a file or a reader, for sources whose writer can be trusted to write JSON; that saves a
@@ -133,22 +217,80 @@ impl<'s> Source<'s> {
 
     /// The same rows out of a file that is read by one more channel.
     pub(super) fn of_file(&self, file: FileRange) -> Source<'static> {
-        Source { name: self.name.clone(), input: Input::File(file), check_line: self.check_line }
+        Source { name: self.name.clone(), input: Input::File(file), check_line: self.check_line, path: None }
     }
 
     pub(super) fn is_file(&self) -> bool {
         matches!(self.input, Input::File(_))
     }
 
-    /// A load begins: a file ends where it ends now, and its reading at a stop.
+    /// A load begins: a file ends where it ends now, and its reading at a stop. What is read once shows what it is.
     pub(super) fn begin(&mut self, stop: &Stop) -> Result<(), Error> {
-        let Input::File(file) = &mut self.input else { return Ok(()) };
-        file.end_at(stop);
-        file.end_now().map_err(|error| {
-            Error::new(ErrorKind::Source, format!("cannot find the length of {}: {error}", self.name))
-                .with_source(error)
-        })
+        let file = match &mut self.input {
+            Input::File(file) => Some(file),
+            Input::Stream(text) => text.bytes.file(),
+            Input::Values(_) => None,
+        };
+        if let Some(file) = file {
+            file.end_at(stop);
+            file.end_now().map_err(|error| {
+                Error::new(ErrorKind::Source, format!("cannot find the length of {}: {error}", self.name))
+                    .with_source(error)
+            })?;
+        }
+        match &mut self.input {
+            Input::Stream(text) => text.bytes.open().map_err(|error| not_loaded(error, &self.name)),
+            Input::File(_) | Input::Values(_) => Ok(()),
+        }
     }
+
+    /// The format of a text.
+    pub(super) fn format(&self) -> Format {
+        match &self.input {
+            Input::Stream(text) => text.rows.format(),
+            Input::File(_) | Input::Values(_) => Format::Lines,
+        }
+    }
+
+    /// The file that is read once, to be looked through if a row of it turns out to be none.
+    pub(super) fn packed(&mut self) -> Option<Packed> {
+        let (format, name) = (self.format(), self.name.clone());
+        match &mut self.input {
+            Input::Stream(text) => text.bytes.file().map(|file| Packed { name, format, file: file.clone() }),
+            Input::File(_) | Input::Values(_) => None,
+        }
+    }
+}
+
+/// A file that may be packed, and so damaged.
+pub(super) struct Packed {
+    name: String,
+    format: Format,
+    file: FileRange,
+}
+
+impl Packed {
+    /// A bad row of a damaged archive is no row that anybody wrote. The archive's end shows it, which the load did not reach.
+    pub(super) fn blame(self, error: Error) -> Error {
+        let Some(number) = error.position().filter(|_| error.kind() == ErrorKind::Row) else { return error };
+        match damage(self.file, self.format) {
+            Some(damage) => {
+                let attempted = format!("read {} {number} of {}", self.format.unit(), self.name);
+                damage.attempting(attempted).with_position(number)
+            }
+            None => error,
+        }
+    }
+}
+
+impl<'s> TextStream<'s> {
+    pub(super) fn new(bytes: Unpacked<'s>, format: Format) -> TextStream<'s> {
+        TextStream { rows: RowReader::of(format), bytes }
+    }
+}
+
+fn not_loaded(error: Error, name: &str) -> Error {
+    error.attempting(format!("load {name}"))
 }
 
 impl fmt::Debug for Source<'_> {

@@ -38,7 +38,7 @@ impl Shape {
         let bad = if is_bad { BAD } else { "" };
         let is_unfit = self.unfit_every > 0 && row.is_multiple_of(self.unfit_every);
         let line = match is_unfit {
-            true => format!("[{source},{row}]"),
+            true => format!("\"{source},{row}\""),
             false => format!("{{\"S\":{source},\"ID\":{row},\"T\":\"{bad}\"}}"),
         };
         // Blanks around a row are no part of it.
@@ -99,5 +99,5 @@ impl Text {
 
 /// Whether a line is no row.
 pub(super) fn is_unfit(row: &str) -> bool {
-    row.starts_with('[')
+    row.starts_with('"')
 }

@@ -37,7 +37,8 @@ pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r')
 }
 
-fn trimmed(row: &[u8]) -> &[u8] {
+/// Without the blanks around it and the line feed at its end.
+pub(crate) fn trimmed(row: &[u8]) -> &[u8] {
     let mut row = row.strip_suffix(b"\n").unwrap_or(row);
     while let [first, rest @ ..] = row
         && is_blank(*first)

@@ -19,10 +19,13 @@ mod deadlines;
 mod elastic;
 mod error_table;
 mod faults;
+mod files;
 #[cfg(unix)]
 mod fork;
+mod json_source;
 mod loading;
 mod login;
+mod many_files;
 mod misuse;
 mod oauth;
 mod proxies;

@@ -3,7 +3,6 @@
 //! With `--emulator` it starts the embedded emulator, loads into that and shows what landed.
 
 mod elastic;
-mod first_row;
 mod gunzip;
 mod input;
 mod line_error;
@@ -14,7 +13,7 @@ mod summary;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use snowpipe_streaming::{Client, ClientBuilder, Loader, Pipe, Profile};
+use snowpipe_streaming::{Client, ClientBuilder, Loader, Pipe, Profile, Source};
 
 use self::input::OpenInput;
 use self::options::{HELP, Options, Wanted};
@@ -49,7 +48,11 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
 fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
     let target = options.target()?;
     // Opened before anything is sent, so that a mistyped name costs nothing.
-    let input = options.input.open()?;
+    let input = if options.elastic {
+        OpenInput::Rows(options.input.rows()?)
+    } else {
+        OpenInput::Source(Box::new(options.input.source()?))
+    };
     if let Some(profile) = &options.profile {
         let client = ClientBuilder::from_profile(&Profile::from_file(profile)?)?;
         load_into(options, &client.retry_budget(options.retry_budget).build()?, input, summary)?;
@@ -63,28 +66,30 @@ fn load(options: &Options, summary: &mut Summary) -> Result<Option<Landed>> {
     Landed::wait_for(&service, &target.join("."), summary.rows_stored()).map(Some)
 }
 
-fn load_into(options: &Options, client: &Client, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
+fn load_into(options: &Options, client: &Client, input: OpenInput, summary: &mut Summary) -> Result<()> {
     let [database, schema, table] = options.target()?;
     let pipe = match &options.pipe {
         Some(pipe) => client.pipe(database, schema, pipe),
         None => client.table(database, schema, table),
     };
-    let result = if options.elastic {
-        elastic::load(options, client, &pipe, input, summary)
-    } else {
-        load_channel(options, &pipe, input, summary)
+    let result = match input {
+        OpenInput::Rows(rows) => {
+            let result = elastic::load(options, client, &pipe, rows, summary);
+            result.map_err(|error| options.input.explain(error))
+        }
+        OpenInput::Source(source) => load_channel(options, &pipe, *source, summary),
     };
     summary.add_requests(client.counters());
-    result.map_err(|error| options.input.explain(error))
+    result
 }
 
-fn load_channel(options: &Options, pipe: &Pipe, input: OpenInput<'_>, summary: &mut Summary) -> Result<()> {
-    let mut progress = Progress::new(input.bytes());
-    let named = match &options.channel {
-        Some(channel) => Some((channel.clone(), input.into_source()?)),
-        None => input.into_named_source()?,
+fn load_channel(options: &Options, pipe: &Pipe, mut source: Source<'_>, summary: &mut Summary) -> Result<()> {
+    let mut progress = Progress::new(options.input.bytes());
+    let channel = match &options.channel {
+        Some(channel) => Some(channel.clone()),
+        None => source.default_channel()?,
     };
-    let Some((channel, source)) = named else {
+    let Some(channel) = channel else {
         summary.nothing_to_load();
         return Ok(());
     };

@@ -3,7 +3,6 @@ use std::time::Instant;
 
 use snowpipe_streaming::{Batch, Client, Elastic, Pipe};
 
-use super::input::OpenInput;
 use super::line_error::{failed, not_a_row};
 use super::options::Options;
 use super::summary::Summary;
@@ -14,12 +13,12 @@ pub fn load(
     options: &Options,
     client: &Client,
     pipe: &Pipe,
-    input: OpenInput<'_>,
+    rows: Box<dyn BufRead>,
     summary: &mut Summary,
 ) -> Result<()> {
     let began = Instant::now();
     let mut requests = Requests { elastic: pipe.elastic(), batch: Batch::new(), sent: 0 };
-    let read = append_lines(options, input, &mut requests);
+    let read = append_lines(options, rows, &mut requests);
     // The rows before a bad one are stored.
     let result = read.and_then(|end| requests.send().and(end));
     summary.add_elastic(requests.sent, client.counters(), began.elapsed());
@@ -45,9 +44,8 @@ impl Requests {
 }
 
 /// The inner result is how the source ended; the outer one is an error of the service.
-fn append_lines(options: &Options, input: OpenInput<'_>, requests: &mut Requests) -> Result<Result<()>> {
+fn append_lines(options: &Options, mut lines: Box<dyn BufRead>, requests: &mut Requests) -> Result<Result<()>> {
     let name = options.input.name();
-    let mut lines = input.into_rows();
     let mut next = Line::default();
     loop {
         match next.read(&mut lines) {

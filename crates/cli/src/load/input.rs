@@ -1,10 +1,9 @@
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use snowpipe_streaming::{Error, ErrorKind, Source};
 
-use super::first_row::FirstRow;
 use super::gunzip::Gunzip;
 use super::line_error::damaged;
 use crate::{Result, sample};
@@ -18,13 +17,11 @@ pub enum Input {
 }
 
 /// An input that is there and can be read.
-pub struct OpenInput<'i> {
-    input: &'i Input,
-    rows: Box<dyn BufRead + Send>,
-    /// How many bytes of rows there are, where that is known beforehand.
-    bytes: Option<u64>,
-    /// Whether the file holds the rows as they are, so that the loader can read it again.
-    is_plain_file: bool,
+pub enum OpenInput {
+    /// For the loader.
+    Source(Box<Source<'static>>),
+    /// Unpacked, for a load without a channel.
+    Rows(Box<dyn BufRead>),
 }
 
 impl Input {
@@ -50,26 +47,41 @@ impl Input {
         }
     }
 
-    pub fn open(&self) -> Result<OpenInput<'_>> {
-        let open = |rows, bytes, is_plain_file| OpenInput { input: self, rows, bytes, is_plain_file };
+    /// Rows for the loader.
+    pub fn source(&self) -> Result<Source<'static>> {
+        match self {
+            Input::Sample => Ok(Source::reader(sample::FILE_NAME, sample::FLIGHTS)),
+            Input::Stdin => Ok(Source::reader("stdin", io::stdin())),
+            Input::File(file) => Source::file(file),
+        }
+    }
+
+    /// How many bytes of rows there are, where that is known beforehand.
+    pub fn bytes(&self) -> Option<u64> {
+        match self {
+            Input::Sample => Some(sample::FLIGHTS.len() as u64),
+            Input::Stdin => None,
+            Input::File(file) if is_packed(file) => None,
+            // A pipe or a terminal has a path too.
+            Input::File(file) => std::fs::metadata(file).ok().filter(|data| data.is_file()).map(|data| data.len()),
+        }
+    }
+
+    /// The lines of a load without a channel.
+    pub fn rows(&self) -> Result<Box<dyn BufRead>> {
         let file = match self {
-            Input::Sample => return Ok(open(Box::new(sample::FLIGHTS), Some(sample::FLIGHTS.len() as u64), false)),
-            Input::Stdin => return Ok(open(Box::new(BufReader::new(io::stdin())), None, false)),
+            Input::Sample => return Ok(Box::new(sample::FLIGHTS)),
+            Input::Stdin => return Ok(Box::new(BufReader::new(io::stdin()))),
             Input::File(file) => file,
         };
+        // It refuses what is no file of rows; a pipe can be opened once only.
+        if Path::new(file).is_file() || Path::new(file).is_dir() {
+            self.source()?;
+        }
         let refuse =
             |error| crate::misuse(format!("cannot open the file {file}: {error}; check the path and the permissions"));
-        let opened = File::open(file).map_err(refuse)?;
-        let data = opened.metadata().map_err(refuse)?;
-        if data.is_dir() {
-            return Err(crate::misuse(format!("{file} is a folder; name a file in it")));
-        }
-        if is_packed(file) {
-            return Ok(open(Box::new(BufReader::new(Gunzip::new(BufReader::new(opened)))), None, false));
-        }
-        // A pipe or a terminal has a path too.
-        let length = data.is_file().then_some(data.len());
-        Ok(open(Box::new(BufReader::new(opened)), length, length.is_some()))
+        let opened = BufReader::new(File::open(file).map_err(refuse)?);
+        Ok(if is_packed(file) { Box::new(BufReader::new(Gunzip::new(opened))) } else { Box::new(opened) })
     }
 
     /// A bad row of a damaged archive is no row that anybody wrote. The archive's end shows it, which the load did not reach.
@@ -91,55 +103,8 @@ impl Input {
         let packed = BufReader::new(File::open(file).ok()?);
         io::copy(&mut Gunzip::new(packed), &mut io::sink()).err()
     }
-
-    fn file_name(&self) -> &str {
-        match self {
-            Input::Sample => sample::FILE_NAME,
-            Input::Stdin => "stdin",
-            // A shell numbers its descriptors as it likes.
-            Input::File(file) if is_descriptor(file) => "stdin",
-            Input::File(file) => file,
-        }
-    }
 }
 
 fn is_packed(file: &str) -> bool {
     file.to_ascii_lowercase().ends_with(".gz")
-}
-
-/// What a shell puts for `<(command)`.
-fn is_descriptor(file: &str) -> bool {
-    ["/dev/fd/", "/proc/self/fd/"].iter().any(|folder| {
-        file.strip_prefix(folder)
-            .is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
-    })
-}
-
-impl OpenInput<'_> {
-    pub fn bytes(&self) -> Option<u64> {
-        self.bytes
-    }
-
-    pub fn into_rows(self) -> Box<dyn BufRead + Send> {
-        self.rows
-    }
-
-    /// Rows for the loader.
-    pub fn into_source(self) -> Result<Source<'static>> {
-        match self.input {
-            Input::File(file) if self.is_plain_file => Source::file(file),
-            input => Ok(Source::reader(input.name(), self.rows)),
-        }
-    }
-
-    /// Rows for the loader with the channel that they have by default; nothing if there are none.
-    pub fn into_named_source(mut self) -> Result<Option<(String, Source<'static>)>> {
-        let Some(first) = FirstRow::read(&mut self.rows, self.input.name())? else { return Ok(None) };
-        first.check(self.input.name())?;
-        let channel = first.channel(self.input.file_name());
-        if !self.is_plain_file {
-            self.rows = Box::new(BufReader::new(first.into_read().chain(self.rows)));
-        }
-        Ok(Some((channel, self.into_source()?)))
-    }
 }

@@ -201,8 +201,8 @@ once, and prints a summary.
 Usage: snowpipe load FILE --profile FILE --table TABLE [OPTION]...
        snowpipe load [FILE] --emulator [OPTION]...
 
-  FILE                       - for standard input; .gz is unpacked; default with
-                             --emulator: the bundled sample
+  FILE                       - for standard input; gzip and zstd are unpacked;
+                             default with --emulator: the bundled sample
   --profile FILE             connection profile (JSON)
   --emulator                 start the embedded service, load into that, show
                              what landed; it ends with the program
