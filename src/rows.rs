@@ -69,7 +69,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`Row`](ErrorKind::Row) when the value cannot be written as JSON, holds a number that is not finite, is
+    /// [`Row`](crate::ErrorKind::Row) when the value cannot be written as JSON, holds a number that is not finite, is
     /// not an object, or is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push(&mut self, row: &impl Serialize) -> Result<(), Error> {
         self.push_value(row).map_err(|unfit| unfit.error)
@@ -91,7 +91,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`Row`](ErrorKind::Row) when the line is not UTF-8, not one complete JSON object, holds a line break, or
+    /// [`Row`](crate::ErrorKind::Row) when the line is not UTF-8, not one complete JSON object, holds a line break, or
     /// is longer than [`MAX_ROW_BYTES`](Batch::MAX_ROW_BYTES); the batch is as before.
     pub fn push_json(&mut self, line: &[u8]) -> Result<(), Error> {
         check_json(line)?;
@@ -107,7 +107,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`Row`](ErrorKind::Row) when the line breaks one of these rules; the batch is as before.
+    /// [`Row`](crate::ErrorKind::Row) when the line breaks one of these rules; the batch is as before.
     ///
     /// ```
     /// use snowpipe_streaming::Batch;

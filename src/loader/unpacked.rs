@@ -1,5 +1,5 @@
 use std::fmt;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 
 use super::content::{Content, Extent, MOST_BYTES};
 use super::file_range::FileRange;
@@ -225,7 +225,7 @@ fn damaged(error: io::Error) -> Error {
 
 #[cfg(feature = "gzip")]
 fn gunzip(packed: Bytes<'_>) -> Result<Bytes<'_>, Error> {
-    Ok(Box::new(Damaged(Gunzip::new(BufReader::with_capacity(PACKED_BUFFER, packed)))))
+    Ok(Box::new(Damaged(Gunzip::new(io::BufReader::with_capacity(PACKED_BUFFER, packed)))))
 }
 
 #[cfg(not(feature = "gzip"))]
@@ -235,7 +235,7 @@ fn gunzip(_: Bytes<'_>) -> Result<Bytes<'_>, Error> {
 
 #[cfg(feature = "zstd")]
 fn unzstd(packed: Bytes<'_>) -> Result<Bytes<'_>, Error> {
-    let unpacked = Unzstd::new(BufReader::with_capacity(PACKED_BUFFER, packed));
+    let unpacked = Unzstd::new(io::BufReader::with_capacity(PACKED_BUFFER, packed));
     Ok(Box::new(Damaged(unpacked.map_err(damaged)?)))
 }
 
