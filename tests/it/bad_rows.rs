@@ -45,7 +45,7 @@ fn reader(text: impl AsRef<[u8]>) -> Source<'static> {
 
 /// Numbered rows, of which these are none.
 fn spoilt(count: u64, bad: &[u64]) -> String {
-    let line = |id| if bad.contains(&id) { format!("({id})\n") } else { row(id) + "\n" };
+    let line = |id| if bad.contains(&id) { format!("[{id}]\n") } else { row(id) + "\n" };
     (1..=count).map(line).collect()
 }
 

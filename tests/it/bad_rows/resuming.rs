@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn a_rerun_counts_and_hands_over_the_rows_before_the_committed_one_again() {
-    let bad = [1, 20, 21, 60];
+    // A file that begins with a bracket is refused as an array.
+    let bad = [2, 20, 21, 60];
     let text = spoilt(60, &bad);
     each_text(text.as_bytes(), |source| {
         each_mode(|mode, _| {
@@ -87,11 +88,11 @@ fn a_changed_bad_row_is_another_source() {
         let service = Emulator::start().unwrap();
         let text = spoilt(60, &[30]);
         load(&service, mode, 1, reader(&text)).1.unwrap();
-        for changed in [text.replace("(30)", "(31)"), text.replace("(30)\n", "\n"), rows(1..=60)] {
+        for changed in [text.replace("[30]", "[31]"), text.replace("[30]\n", "\n"), rows(1..=60)] {
             assert_eq!(load(&service, mode, 1, reader(&changed)).1.unwrap_err().kind(), ErrorKind::Conflict);
         }
         // Blanks around it are none of it.
-        load(&service, mode, 1, reader(text.replace("(30)\n", " (30)\t\r\n"))).1.unwrap();
+        load(&service, mode, 1, reader(text.replace("[30]\n", " [30]\t\r\n"))).1.unwrap();
     });
 }
 
