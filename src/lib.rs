@@ -1,7 +1,7 @@
 //! Blocking, runtime-free client for Snowflake's Snowpipe Streaming service (high-performance REST).
 //!
 //! Rows go from a file, an iterator or a program straight into a Snowflake table, exactly once, without an async runtime,
-//! a sidecar or a background thread; only a [`WriterPool`] has threads, which end with it.
+//! a sidecar or a background thread; only a [`WriterPool`] has threads, which end with it, and a pipe is read on one.
 //!
 //! ```no_run
 //! use snowpipe_streaming::{Client, Credentials, Loader, PrivateKey, Source};

@@ -4,6 +4,7 @@ mod channel_count;
 mod channel_load;
 mod content;
 mod default_channel;
+mod detached_reader;
 mod element_reader;
 mod file_range;
 mod fill;
@@ -30,7 +31,6 @@ mod stopping;
 mod unpacked;
 #[cfg(feature = "zstd")]
 mod unzstd;
-mod values;
 
 use std::fmt;
 use std::io;
@@ -61,8 +61,8 @@ use crate::snowflake::status::ChannelStatus;
 /// Recovers from lost responses, stale continuation tokens and invalidated channels by reopening the channel and resuming
 /// after its committed offset. Gives up after several reopens without progress, usually a sign of a second writer.
 ///
-/// Memory is bounded: one batch ([`Batch::FULL_BYTES`] by default) and its compressed form; for a source that cannot be
-/// read again also what was sent and is not committed, at most [`Loader::RETAINED_BYTES`] compressed. Several
+/// Memory is bounded: of a file one batch ([`Batch::FULL_BYTES`] by default) and its compressed form; of any other source two
+/// batches of half the size, and what was sent and is not committed, at most [`Loader::RETAINED_BYTES`] compressed. Several
 /// [`channels`](Loader::channels) share the memory of two batches and the retained bytes.
 ///
 /// ```no_run
@@ -235,18 +235,13 @@ impl<'p> Loader<'p> {
         self
     }
 
-    /// Reads and checks rows on another thread while they are compressed and sent. All threads end before
-    /// [`load`](Loader::load) returns.
+    /// Reads and checks a file on another thread while its rows are compressed and sent. All threads end before
+    /// [`load`](Loader::load) returns. Any other [source](Source) has its thread anyway, and this changes nothing.
     ///
-    /// The other thread reads a file ahead, and compresses where sending falls behind. Batches are at most half as large then,
-    /// so that both threads have work early; there are three of them, and up to four compressed ones.
+    /// The other thread reads ahead, and compresses where sending falls behind. Batches are at most half as large then, so that
+    /// both threads have work early; there are three of them, and up to four compressed ones.
     ///
-    /// Any other source is handed over row by row: what it has given goes out within a second, also while it blocks. This
-    /// takes the memory of two batches. `load` cannot return before such a source has given its next row or its end, since a
-    /// thread cannot be interrupted in it.
-    ///
-    /// With several [`channels`](Loader::channels), each that reads a file gets such a thread, and they share the memory of
-    /// three batches; any other source has its thread anyway, and this changes nothing.
+    /// With several [`channels`](Loader::channels) each gets such a thread, and they share the memory of three batches.
     pub fn pipelined(mut self) -> Loader<'p> {
         self.settings.pipelined = true;
         self
@@ -264,8 +259,7 @@ impl<'p> Loader<'p> {
     ///
     /// Each thread reads a file by itself, and all channels are compared with it before anything is appended. Any other source
     /// is read in order by one more thread, which compares each channel before its first append, and which a channel that is
-    /// slow to take its rows holds up, and with it the others; `load` cannot return before a source that blocks has given
-    /// its next row or its end.
+    /// slow to take its rows holds up, and with it the others.
     ///
     /// All of them share the memory of two batches, and [`RETAINED_BYTES`](Loader::RETAINED_BYTES) in equal parts; a
     /// single row that is longer than a channel's part is held all the same, alone.

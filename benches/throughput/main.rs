@@ -67,15 +67,13 @@ fn file(pipe: &Pipe) {
 fn rows(pipe: &Pipe) {
     let readings: Vec<Reading> = (0..KEPT_ROWS).map(Reading::number).collect();
     let million = || readings.iter().cycle().take(1_000_000);
-    let (mut one, mut two, mut limit) = (Times::default(), Times::default(), Times::default());
+    let (mut loads, mut limit) = (Times::default(), Times::default());
     for _ in 0..ROUNDS {
         limit.take(|| limit::serialise_and_compress(million()));
-        one.take(|| load(Loader::new(pipe, fresh_name()), Source::rows(million())));
-        two.take(|| load(Loader::new(pipe, fresh_name()).pipelined(), Source::rows(million())));
+        loads.take(|| load(Loader::new(pipe, fresh_name()), Source::rows(million())));
     }
     let per_second = |time: Duration| format!("{:.0} krows/s", 1e3 / time.as_secs_f64());
-    compare("values, to the last commit", &one, &limit, per_second, 0.8);
-    compare("values, on two threads, against one", &two, &one, per_second, 1.5);
+    compare("values, to the last commit, on two threads", &loads, &limit, per_second, 1.4);
 }
 
 /// The cost of a row in a long load against its cost in a short one, both without what every load costs.
@@ -106,25 +104,17 @@ fn memory(url: &str) {
         [("flights", "flights"), ("noise", "rows that hardly shrink"), ("tiny", "tiny rows"), ("values", "values")];
     for (kind, what) in kinds {
         for megabytes in [100, 1000] {
-            for threads in ["one", "two"] {
-                let peak = peak_of_child(url, kind, megabytes, threads);
-                let name = format!("memory, {megabytes} MB of {what}, {threads}");
-                show(
-                    &name,
-                    format!("{peak:.1} MB"),
-                    format!("{MOST_MEMORY} MB"),
-                    peak / MOST_MEMORY,
-                    Target::AtMost(1.0),
-                );
-            }
+            let peak = peak_of_child(url, kind, megabytes);
+            let name = format!("memory, {megabytes} MB of {what}");
+            show(&name, format!("{peak:.1} MB"), format!("{MOST_MEMORY} MB"), peak / MOST_MEMORY, Target::AtMost(1.0));
         }
     }
 }
 
-fn peak_of_child(url: &str, kind: &str, megabytes: usize, threads: &str) -> f64 {
+fn peak_of_child(url: &str, kind: &str, megabytes: usize) -> f64 {
     let program = std::env::current_exe().expect("our own path");
     let output = Command::new(program)
-        .args([MEMORY_ARGUMENT, url, kind, &megabytes.to_string(), threads])
+        .args([MEMORY_ARGUMENT, url, kind, &megabytes.to_string()])
         .output()
         .expect("this program starts again");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -132,11 +122,10 @@ fn peak_of_child(url: &str, kind: &str, megabytes: usize, threads: &str) -> f64 
 }
 
 fn load_in_child(arguments: &[String]) {
-    let [url, kind, megabytes, threads] = arguments else { panic!("four arguments") };
+    let [url, kind, megabytes] = arguments else { panic!("three arguments") };
     let bytes = megabytes.parse::<usize>().expect("a number") * 1_000_000;
     let pipe = pipe(url);
-    let loader = Loader::new(&pipe, format!("{kind}-{megabytes}-{threads}-{}", std::process::id()));
-    let loader = if threads == "two" { loader.pipelined() } else { loader };
+    let loader = Loader::new(&pipe, format!("{kind}-{megabytes}-{}", std::process::id()));
     let source = match kind.as_str() {
         "flights" => Source::reader("flights", Repeated::flights(bytes)),
         "tiny" => Source::reader("tiny rows", Repeated::tiny(bytes)),

@@ -1,12 +1,12 @@
 use super::bad_rows::Allowance;
+use super::file_range::FileRange;
 use super::fill::{Fill, MAX_FILL_TIME};
 use super::lines::Lines;
 use super::partition::Partition;
 use super::partition_queue::QueueReader;
 use super::resume_point::ResumePoint;
 use super::row_check::RowCheck;
-use super::source::{Input, Source};
-use super::values::Values;
+use super::source::Source;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::rows::Batch;
@@ -31,21 +31,20 @@ pub(super) enum ReadOutcome {
 
 enum Rows<'s> {
     Lines(Box<Lines<'s>>),
-    Values(Values<'s>),
     Queue(QueueReader<'s>),
 }
 
 impl<'s> BatchReader<'s> {
-    /// Reads the rows of one partition out of the whole source.
-    pub(super) fn new(source: Source<'s>, partition: Partition, allowance: &'s Allowance<'s>) -> BatchReader<'s> {
-        let (name, check) = (source.name.clone(), RowCheck::of(&source, allowance));
-        let lines = |lines| Rows::Lines(Box::new(lines));
-        let input = match source.input {
-            Input::File(file) => lines(Lines::of_file(source.name, file, check, partition)),
-            Input::Stream(text) => lines(Lines::of_stream(source.name, text, check, partition)),
-            Input::Values(next) => Rows::Values(Values::new(next, check)),
-        };
-        BatchReader { name, input, failure: None }
+    /// Reads the rows of one partition out of the whole file.
+    pub(super) fn of_file(
+        source: &Source<'_>,
+        file: FileRange,
+        partition: Partition,
+        allowance: &'s Allowance<'s>,
+    ) -> BatchReader<'s> {
+        let (name, check) = (source.name.clone(), RowCheck::of(source, allowance));
+        let lines = Lines::new(name.clone(), file, check, partition);
+        BatchReader { name, input: Rows::Lines(Box::new(lines)), failure: None }
     }
 
     /// Takes the rows of one partition that another thread reads out of the source of this name.
@@ -59,7 +58,7 @@ impl<'s> BatchReader<'s> {
 
     /// Whether rows that were read can be read again.
     pub(super) fn can_rewind(&self) -> bool {
-        matches!(&self.input, Rows::Lines(lines) if lines.can_rewind())
+        matches!(self.input, Rows::Lines(_))
     }
 
     /// Fills an empty batch up to `max_bytes`, or with the rows of [`MAX_FILL_TIME`]; a longer row goes alone. After a
@@ -68,10 +67,8 @@ impl<'s> BatchReader<'s> {
         if let Some(error) = &self.failure {
             return ReadOutcome::Failed(error.clone());
         }
-        let fill = Fill::new(max_bytes, clock);
         let filled = match &mut self.input {
-            Rows::Lines(lines) => lines.fill(batch, &fill),
-            Rows::Values(values) => values.fill(batch, &fill),
+            Rows::Lines(lines) => lines.fill(batch, &Fill::new(max_bytes, clock)),
             Rows::Queue(queue) => queue.take(batch, MAX_FILL_TIME),
         };
         match filled {
@@ -90,7 +87,6 @@ impl<'s> BatchReader<'s> {
     pub(super) fn skip_to(&mut self, point: ResumePoint) -> Result<u64, Error> {
         match &mut self.input {
             Rows::Lines(lines) => lines.skip_to(point),
-            Rows::Values(values) => values.skip_to(point),
             Rows::Queue(_) if point.is_start() => Ok(0),
             // The thread that reads the source skips them.
             Rows::Queue(queue) => queue.skip_committed(),
@@ -101,7 +97,7 @@ impl<'s> BatchReader<'s> {
     pub(super) fn rewind_to(&mut self, point: ResumePoint) -> Result<(), Error> {
         match &mut self.input {
             Rows::Lines(lines) => lines.rewind_to(point),
-            Rows::Values(_) | Rows::Queue(_) => Ok(()),
+            Rows::Queue(_) => Ok(()),
         }
     }
 
@@ -109,7 +105,7 @@ impl<'s> BatchReader<'s> {
     pub(super) fn check_unchanged(&mut self, last: ResumePoint) -> Result<(), Error> {
         match &mut self.input {
             Rows::Lines(lines) => lines.check_unchanged(last),
-            Rows::Values(_) | Rows::Queue(_) => Ok(()),
+            Rows::Queue(_) => Ok(()),
         }
     }
 
@@ -128,8 +124,14 @@ mod tests {
     use super::*;
     use crate::clock::FakeClock;
     use crate::error::ErrorKind;
+    use crate::loader::source::Input;
     use crate::rows::OffsetToken;
     use crate::stop::{Stop, StopHandle};
+
+    fn whole<'s>(source: &Source<'_>, allowance: &'s Allowance<'s>) -> BatchReader<'s> {
+        let Input::File(file) = &source.input else { panic!("{source:?} is no file") };
+        BatchReader::of_file(source, file.clone(), Partition::WHOLE, allowance)
+    }
 
     #[test]
     fn a_stop_ends_the_reading_of_a_file_before_and_while_it_is_sent() {
@@ -138,7 +140,7 @@ mod tests {
         let mut source = Source::file(file.path()).unwrap();
         source.begin(&Stop::by(&handle)).unwrap();
         let allowance = Allowance::new(0, None);
-        let mut reader = BatchReader::new(source, Partition::WHOLE, &allowance);
+        let mut reader = whole(&source, &allowance);
         handle.stop();
         let point = ResumePoint::of(&OffsetToken::from("2-00000000")).unwrap();
         assert_eq!(reader.skip_to(point).unwrap_err().kind(), ErrorKind::Stopped);
@@ -156,7 +158,7 @@ mod tests {
             let mut source = Source::file(file.path()).unwrap();
             source.begin(&Stop::default()).unwrap();
             let allowance = Allowance::new(0, None);
-            let mut reader = BatchReader::new(source, Partition::WHOLE, &allowance);
+            let mut reader = whole(&source, &allowance);
             let mut batch = Batch::new();
             reader.read_batch(&mut batch, 1000, &FakeClock::new());
             assert_eq!(batch.rows(), 3);

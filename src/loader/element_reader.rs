@@ -55,10 +55,6 @@ enum Gap {
 }
 
 impl ElementReader {
-    pub(super) fn offset(&self) -> u64 {
-        self.buffer.offset()
-    }
-
     pub(super) fn number(&self) -> u64 {
         self.number
     }

@@ -1,35 +1,27 @@
 use std::collections::VecDeque;
-use std::io::Read;
 
 use super::file_range::FileRange;
 use super::fill::Fill;
-use super::line_reader::{LineError, Next};
+use super::line_reader::{LineError, LineReader, Next};
 use super::partition::Partition;
 use super::resume_point::ResumePoint;
 use super::row_check::RowCheck;
 use super::row_error::unreadable;
-use super::row_reader::{Format, RowReader};
-use super::source::TextStream;
-use super::unpacked::Unpacked;
+use super::row_reader::Format;
 use crate::error::{Error, ErrorKind};
 use crate::rows::{Batch, Fingerprint, RowOffset};
 
-/// A text with one row a line, where the position is the line number, or elements of JSON, where it is their place.
+/// A file with one row a line; the position is the line number.
 pub(super) struct Lines<'s> {
     name: String,
-    bytes: Bytes<'s>,
+    file: FileRange,
     check: RowCheck<'s>,
     partition: Partition,
-    reader: RowReader,
+    reader: LineReader,
     /// Of the rows of the partition up to the line read last.
     fingerprint: Fingerprint,
     /// Where batches began, so that going back is a short read.
     checkpoints: VecDeque<Checkpoint>,
-}
-
-pub(super) enum Bytes<'s> {
-    File(FileRange),
-    Stream(Unpacked<'s>),
 }
 
 #[derive(Clone, Copy, Default)]
@@ -44,7 +36,7 @@ struct Checkpoint {
 #[derive(Clone, Copy)]
 enum Passing {
     FirstTime,
-    /// A file's: the text of a line and the line as it stands are the same.
+    /// The text of a line and the line as it stands are the same.
     Again,
 }
 
@@ -58,32 +50,14 @@ struct Skipped {
 }
 
 impl<'s> Lines<'s> {
-    pub(super) fn of_file(name: String, file: FileRange, check: RowCheck<'s>, partition: Partition) -> Lines<'s> {
-        Lines::new(name, (RowReader::of(Format::Lines), Bytes::File(file)), check, partition)
-    }
-
-    pub(super) fn of_stream(
-        name: String,
-        text: TextStream<'s>,
-        check: RowCheck<'s>,
-        partition: Partition,
-    ) -> Lines<'s> {
-        Lines::new(name, (text.rows, Bytes::Stream(text.bytes)), check, partition)
-    }
-
-    fn new(name: String, text: (RowReader, Bytes<'s>), check: RowCheck<'s>, partition: Partition) -> Lines<'s> {
-        let ((reader, bytes), fingerprint) = (text, Fingerprint::default());
+    pub(super) fn new(name: String, file: FileRange, check: RowCheck<'s>, partition: Partition) -> Lines<'s> {
+        let (reader, fingerprint) = (LineReader::default(), Fingerprint::default());
         let checkpoints = VecDeque::from([Checkpoint::default()]);
-        Lines { name, bytes, check, partition, reader, fingerprint, checkpoints }
-    }
-
-    pub(super) fn can_rewind(&self) -> bool {
-        matches!(self.bytes, Bytes::File(_))
+        Lines { name, file, check, partition, reader, fingerprint, checkpoints }
     }
 
     pub(super) fn fill(&mut self, batch: &mut Batch, fill: &Fill<'_>) -> Result<(), Error> {
-        let (reader, bytes, name) = (&mut self.reader, self.bytes.as_read(), &self.name);
-        let format = reader.format();
+        let (reader, bytes, name) = (&mut self.reader, &mut self.file, &self.name);
         loop {
             let number = reader.number() + 1;
             let line = match reader.peek(bytes, || batch.is_empty() || !fill.is_overdue()) {
@@ -92,10 +66,10 @@ impl<'s> Lines<'s> {
                 Err(LineError::TooLong) if !self.partition.holds(number) => {
                     reader
                         .discard_line(bytes)
-                        .map_err(|error| unreadable(name, format, number, LineError::Io(error)))?;
+                        .map_err(|error| unreadable(name, Format::Lines, number, LineError::Io(error)))?;
                     continue;
                 }
-                Err(error) => return Err(unreadable(name, format, number, error)),
+                Err(error) => return Err(unreadable(name, Format::Lines, number, error)),
             };
             let length = line.text.len();
             if self.partition.holds(number) && !line.is_blank() {
@@ -131,10 +105,9 @@ impl<'s> Lines<'s> {
     }
 
     pub(super) fn rewind_to(&mut self, point: ResumePoint) -> Result<(), Error> {
-        let Bytes::File(file) = &mut self.bytes else { return Ok(()) };
         self.checkpoints.retain(|checkpoint| checkpoint.position <= point.position());
         let near = self.checkpoints.back().copied().unwrap_or_default();
-        file.move_to(near.offset);
+        self.file.move_to(near.offset);
         self.reader.moved_to(near.offset, near.position);
         self.fingerprint = near.fingerprint;
         let here = RowOffset { position: near.position, fingerprint: near.fingerprint };
@@ -151,12 +124,11 @@ impl<'s> Lines<'s> {
 
     /// Compares everything up to the last row with the file once more, if it was written to meanwhile.
     pub(super) fn check_unchanged(&mut self, last: ResumePoint) -> Result<(), Error> {
-        let Bytes::File(file) = &mut self.bytes else { return Ok(()) };
-        let modified = file.is_modified();
+        let modified = self.file.is_modified();
         if !modified.map_err(|error| unreadable(&self.name, Format::Lines, last.position(), LineError::Io(error)))? {
             return Ok(());
         }
-        file.move_to(0);
+        self.file.move_to(0);
         self.reader.moved_to(0, 0);
         self.fingerprint = Fingerprint::default();
         let found = self.skip_lines(last.position(), Passing::Again)?.last;
@@ -172,19 +144,19 @@ impl<'s> Lines<'s> {
     }
 
     fn skip_lines(&mut self, position: u64, passing: Passing) -> Result<Skipped, Error> {
-        let (mut skipped, format) = (Skipped::default(), self.reader.format());
+        let mut skipped = Skipped::default();
         while self.reader.number() < position {
             let number = self.reader.number() + 1;
-            let bytes = self.bytes.as_read();
+            let bytes = &mut self.file;
             let line = match self.reader.peek(bytes, || true) {
                 Ok(Next::Line(line)) => line,
                 Ok(Next::NotBuffered | Next::End) => break,
                 Err(LineError::TooLong) if !self.partition.holds(number) => {
                     let passed = self.reader.discard_line(bytes);
-                    passed.map_err(|error| unreadable(&self.name, format, number, LineError::Io(error)))?;
+                    passed.map_err(|error| unreadable(&self.name, Format::Lines, number, LineError::Io(error)))?;
                     continue;
                 }
-                Err(error) => return Err(unreadable(&self.name, format, number, error)),
+                Err(error) => return Err(unreadable(&self.name, Format::Lines, number, error)),
             };
             let length = line.text.len();
             if self.partition.holds(number) && !line.is_blank() {
@@ -211,14 +183,5 @@ impl<'s> Lines<'s> {
     fn checkpoint(&self) -> Checkpoint {
         let (position, offset) = (self.reader.number(), self.reader.offset());
         Checkpoint { position, offset, fingerprint: self.fingerprint }
-    }
-}
-
-impl Bytes<'_> {
-    fn as_read(&mut self) -> &mut dyn Read {
-        match self {
-            Bytes::File(file) => file,
-            Bytes::Stream(reader) => reader,
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::thread;
 use super::bad_rows::Allowance;
 use super::batch_reader::BatchReader;
 use super::channel_load::{ChannelLoad, Resumed, not_resumed};
+use super::detached_reader::LeaveOnDrop;
 use super::file_range::FileRange;
 use super::partition::Partition;
 use super::partition_queue::{CloseOnDrop, PartitionQueue};
@@ -78,7 +79,7 @@ impl<'l, 'a> ParallelLoad<'l, 'a> {
         let settings = self.settings.divided(self.channels, batches);
         let compared = thread::scope(|scope| {
             let compare = |(channel, partition): (Result<Channel, Error>, Partition)| {
-                let reader = BatchReader::new(source.of_file(file.clone()), partition, self.allowance);
+                let reader = BatchReader::of_file(source, file.clone(), partition, self.allowance);
                 let settings = &settings;
                 scope.spawn(move || Resumed::compare(settings, channel?, reader))
             };
@@ -112,10 +113,11 @@ impl<'l, 'a> ParallelLoad<'l, 'a> {
         let check = RowCheck::of(&source, self.allowance);
         let partitioner = Partitioner::new(source.name.clone(), check, &queues, resumes);
         thread::scope(|scope| {
+            let leaving = LeaveOnDrop(source.detached);
             let reading = scope.spawn(|| partitioner.run(source.input));
             let completed = self.run_each(&settings, loads, &queues);
-            join(reading)?;
-            completed
+            drop(leaving);
+            of_source_first(join(reading), completed)
         })
     }
 
@@ -153,6 +155,14 @@ impl<'l, 'a> ParallelLoad<'l, 'a> {
             latest[index] = report;
             self.progress.update_sum(&latest);
         }
+    }
+}
+
+/// What failed in the source is told first, but for a stop there, after which the channels cannot be complete.
+fn of_source_first<T>(read: Result<(), Error>, completed: Result<T, Error>) -> Result<T, Error> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::Stopped => completed.and(Err(error)),
+        read => read.and(completed),
     }
 }
 

@@ -8,7 +8,6 @@ use super::row_check::RowCheck;
 use super::row_error::{at_row, unreadable};
 use super::row_reader::{Format, RowReader};
 use super::source::{Input, NextRow, NoRow};
-use super::values::other_values;
 use crate::error::Error;
 use crate::rows::{Batch, Fingerprint, RowOffset, UnfitValue};
 
@@ -72,7 +71,7 @@ impl<'q, 'l> Partitioner<'q, 'l> {
             Input::Values(next) => self.read_values(next),
         };
         let is_at_end = read.is_ok();
-        (0..self.queues.len()).for_each(|index| self.fail_unless_confirmed(index));
+        (0..self.queues.len()).for_each(|index| self.fail_unless_confirmed(index, read.as_ref().err()));
         if is_at_end && !self.has_conflict { self.check.refusal() } else { read }
     }
 
@@ -86,7 +85,8 @@ impl<'q, 'l> Partitioner<'q, 'l> {
                 Err(error) => return Err(unreadable(&self.name, format, number, error)),
             };
             let length = line.text.len();
-            if !line.is_blank() && !self.push_line(number, line)? {
+            let is_wanted = if line.is_blank() { !self.are_all_closed() } else { self.push_line(number, line)? };
+            if !is_wanted {
                 return Ok(());
             }
             lines.advance(length);
@@ -172,7 +172,7 @@ impl<'q, 'l> Partitioner<'q, 'l> {
         if position <= self.resumes[index].point.position() {
             return if self.queues[index].is_closed() { Want::Closed } else { Want::Nothing };
         }
-        self.fail_unless_confirmed(index);
+        self.fail_unless_confirmed(index, None);
         if self.queues[index].is_closed() { Want::Closed } else { Want::Row }
     }
 
@@ -199,11 +199,12 @@ impl<'q, 'l> Partitioner<'q, 'l> {
         }
     }
 
-    fn fail_unless_confirmed(&mut self, index: usize) {
+    /// The source has no such row, unless its reading has ended early.
+    fn fail_unless_confirmed(&mut self, index: usize, ended: Option<&Error>) {
         let resume = &mut self.resumes[index];
         if !resume.is_confirmed {
             (resume.is_confirmed, self.has_conflict) = (true, true);
-            self.queues[index].fail(resume.point.no_row());
+            self.queues[index].fail(ended.cloned().unwrap_or_else(|| resume.point.no_row()));
         }
     }
 
@@ -214,6 +215,14 @@ impl<'q, 'l> Partitioner<'q, 'l> {
     fn are_all_closed(&self) -> bool {
         self.queues.iter().all(PartitionQueue::is_closed)
     }
+}
+
+/// The text of a value may differ from run to run although the value is the same.
+fn other_values(point: ResumePoint, found: RowOffset) -> Error {
+    point.other_source(found).advise(
+        "give this source a channel name of its own; values must have the same text in every run, which those with a HashMap \
+         have not: use a BTreeMap",
+    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::io::{self, Read};
+use std::io::Read;
 
 use super::element_reader::ElementReader;
 use super::line_reader::{LineError, LineReader, Next};
@@ -49,21 +49,6 @@ impl RowReader {
         matches!(self, RowReader::Elements(elements) if elements.is_array())
     }
 
-    /// Follows a seek of the input to the line after this one. Only lines are read again.
-    pub(super) fn moved_to(&mut self, offset: u64, number: u64) {
-        if let RowReader::Lines(lines) = self {
-            lines.moved_to(offset, number);
-        }
-    }
-
-    /// Byte offset of the next line in the input.
-    pub(super) fn offset(&self) -> u64 {
-        match self {
-            RowReader::Lines(lines) => lines.offset(),
-            RowReader::Elements(elements) => elements.offset(),
-        }
-    }
-
     /// Of the row read last; the first is 1.
     pub(super) fn number(&self) -> u64 {
         match self {
@@ -85,14 +70,6 @@ impl RowReader {
         match self {
             RowReader::Lines(lines) => lines.advance(length),
             RowReader::Elements(elements) => elements.advance(),
-        }
-    }
-
-    /// Goes past a line that is too long to be kept; an element never is, but broken.
-    pub(super) fn discard_line(&mut self, input: &mut dyn Read) -> io::Result<()> {
-        match self {
-            RowReader::Lines(lines) => lines.discard_line(input),
-            RowReader::Elements(_) => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::channel_load::{ChannelLoad, Resumed};
 use super::parallel::ParallelLoad;
 use super::partition::Partition;
 use super::progress::Progress;
+use super::source::Input;
 use super::{ExpectedOffset, LoadReport, Loader, Settings, Source};
 use crate::channel::{Channel, rows_rejected as rejected_rows};
 use crate::error::Error;
@@ -21,15 +22,14 @@ impl Settings {
         if let Err(error) = source.begin(self.pipe.stop()) {
             return (LoadReport::default(), Err(error));
         }
-        // Only a queue hands over the rows of a source while it blocks, and what is read once may block.
-        let needs_queue = self.pipelined && !source.is_file();
-        if channels > 1 || needs_queue {
-            return ParallelLoad::new(self, channels, progress, allowance).run(source);
-        }
-        let resumed = self
-            .open_first_channel(1)
-            .and_then(|channel| Resumed::compare(self, channel, BatchReader::new(source, Partition::WHOLE, allowance)));
-        match resumed {
+        // What is read once may block, and only a queue hands over the rows that it gave before.
+        let reader = match &source.input {
+            Input::File(file) if channels == 1 => {
+                BatchReader::of_file(&source, file.clone(), Partition::WHOLE, allowance)
+            }
+            _ => return ParallelLoad::new(self, channels, progress, allowance).run(source),
+        };
+        match self.open_first_channel(1).and_then(|channel| Resumed::compare(self, channel, reader)) {
             Ok(resumed) => {
                 let (report, status) = ChannelLoad::new(self, resumed, progress).run();
                 (report, status.map(|status| vec![status]))

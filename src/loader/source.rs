@@ -1,11 +1,12 @@
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::detached_reader::{DetachedReader, Handover};
 use super::file_range::FileRange;
 use super::row_reader::{Format, RowReader};
 use super::unpacked::{Unpacked, damage, is_packed};
@@ -18,6 +19,11 @@ use crate::stop::Stop;
 /// Rows have positions: the line number in a text, the place in a sequence otherwise, counted from 1. To resume, a source
 /// must give the same rows in the same order in every run; what is committed is compared, and a source in which it differs is
 /// refused. Any source goes through one channel or through [several](crate::Loader::channels).
+///
+/// Every source but a regular file is read on a thread of its own, so that what it has given goes out within a second, also
+/// while it blocks. That thread ends before the load returns, so a source that blocks is waited for, after a
+/// [stop](crate::Loader::stop_handle) or an error, too. Not waited for are standard input, pipes, terminals and other
+/// [`detached`](Source::detached) readers. If a source panics, what it gave before is sent and the panic goes on.
 ///
 /// ```
 /// use serde_json::json;
@@ -33,6 +39,8 @@ pub struct Source<'s> {
     pub(super) check_line: CheckLine,
     /// Of a regular file, which can be opened again.
     pub(super) path: Option<PathBuf>,
+    /// Of a source that is read on a thread of its own.
+    pub(super) detached: Option<Arc<Handover>>,
 }
 
 pub(super) type CheckLine = fn(&[u8]) -> Result<(), Error>;
@@ -69,7 +77,8 @@ impl<'s> Source<'s> {
     /// another format, such as Parquet, zip or UTF-16, is refused here, packed or not.
     ///
     /// The file that is opened here is loaded, up to where it ends when [`Loader::load`](crate::Loader::load) is called: what
-    /// is appended meanwhile is for the next load. A packed file is read once, like a [`reader`](Source::reader).
+    /// is appended meanwhile is for the next load. A packed file is read once, like a [`reader`](Source::reader). A path that is
+    /// no regular file, such as a named pipe or a terminal, is read like a [`detached`](Source::detached) reader.
     ///
     /// # Blocking
     ///
@@ -120,7 +129,8 @@ impl<'s> Source<'s> {
     /// the [default channel](Source::default_channel).
     ///
     /// What was sent and is not yet committed is kept, compressed and in bounded memory, so that it can be sent again. The
-    /// first end of the reader is final. A reader that blocks holds back the rows it has given before.
+    /// first end of the reader is final. A stop is noticed when a read returns; see [`detached`](Source::detached) for readers
+    /// that may block.
     ///
     /// Nothing is read here. [`Loader::load`](crate::Loader::load) waits for the first bytes before it opens the channel, and
     /// refuses other formats then ([`Config`](ErrorKind::Config)): a `{` or a blank is enough to go on.
@@ -140,6 +150,39 @@ impl<'s> Source<'s> {
         Source::of_reader(name.into(), Box::new(reader), Format::Elements)
     }
 
+    /// A [`reader`](Source::reader) that may block forever, such as a pipe or a socket. The load reads it on a thread of its own, and
+    /// need not wait for it to end: a [stop](crate::Loader::stop_handle) or an error ends the load at once.
+    ///
+    /// The thread is left behind then. It ends with the read that it is blocked in; what it reads by then is lost, so another
+    /// load should read its rows from their beginning.
+    ///
+    /// ```no_run
+    /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), Box<dyn std::error::Error>> {
+    /// use snowpipe_streaming::{Loader, Source};
+    ///
+    /// let stream = std::net::TcpStream::connect("localhost:9000")?;
+    /// Loader::new(pipe, "load-1").load(Source::detached("localhost:9000", stream))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn detached(name: impl Into<String>, reader: impl Read + Send + 'static) -> Source<'s> {
+        Source::of_detached(name.into(), reader, Format::Lines)
+    }
+
+    /// Standard input, read like a [`detached`](Source::detached) reader. One load at a time can read it.
+    ///
+    /// ```no_run
+    /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {
+    /// use snowpipe_streaming::{Loader, Source};
+    ///
+    /// Loader::new(pipe, "load-1").load(Source::stdin())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stdin() -> Source<'s> {
+        Source::detached("stdin", io::stdin())
+    }
+
     pub(super) fn open(path: &Path, format: Format) -> Result<Source<'s>, Error> {
         let name = path.display().to_string();
         let refuse = |error| {
@@ -154,7 +197,7 @@ impl<'s> Source<'s> {
         }
         // A pipe or a terminal has a path too, and what the system makes while it is read has no length.
         if !metadata.is_file() {
-            return Ok(Source::of_reader(name, Box::new(file), format));
+            return Ok(Source::of_detached(name, file, format));
         }
         if metadata.len() == 0 {
             return Ok(Source { path: Some(path.into()), ..Source::of_reader(name, Box::new(file), format) });
@@ -165,18 +208,28 @@ impl<'s> Source<'s> {
             Format::Lines if !is_packed => Input::File(range),
             _ => Input::Stream(TextStream::new(Unpacked::of_file(range, format), format)),
         };
-        Ok(Source { name, input, check_line: check_json, path: Some(path.into()) })
+        Ok(Source { path: Some(path.into()), ..Source::of(name, input) })
+    }
+
+    fn of(name: String, input: Input<'s>) -> Source<'s> {
+        Source { name, input, check_line: check_json, path: None, detached: None }
     }
 
     fn of_reader(name: String, reader: Box<dyn Read + Send + 's>, format: Format) -> Source<'s> {
-        let input = Input::Stream(TextStream::new(Unpacked::of_reader(reader, format), format));
-        Source { name, input, check_line: check_json, path: None }
+        Source::of(name, Input::Stream(TextStream::new(Unpacked::of_reader(reader, format), format)))
+    }
+
+    fn of_detached(name: String, reader: impl Read + Send + 'static, format: Format) -> Source<'s> {
+        let reader = DetachedReader::new(reader);
+        let detached = Some(reader.handover());
+        Source { detached, ..Source::of_reader(name, Box::new(reader), format) }
     }
 
     /// Values whose field names are column names.
     ///
     /// A value must have the same text in every run: the values up to the committed one are serialised to compare them. A
-    /// `HashMap` has another order each time, and so is refused as another source; use a `BTreeMap` or a struct.
+    /// `HashMap` has another order each time, and so is refused as another source; use a `BTreeMap` or a struct. An iterator is
+    /// waited for: a stop is noticed when it has given its next value.
     pub fn rows<T: Serialize + 's>(rows: impl IntoIterator<Item = T, IntoIter: Send + 's>) -> Source<'s> {
         Source::try_rows(rows.into_iter().map(Ok::<T, std::convert::Infallible>))
     }
@@ -201,7 +254,7 @@ impl<'s> Source<'s> {
             };
             Some(batch.push_value(&row).map_err(NoRow::Unfit))
         });
-        Source { name: "the rows".into(), input: Input::Values(next), check_line: check_json, path: None }
+        Source::of("the rows".into(), Input::Values(next))
     }
 
     /// Does not parse the lines of a file or a reader, for sources whose writer can be trusted to write JSON; that saves a
@@ -215,17 +268,9 @@ impl<'s> Source<'s> {
         self
     }
 
-    /// The same rows out of a file that is read by one more channel.
-    pub(super) fn of_file(&self, file: FileRange) -> Source<'static> {
-        Source { name: self.name.clone(), input: Input::File(file), check_line: self.check_line, path: None }
-    }
-
-    pub(super) fn is_file(&self) -> bool {
-        matches!(self.input, Input::File(_))
-    }
-
-    /// A load begins: a file ends where it ends now, and its reading at a stop. What is read once shows what it is.
+    /// A load begins: a file ends where it ends now, and the reading at a stop. What is read once shows what it is.
     pub(super) fn begin(&mut self, stop: &Stop) -> Result<(), Error> {
+        self.detached.iter().for_each(|handover| handover.end_at(stop));
         let file = match &mut self.input {
             Input::File(file) => Some(file),
             Input::Stream(text) => text.bytes.file(),

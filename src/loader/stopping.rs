@@ -14,7 +14,9 @@ impl<'p> Loader<'p> {
     /// [`Stopped`](ErrorKind::Stopped); running the load again resumes. If that look finds that everything is committed, the
     /// load has succeeded.
     ///
-    /// A source that blocks is waited for, since a thread cannot be interrupted in a read.
+    /// A [`reader`](crate::Source::reader) or an iterator that blocks is waited for: the stop is noticed when it has given its
+    /// next bytes or row, since a thread cannot be interrupted in a read. Standard input, pipes and other
+    /// [`detached`](crate::Source::detached) readers are not waited for.
     ///
     /// ```no_run
     /// # fn example(pipe: &snowpipe_streaming::Pipe) -> Result<(), snowpipe_streaming::Error> {

@@ -117,7 +117,9 @@ impl Load {
         world.lock().file = (loading.kind == Kind::File).then(|| loading.file.path().to_path_buf());
         let check = LoadCheck::new(loading, self.max_errors);
         let (mut oddities, mut left_out) = (Vec::new(), LeftOut::default());
+        let stop = world.lock().stop.clone();
         let mut loader = Loader::new(&pipe, "load")
+            .stop_handle(&stop)
             .batch_bytes(self.batch_bytes.into())
             .commit_timeout(std::time::Duration::from_secs(self.commit_timeout_s.into()))
             .channels(loading.channels.into())

@@ -299,7 +299,8 @@ pub(super) fn check_kind(error: &Error, may_conflict: bool, state: &State) -> Re
     let is_possible = match error.kind() {
         ErrorKind::Conflict => may_conflict,
         ErrorKind::Config => state.was_killed(),
-        ErrorKind::Row | ErrorKind::Clock | ErrorKind::Stopped => false,
+        ErrorKind::Row | ErrorKind::Clock => false,
+        ErrorKind::Stopped => state.has_struck(|what| *what == What::Stop),
         ErrorKind::Source => state.has_struck(|what| matches!(what, What::Grow(_))),
         ErrorKind::Protocol => state.has_fault(|fault| fault == Fault::Garbled),
         ErrorKind::Credentials => state.has_fault(|fault| fault == Fault::Unauthorized),

@@ -1,7 +1,7 @@
 //! The programs that are run against the model, and what a run of each must leave behind.
 
 use super::appending::Appending;
-use super::load::Load;
+use super::load::{Kind, Load};
 use super::schedule::Schedule;
 use super::writing::Writing;
 
@@ -34,9 +34,9 @@ impl Program {
         let Program::Load(load) = self else { return false };
         let more = |event: &super::schedule::Event| {
             use super::schedule::{Change, Event};
-            matches!(event, Event::Before { change: Change::Channels(2..), .. })
+            matches!(event, Event::Before { change: Change::Channels(2..) | Change::OtherKind, .. })
         };
-        load.pipelined || load.channels > 1 || schedule.events.iter().any(more)
+        load.pipelined || load.channels > 1 || load.kind != Kind::File || schedule.events.iter().any(more)
     }
 
     /// Or what went wrong.

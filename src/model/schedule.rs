@@ -59,6 +59,8 @@ pub(super) enum What {
     },
     /// Another program appends rows to the file.
     Grow(u8),
+    /// A person stops the load; a program of another kind has no handle.
+    Stop,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -194,8 +196,9 @@ fn what(random: &mut fastrand::Rng) -> What {
         79..82 => What::Drop,
         82..86 => What::StepWall(random.choice([-7200, -30, 45, 100_000]).unwrap_or(0)),
         86..91 => What::Pass(random.choice([10, 1_500, 60_000, 200_000]).unwrap_or(0)),
-        91..96 => What::Slow(random.choice([10, 1_000, 10_000, 150_000]).unwrap_or(0)),
-        _ => What::Grow(random.u8(1..4)),
+        91..95 => What::Slow(random.choice([10, 1_000, 10_000, 150_000]).unwrap_or(0)),
+        95..98 => What::Grow(random.u8(1..4)),
+        _ => What::Stop,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::pipe::Pipe;
 use crate::session::{Principal, Session};
 use crate::snowflake::api::PipeName;
 use crate::snowflake::dialect::SnowflakeDialect;
+use crate::stop::StopHandle;
 
 /// Everything outside the process under test.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub(super) struct State {
     /// Requests that no client should send.
     pub(super) oddities: Vec<String>,
     requests_in_run: u32,
+    /// Of the current process.
+    pub(super) stop: StopHandle,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +84,7 @@ impl World {
             met: Vec::new(),
             oddities: Vec::new(),
             requests_in_run: 0,
+            stop: StopHandle::new(),
         };
         let budget = Duration::from_secs(schedule.rules.budget_s.into());
         World { state: Arc::new(Mutex::new(state)), clock: Arc::new(FakeClock::new()), budget }
@@ -94,6 +98,7 @@ impl World {
         state.struck.clear();
         state.met.clear();
         state.requests_in_run = 0;
+        state.stop = StopHandle::new();
         let wire = Wire { world: self.clone(), process: state.process };
         let policy = RetryPolicy { budget: self.budget, ..RetryPolicy::default() };
         let sender = Sender::new(Box::new(wire), policy, self.clock.clone(), Arc::new(ServerClock::default()));
@@ -171,6 +176,7 @@ impl State {
                 What::Steal { discard } => self.service.steal(ask.channel(), discard),
                 What::Drop => drop(self.service.delete(ask.channel())),
                 What::Grow(rows) => self.grow(rows),
+                What::Stop => self.stop.stop(),
                 What::SecondWriter { marked } => {
                     self.service.append_foreign(ask.channel(), marked, clock.now().monotonic);
                 }

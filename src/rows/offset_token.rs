@@ -167,11 +167,6 @@ impl fmt::Debug for OffsetToken {
 }
 
 impl RowOffset {
-    /// The offset of the row after this one.
-    pub(crate) fn next(self, row: &[u8]) -> RowOffset {
-        RowOffset { position: self.position + 1, fingerprint: self.fingerprint.with_row(row) }
-    }
-
     fn parse(text: &str) -> Option<RowOffset> {
         let (position, fingerprint) = text.split_once('-')?;
         let position = decimal(position).filter(|position| *position > 0)?;

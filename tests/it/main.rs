@@ -36,6 +36,7 @@ mod stopping;
 mod tls;
 mod too_long;
 mod unreachable;
+mod waiting_sources;
 mod wire;
 mod writer_pool;
 mod writing;

@@ -51,7 +51,7 @@ impl Input {
     pub fn source(&self) -> Result<Source<'static>> {
         match self {
             Input::Sample => Ok(Source::reader(sample::FILE_NAME, sample::FLIGHTS)),
-            Input::Stdin => Ok(Source::reader("stdin", io::stdin())),
+            Input::Stdin => Ok(Source::stdin()),
             Input::File(file) => Source::file(file),
         }
     }
