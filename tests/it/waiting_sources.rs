@@ -106,6 +106,35 @@ fn a_stop_ends_the_load_of_a_pipe_that_gives_nothing_more_and_a_second_run_compl
     }
 }
 
+#[test]
+fn a_stop_while_the_first_bytes_of_a_pipe_are_awaited_sends_nothing() {
+    let (service, handle, began) = (Emulator::start().unwrap(), StopHandle::new(), Instant::now());
+    let (input, _output) = io::pipe().unwrap();
+    let (reading, is_read) = channel();
+    let source = Source::detached("pipe", Telling(input, reading));
+    let mut loader = loader(&pipe_of(&service), &handle);
+    let error = std::thread::scope(|scope| {
+        let loading = scope.spawn(|| loader.load(source).unwrap_err());
+        await_told(&is_read);
+        handle.stop();
+        loading.join().unwrap()
+    });
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    let said = "could not load through channel load-1: it was stopped; nothing was sent; run it again to go on";
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Stopped, said));
+    assert_eq!(service.requests().len(), 0);
+}
+
+/// Tells when it is about to read.
+struct Telling(io::PipeReader, Sender<()>);
+
+impl Read for Telling {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let _ = self.1.send(());
+        self.0.read(into)
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_stop_ends_the_load_of_a_named_pipe() {
@@ -164,7 +193,8 @@ fn an_error_ends_the_load_of_a_pipe_that_gives_nothing_more() {
 #[test]
 fn a_progress_callback_that_panics_waits_for_no_pipe() {
     let (service, began) = (Emulator::start().unwrap(), Instant::now());
-    let (input, _output) = io::pipe().unwrap();
+    let (input, mut output) = io::pipe().unwrap();
+    output.write_all(rows(1..=1).as_bytes()).unwrap();
     let mut loader = Loader::new(&pipe_of(&service), "load-1").on_progress(|_| panic!("no more"));
     let load = std::panic::AssertUnwindSafe(|| loader.load(Source::detached("pipe", input)));
     let panic = std::panic::catch_unwind(load).unwrap_err();
