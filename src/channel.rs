@@ -12,6 +12,7 @@ use std::fmt;
 use ::http::HeaderValue;
 
 pub use self::builder::ChannelBuilder;
+pub(crate) use self::builder::is_unknown_pipe;
 pub(crate) use self::commits::rows_rejected;
 pub(crate) use self::in_flight::{InFlight, Uncommitted};
 use self::missing::Missing;

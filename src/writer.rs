@@ -58,6 +58,8 @@ use crate::rows::{Batch, Compressor, OffsetToken, offset_or_none};
 ///   next call tries again.
 /// - [`Throttled`](ErrorKind::Throttled), [`Unavailable`](ErrorKind::Unavailable), [`Timeout`](ErrorKind::Timeout): call
 ///   again later. Nothing is lost.
+/// - [`Stopped`](ErrorKind::Stopped) once a [`StopHandle`](crate::StopHandle) has stopped its pipe: nothing more is sent. Take the
+///   rows out with [`into_uncommitted`](Writer::into_uncommitted), or write them again in the next run.
 /// - any other, such as [`Credentials`](ErrorKind::Credentials) for a login that was revoked: correct its cause, then call
 ///   again. Nothing is lost.
 ///
@@ -68,7 +70,7 @@ use crate::rows::{Batch, Compressor, OffsetToken, offset_or_none};
 /// |---|---|---|---|
 /// | true | false | was taken, and goes out with the next call that sends | do not write it again; [`flush`](Writer::flush) or [`tick`](Writer::tick) can be repeated |
 /// | false | true | was not taken: the memory is full | write it again later |
-/// | false | false | was left out (`Row`), or the writer had ended | correct or skip it; open the channel again |
+/// | false | false | was left out (`Row`), or the writer had ended or was stopped | correct or skip it; open the channel again |
 ///
 /// Every error but `Row` carries the [`committed_offset`](Error::committed_offset) known by then.
 ///
@@ -85,8 +87,8 @@ use crate::rows::{Batch, Compressor, OffsetToken, offset_or_none};
 ///         match error.kind() {
 ///             // It cannot be a row, and was left out.
 ///             ErrorKind::Row => break,
-///             // Another writer has taken the channel over.
-///             ErrorKind::Conflict | ErrorKind::Unconfirmed => return Err(error),
+///             // Another writer has taken the channel over, or the program is to stop.
+///             ErrorKind::Conflict | ErrorKind::Unconfirmed | ErrorKind::Stopped => return Err(error),
 ///             // A later call sends it.
 ///             _ if error.is_row_kept() => break,
 ///             // The memory is full: once more.

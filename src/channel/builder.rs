@@ -295,7 +295,7 @@ fn is_lost(error: &Error) -> bool {
     error.kind() == ErrorKind::Channel || error.code().is_some_and(|code| code.starts_with("ERR_CHANNEL_"))
 }
 
-fn is_unknown_pipe(error: &Error) -> bool {
+pub(crate) fn is_unknown_pipe(error: &Error) -> bool {
     error.code().is_some_and(|code| code.starts_with("ERR_PIPE_DOES_NOT_EXIST"))
 }
 

@@ -168,7 +168,8 @@ impl Element {
                 break;
             }
         }
-        if self.length.is_none() && unread.len() > MAX_KEPT_BYTES {
+        // The same however many bytes the input gives at a time.
+        if self.length.unwrap_or(unread.len()) > MAX_KEPT_BYTES {
             let most = Batch::MAX_ROW_BYTES;
             return Err(LineError::Broken(format!("it is longer than {most} bytes, the most a row may have")));
         }

@@ -64,6 +64,10 @@ impl LineReader {
         loop {
             let unread = self.buffer.unread();
             if let Some(found) = memchr::memchr(b'\n', &unread[searched..]) {
+                // The same however many bytes the input gives at a time.
+                if searched + found > MAX_KEPT_BYTES {
+                    return Err(LineError::TooLong);
+                }
                 return Ok(self.line(searched + found, true));
             }
             searched = unread.len();
@@ -212,6 +216,27 @@ mod tests {
         let error = lines.peek(&mut io::repeat(b'x'), || true).unwrap_err();
         assert!(matches!(error, LineError::TooLong));
         assert!(lines.buffer.memory() < 3 * MAX_KEPT_BYTES);
+    }
+
+    #[test]
+    fn a_line_is_too_long_however_many_bytes_the_input_gives_at_a_time() {
+        struct Chunks<'t>(&'t [u8], usize);
+
+        impl Read for Chunks<'_> {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                let size = into.len().min(self.1);
+                self.0.read(&mut into[..size])
+            }
+        }
+
+        for (length, is_too_long) in [(MAX_KEPT_BYTES, false), (MAX_KEPT_BYTES + 1, true)] {
+            let text = [b"x".repeat(length), b"\n".to_vec()].concat();
+            for chunk in [64 * 1024, text.len()] {
+                let mut lines = LineReader::default();
+                let found = lines.peek(&mut Chunks(&text, chunk), || true);
+                assert_eq!(matches!(found, Err(LineError::TooLong)), is_too_long, "{length} bytes by {chunk}");
+            }
+        }
     }
 
     #[test]

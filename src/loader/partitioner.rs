@@ -79,7 +79,8 @@ impl<'q, 'l> Partitioner<'q, 'l> {
         let format = lines.format();
         loop {
             let number = lines.number() + 1;
-            let line = match lines.peek(input, || true) {
+            // Blanks between elements are read inside, and may have no end.
+            let line = match lines.peek(input, || !self.are_all_closed()) {
                 Ok(Next::Line(line)) => line,
                 Ok(Next::NotBuffered | Next::End) => return Ok(()),
                 Err(error) => return Err(unreadable(&self.name, format, number, error)),

@@ -40,6 +40,8 @@ impl Payload {
             if !compressor.fits(piece, half)? {
                 return Ok(None);
             }
+            // It may be kept until it is committed, and was compressed into room for a whole request.
+            half.wire.shrink_to_fit();
         }
         Ok(Some(halves))
     }
@@ -271,6 +273,7 @@ mod tests {
         let mut rest = vec![payload];
         let mut rows = Vec::new();
         while let Some(payload) = rest.pop() {
+            assert!(rest.iter().all(|half| half.wire.capacity() < 1000), "no room for a whole request is kept");
             match payload.halves(&mut compressor).unwrap() {
                 Some([first, second]) => rest.extend([second, first]),
                 None => rows.push(payload),

@@ -119,8 +119,11 @@ pub(super) fn close(
     let join = |thread: JoinHandle<_>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let mut remains: Vec<_> = threads.into_iter().map(join).collect();
     let report = core.report();
-    let failures = remains.iter_mut().filter(|remains| remains.has_rows());
-    let failure = failures.map(|remains| remains.failure.take().unwrap_or_else(|| overdue(remains, timeout))).next();
+    let mut left = remains.iter_mut().filter(|remains| remains.has_rows());
+    // A failure explains more than a channel that was only slow.
+    let failure = left.find_map(|remains| remains.failure.take());
+    let slow = remains.iter().find(|remains| remains.has_rows());
+    let failure = failure.or_else(|| slow.map(|remains| overdue(remains, timeout)));
     let error = match failure {
         Some(error) => gone(error, &report),
         None if report.rows_rejected > 0 => rejected(core, &report, &remains),

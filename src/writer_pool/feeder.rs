@@ -71,11 +71,10 @@ impl Feeder {
         while let Some(work) = self.next_work() {
             let result = self.work(&work);
             self.delivery.end_call();
-            let goes_on = self.note(result);
-            self.publish(ChannelStage::Open);
-            if !goes_on {
+            if !self.note(result) {
                 break;
             }
+            self.publish(ChannelStage::Open);
         }
         self.end()
     }

@@ -1,3 +1,4 @@
+use crate::channel::is_unknown_pipe;
 use crate::error::{Error, ErrorKind};
 use crate::pipe::Pipe;
 use crate::snowflake::api;
@@ -18,7 +19,11 @@ pub(super) fn channel_names(pool: &str, channels: usize) -> Vec<String> {
 pub(super) fn check_unopened(pipe: &Pipe, channels: &[String]) -> Result<(), Error> {
     let listed: Vec<_> = channels.iter().flat_map(|channel| api::listed_names(channel)).collect();
     let listed: Vec<_> = listed.iter().map(String::as_str).collect();
-    let statuses = pipe.statuses(&listed)?;
+    let statuses = match pipe.statuses(&listed) {
+        // The first open creates a table's default pipe.
+        Err(error) if is_unknown_pipe(&error) => return Ok(()),
+        statuses => statuses?,
+    };
     channels.iter().try_for_each(|channel| {
         let found = api::listed_names(channel).into_iter().find_map(|name| statuses.get(&name));
         found.map_or(Ok(()), |status| check_channel(channel, status))

@@ -238,10 +238,12 @@ fn row_of(id: u64) -> serde_json::Value {
 
 #[test]
 fn a_source_without_end_notices_a_stop_while_its_rows_are_compared_and_between_blank_lines() {
-    let sources: [&dyn Fn() -> Source<'static>; 3] =
-        [&|| Source::rows((1..).map(row_of)), &|| Source::reader("blank lines", io::repeat(b'\n')), &|| {
-            Source::detached("blank lines", io::repeat(b'\n'))
-        }];
+    let sources: [&dyn Fn() -> Source<'static>; 4] = [
+        &|| Source::rows((1..).map(row_of)),
+        &|| Source::reader("blank lines", io::repeat(b'\n')),
+        &|| Source::json_reader("blanks between elements", io::Read::chain(&b"[{}"[..], io::repeat(b'\n'))),
+        &|| Source::detached("blank lines", io::repeat(b'\n')),
+    ];
     for source in sources {
         let (service, handle, began) = (Emulator::start().unwrap(), StopHandle::new(), Instant::now());
         let pipe = pipe_of(&service);

@@ -6,9 +6,17 @@ use snowpipe_emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{Error, ErrorKind, PoolHandle, WriterPool};
 
 use super::{CHANNEL, PIPE, SOON, impatient, landed_in_order, patient, until, write_all};
-use crate::support::{batch, landed, pipe_of, row, rows};
+use crate::support::{Scripted, batch, landed, pipe_of, row, rows};
 
 const GONE: &str = r#"{"code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED","message":"m"}"#;
+
+#[test]
+fn a_pool_may_be_the_one_that_creates_the_pipe() {
+    let service = Scripted::start();
+    service.next("status", 404, GONE);
+    service.pipe().writer_pool("w").start().unwrap();
+    assert_eq!(service.seen_at("open").len(), 1);
+}
 
 /// Writes rows from this id on until one is refused: the id of the last one taken, and why.
 fn write_until_refused(handle: &PoolHandle, first: u64) -> (u64, Error) {

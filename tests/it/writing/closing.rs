@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use snowpipe_emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::{CloseError, Error, ErrorKind, Writer};
+use snowpipe_streaming::{CloseError, Error, ErrorKind, StopHandle, Writer};
 
 use super::{SOON, impatient_writer, writer};
 use crate::support::{impatient_pipe, landed, logged, pipe_of, row, rows};
@@ -115,4 +115,19 @@ fn what_a_writer_shows_of_itself_has_no_rows() {
     writer.write_json(br#"{"ID":1,"NAME":"very private"}"#, 1).unwrap();
     let shown = format!("{writer:?}");
     assert!(shown.contains("rows_buffered: 1") && !shown.contains("private"), "{shown}");
+}
+
+#[test]
+fn a_writer_that_was_stopped_says_to_take_its_rows_out_instead_of_to_call_again() {
+    let (service, handle) = (Emulator::start().unwrap(), StopHandle::new());
+    let pipe = pipe_of(&service).stopped_by(&handle);
+    let mut writer = pipe.channel("events-1").open().unwrap().into_writer().max_bytes(1);
+    handle.stop();
+    let error = writer.write_json(row(1).as_bytes(), 1).unwrap_err();
+    assert_eq!((error.kind(), error.is_row_kept(), error.is_retryable()), (ErrorKind::Stopped, true, false));
+    assert!(error.to_string().ends_with("the row is kept, and comes out with into_uncommitted"), "{error}");
+    let failure = writer.close(SOON).unwrap_err();
+    assert_eq!((failure.error().kind(), failure.error().is_retryable()), (ErrorKind::Stopped, false));
+    assert!(failure.to_string().contains("comes out with into_uncommitted"), "{failure}");
+    assert_eq!(failure.into_writer().into_uncommitted().unwrap().rows(), 1);
 }
