@@ -241,7 +241,7 @@ fn a_source_without_end_notices_a_stop_while_its_rows_are_compared_and_between_b
     let sources: [&dyn Fn() -> Source<'static>; 4] = [
         &|| Source::rows((1..).map(row_of)),
         &|| Source::reader("blank lines", io::repeat(b'\n')),
-        &|| Source::json_reader("blanks between elements", io::Read::chain(&b"[{}"[..], io::repeat(b'\n'))),
+        &|| Source::json_reader("blanks between elements", Read::chain(&b"[{}"[..], io::repeat(b'\n'))),
         &|| Source::detached("blank lines", io::repeat(b'\n')),
     ];
     for source in sources {
